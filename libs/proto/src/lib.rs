@@ -1,1 +1,111 @@
-//! x
+//! The contracts as Rust: messages, clients and servers of every package, the descriptor sets, and a table of all RPCs.
+//!
+//! All of it is generated from `proto/` at build time. A field that is marked `debug_redact` never shows in `Debug`.
+
+pub mod methods;
+
+/// What can be reached through the gateway, with comments and imports, as a serialized `google.protobuf.FileDescriptorSet`:
+/// for Envoy's transcoder and for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public.binpb"));
+
+/// [`DESCRIPTOR_SET`] and the packages that only the fleet's own services may call, for tests.
+pub const INTERNAL_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/internal.binpb"));
+
+/// Includes the generated code of one of our packages.
+macro_rules! ours {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".redact.rs"));
+    };
+}
+
+/// Includes the generated code of a third party's package.
+macro_rules! theirs {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
+}
+
+/// Package `tenantry.errors`: the stable causes of errors.
+pub mod errors {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        ours!("tenantry.errors.v1");
+    }
+}
+
+/// Package `tenantry.registry`: projects, tenants, plans.
+pub mod registry {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        ours!("tenantry.registry.v1");
+    }
+}
+
+/// Package `tenantry.identity`: people, programs and their credentials.
+pub mod identity {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        ours!("tenantry.identity.v1");
+    }
+}
+
+/// Packages that no route of the gateway leads to.
+pub mod internal {
+    /// Package `tenantry.internal.registry`: the feed of tenants.
+    pub mod registry {
+        /// Version 1.
+        #[allow(missing_docs, unreachable_pub, clippy::all)]
+        pub mod v1 {
+            ours!("tenantry.internal.registry.v1");
+        }
+    }
+}
+
+/// Google's contracts that have Rust types.
+pub mod google {
+    /// Package `google.rpc`: status and error details.
+    pub use tonic_types::pb as rpc;
+}
+
+/// What identity needs of Envoy's contracts to answer ext_authz.
+#[allow(missing_docs)]
+pub mod envoy {
+    pub mod config {
+        pub mod core {
+            #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+            pub mod v3 {
+                theirs!("envoy.config.core.v3");
+            }
+        }
+    }
+    pub mod service {
+        pub mod auth {
+            #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+            pub mod v3 {
+                theirs!("envoy.service.auth.v3");
+            }
+        }
+    }
+    pub mod r#type {
+        #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+        pub mod v3 {
+            theirs!("envoy.r#type.v3");
+        }
+    }
+}
+
+/// What Envoy's contracts import of xDS.
+#[allow(missing_docs)]
+pub mod xds {
+    pub mod core {
+        #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+        pub mod v3 {
+            theirs!("xds.core.v3");
+        }
+    }
+}

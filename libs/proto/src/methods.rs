@@ -1,0 +1,90 @@
+//! Every RPC of the fleet and what its contract says about it, for code that treats RPCs alike: authorisation,
+//! idempotency, routing, coverage tests.
+
+include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+/// What the contract says about one RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Method {
+    /// Full gRPC path, as `/tenantry.registry.v1.TenantService/GetTenant`.
+    pub path: &'static str,
+    /// Full name of the service, as `tenantry.registry.v1.TenantService`.
+    pub service: &'static str,
+    /// Name in the service, as `GetTenant`.
+    pub name: &'static str,
+    /// Full name of the request message.
+    pub input: &'static str,
+    /// Full name of the response message.
+    pub output: &'static str,
+    /// Whether only the fleet's own services may call it.
+    pub internal: bool,
+    /// Whether it changes nothing (`idempotency_level = NO_SIDE_EFFECTS`).
+    pub read_only: bool,
+    /// Whether its request carries `request_id`.
+    pub has_request_id: bool,
+    /// Whether it answers with a stream.
+    pub server_streaming: bool,
+    /// Its REST bindings; none for internal RPCs.
+    pub bindings: &'static [Binding],
+}
+
+/// One REST binding of an RPC (`google.api.http`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// HTTP method, upper case.
+    pub method: &'static str,
+    /// Path template, as `/api/v1/tenants/{tenant}:undelete`.
+    pub template: &'static str,
+    /// `*` where the JSON body is the request, else empty.
+    pub body: &'static str,
+}
+
+/// RPCs that need no credential, as full gRPC paths.
+pub const PUBLIC_METHODS: &[&str] = &[
+    "/tenantry.identity.v1.AuthService/GetJwks",
+    "/tenantry.identity.v1.AuthService/Login",
+    "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.OperatorService/Bootstrap",
+    "/tenantry.identity.v1.ReadinessService/GetReadiness",
+];
+
+/// Mutations without `request_id`: repeating them is harmless or, for refresh, means theft.
+pub const WITHOUT_REQUEST_ID: &[&str] = &[
+    "/tenantry.identity.v1.AuthService/Login",
+    "/tenantry.identity.v1.AuthService/Logout",
+    "/tenantry.identity.v1.AuthService/Refresh",
+];
+
+/// Words that the API's own paths use where a tenant's slug can stand: no tenant may take one. Sorted.
+pub const RESERVED_SLUGS: &[&str] = RESERVED;
+
+impl Method {
+    /// Whether it needs no credential.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        PUBLIC_METHODS.contains(&self.path)
+    }
+}
+
+/// Every RPC of ours, sorted by path.
+#[must_use]
+pub fn all() -> &'static [Method] {
+    ALL
+}
+
+/// Every RPC that the gateway routes.
+pub fn gateway() -> impl Iterator<Item = &'static Method> {
+    ALL.iter().filter(|method| !method.internal)
+}
+
+/// The RPC with this full gRPC path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Method> {
+    ALL.iter().find(|method| method.path == path)
+}
+
+/// Whether the RPC with this full gRPC path changes nothing; `false` for one that is not ours.
+#[must_use]
+pub fn is_read_only(path: &str) -> bool {
+    find(path).is_some_and(|method| method.read_only)
+}
