@@ -1,1 +1,22 @@
-//! x
+//! The words that every part of Tenantry shares: ids, who is asking, what they may do, why they are refused. Pure: no
+//! I/O, no transport, no store.
+
+pub mod clock;
+pub mod context;
+pub mod event;
+pub mod filter;
+pub mod ids;
+pub mod page;
+pub mod permission;
+pub mod random;
+pub mod refusal;
+pub mod request_id;
+pub mod role;
+pub mod seal;
+pub mod tenant;
+
+pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
+pub use ids::{ApiKeyId, EventId, ProjectId, SessionId, TenantId, UserId};
+pub use permission::{Permission, Permissions};
+pub use refusal::{Kind, Reason, Refusal};
+pub use tenant::{TenantRef, TenantStatus};

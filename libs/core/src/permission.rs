@@ -1,0 +1,199 @@
+//! Permissions and sets of them. A set travels as a bitmap, so bit numbers never change and are never used again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $bit:literal $name:ident = $word:literal,)*) => {
+        /// One thing that a principal may do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Permission {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Permission {
+            /// All permissions, in the order of their bits.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name, as the API shows it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            const fn bit(self) -> u64 {
+                match self { $(Self::$name => 1 << $bit,)* }
+            }
+        }
+
+        impl FromStr for Permission {
+            type Err = UnknownPermission;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$name),)*
+                    _ => Err(UnknownPermission),
+                }
+            }
+        }
+    };
+}
+
+permissions! {
+    /// Manage every tenant of the platform: create, change, suspend, delete. Not their content.
+    0 PlatformTenantsManage = "platform.tenants.manage",
+    /// Read and change what belongs to a tenant: members, keys, and later settings and usage.
+    1 PlatformContentAccess = "platform.content.access",
+    /// Read the tenant itself.
+    8 TenantsRead = "tenants.read",
+    /// Change the tenant's own description: names, contacts, labels, metadata.
+    9 TenantsUpdate = "tenants.update",
+    /// Create tenants below this one.
+    10 TenantsCreate = "tenants.create",
+    /// Suspend, resume, delete, undelete, and change slug or plan. Held over descendants, not over one's own tenant.
+    11 TenantsManage = "tenants.manage",
+    /// See who is a member.
+    16 MembersRead = "members.read",
+    /// Add and remove members.
+    17 MembersManage = "members.manage",
+    /// Add and remove owners.
+    18 OwnersManage = "owners.manage",
+    /// See the API keys, without secrets.
+    20 ApiKeysRead = "api_keys.read",
+    /// Make and revoke API keys.
+    21 ApiKeysManage = "api_keys.manage",
+}
+
+/// A word that names no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPermission;
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of permissions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Permissions(u64);
+
+impl Permissions {
+    /// Nothing is allowed.
+    pub const NONE: Self = Self(0);
+
+    /// What acts on tenants as a whole, for operators.
+    pub const PLATFORM: Self = Self::of(&[
+        Permission::PlatformTenantsManage,
+        Permission::PlatformContentAccess,
+    ]);
+
+    /// The set of these permissions.
+    #[must_use]
+    pub const fn of(list: &[Permission]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < list.len() {
+            bits |= list[i].bit();
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether the set contains this one.
+    #[must_use]
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & permission.bit() != 0
+    }
+
+    /// Whether the set contains all of the other.
+    #[must_use]
+    pub const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is here and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The bitmap, to store or send.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The set of a stored bitmap; bits that no permission has are dropped.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits).intersection(Self::of(Permission::ALL))
+    }
+
+    /// The permissions of the set, in the order of their bits.
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL
+            .iter()
+            .copied()
+            .filter(move |p| self.contains(*p))
+    }
+
+    /// The names of the set, in the order of their bits.
+    #[must_use]
+    pub fn names(self) -> Vec<String> {
+        self.iter().map(|p| p.name().to_owned()).collect()
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(list: I) -> Self {
+        Self(list.into_iter().fold(0, |bits, p| bits | p.bit()))
+    }
+}
+
+impl fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Permission::name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_back_and_every_bit_is_its_own() {
+        let mut seen = 0;
+        for p in Permission::ALL {
+            assert_eq!(p.name().parse(), Ok(*p));
+            assert_eq!(seen & p.bit(), 0, "{p} shares its bit");
+            seen |= p.bit();
+        }
+    }
+
+    #[test]
+    fn a_foreign_bit_is_dropped() {
+        assert_eq!(Permissions::from_bits(1 << 63), Permissions::NONE);
+    }
+}
