@@ -1,0 +1,137 @@
+//! Rules for the REST bindings.
+
+use std::collections::BTreeSet;
+
+use tenantry_proto::methods;
+
+use crate::pool;
+
+#[test]
+fn every_gateway_rpc_has_a_binding_and_no_internal_one_has() {
+    for method in methods::all() {
+        assert_eq!(
+            method.bindings.is_empty(),
+            method.internal,
+            "{}: google.api.http",
+            method.path
+        );
+    }
+}
+
+#[test]
+fn no_two_bindings_share_method_and_path() {
+    let mut seen = BTreeSet::new();
+    for (path, binding) in all() {
+        // Two templates that differ in a field's name only are one path.
+        let shape: Vec<_> = binding
+            .template
+            .split('/')
+            .map(|segment| match segment.split_once('}') {
+                Some((_, verb)) => format!("{{}}{verb}"),
+                None => segment.to_owned(),
+            })
+            .collect();
+        assert!(
+            seen.insert((binding.method, shape)),
+            "{path}: {} {} is taken",
+            binding.method,
+            binding.template
+        );
+    }
+}
+
+#[test]
+fn bodies_follow_the_http_method() {
+    for (path, binding) in all() {
+        let wanted = if matches!(binding.method, "POST" | "PUT" | "PATCH") {
+            "*"
+        } else {
+            ""
+        };
+        assert_eq!(
+            binding.body, wanted,
+            "{path}: {} {}",
+            binding.method, binding.template
+        );
+    }
+}
+
+#[test]
+fn get_is_exactly_for_read_only_rpcs() {
+    for (path, binding) in all() {
+        let read_only = methods::is_read_only(path);
+        assert_eq!(
+            binding.method == "GET",
+            read_only,
+            "{path}: {} {}",
+            binding.method,
+            binding.template
+        );
+    }
+}
+
+/// Fields in a path are strings of the request, and stand alone in their segment but for a verb.
+#[test]
+fn path_fields_are_strings_of_the_request() {
+    let pool = pool();
+    for method in methods::gateway() {
+        let input = pool
+            .get_message_by_name(method.input)
+            .expect("the request exists");
+        for binding in method.bindings {
+            for name in fields(binding.template) {
+                let field = input
+                    .get_field_by_name(name)
+                    .unwrap_or_else(|| panic!("{}: {{{name}}}", method.path));
+                assert!(
+                    matches!(field.kind(), prost_reflect::Kind::String),
+                    "{}: {{{name}}}",
+                    method.path
+                );
+            }
+        }
+    }
+}
+
+/// Fields without a body travel as query parameters, so they must be scalars.
+#[test]
+fn query_fields_are_scalars() {
+    let pool = pool();
+    for method in methods::gateway() {
+        let input = pool
+            .get_message_by_name(method.input)
+            .expect("the request exists");
+        for binding in method
+            .bindings
+            .iter()
+            .filter(|binding| binding.body.is_empty())
+        {
+            let in_path = fields(binding.template);
+            for field in input
+                .fields()
+                .filter(|field| !in_path.contains(&field.name()))
+            {
+                assert!(
+                    field.kind().as_message().is_none(),
+                    "{}: {} is no scalar",
+                    method.path,
+                    field.name()
+                );
+            }
+        }
+    }
+}
+
+/// The fields that a template names.
+pub(crate) fn fields(template: &str) -> Vec<&str> {
+    template
+        .split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.split('}').next())
+        .collect()
+}
+
+fn all() -> impl Iterator<Item = (&'static str, &'static methods::Binding)> {
+    methods::all()
+        .iter()
+        .flat_map(|method| method.bindings.iter().map(|binding| (method.path, binding)))
+}
