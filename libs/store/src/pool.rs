@@ -1,0 +1,102 @@
+//! The pools of one service: one as the application's role, a small one as the platform's.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tenantry_core::TenantId;
+use tenantry_core::seal::Sealer;
+
+use crate::error::Error;
+use crate::tx::{PlatformTx, TenantTx};
+
+/// How to reach a service's schema.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Connection of the role `<service>_app`.
+    pub app: PgConnectOptions,
+    /// Connection of the role `<service>_platform`.
+    pub platform: PgConnectOptions,
+    /// Most connections of the application's pool.
+    pub app_connections: u32,
+    /// Most connections of the platform's pool.
+    pub platform_connections: u32,
+    /// Prepared statements kept per connection; 0 behind a PgBouncer that knows none (before 1.21).
+    pub statement_cache: usize,
+}
+
+/// Longest wait for a connection of a pool before the request is refused as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The store of one service. A tenant's rows are reached through [`Store::begin`] only; [`Store::platform`] is the other
+/// door, and its call sites are a golden list.
+#[derive(Clone, Debug)]
+pub struct Store {
+    app: PgPool,
+    platform: PgPool,
+    sealer: Sealer,
+}
+
+impl Store {
+    /// Pools that connect when first used.
+    #[must_use]
+    pub fn new(config: PoolConfig, sealer: Sealer) -> Self {
+        let pool = |options: PgConnectOptions, most: u32| {
+            PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_lazy_with(options.statement_cache_capacity(config.statement_cache))
+        };
+        Self {
+            app: pool(config.app, config.app_connections),
+            platform: pool(config.platform, config.platform_connections),
+            sealer,
+        }
+    }
+
+    /// Begins a transaction in a tenant's scope; [`TenantId::PLATFORM`] is the scope of what belongs to no tenant.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn begin(&self, scope: TenantId) -> Result<TenantTx, Error> {
+        TenantTx::begin(&self.app, scope, self.sealer.clone(), false).await
+    }
+
+    /// Begins a transaction in a tenant's scope that can only read.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn read(&self, scope: TenantId) -> Result<TenantTx, Error> {
+        TenantTx::begin(&self.app, scope, self.sealer.clone(), true).await
+    }
+
+    /// Begins a transaction that sees every tenant.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn platform(&self) -> Result<PlatformTx, Error> {
+        PlatformTx::begin(&self.platform).await
+    }
+
+    /// Asks both pools for a sign of life, for readiness.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.app).await?;
+        sqlx::query("SELECT 1").execute(&self.platform).await?;
+        Ok(())
+    }
+
+    /// The service's sealer, for page and resume tokens.
+    #[must_use]
+    pub const fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Closes both pools, once nothing needs them.
+    pub async fn close(&self) {
+        self.app.close().await;
+        self.platform.close().await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Transactions. The tenant is set for the transaction alone, so that a pooled connection, or one of PgBouncer in
+//! transaction mode, carries nothing into the next.
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tenantry_core::TenantId;
+use tenantry_core::seal::Sealer;
+
+use crate::error::Error;
+
+/// A transaction that sees the rows of one tenant. Dropped, it is rolled back.
+#[derive(Debug)]
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    began_in: TenantId,
+    scope: TenantId,
+    pub(crate) sealer: Sealer,
+}
+
+impl TenantTx {
+    pub(crate) async fn begin(pool: &PgPool, scope: TenantId, sealer: Sealer, read_only: bool) -> Result<Self, Error> {
+        // One round trip. The id is a UUID, so it needs no quoting rules.
+        let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
+        let begin = format!("BEGIN {mode}; SELECT set_config('tenantry.tenant_id', '{scope}', true)");
+        let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
+        Ok(Self { tx, began_in: scope, scope, sealer })
+    }
+
+    /// The tenant whose rows this transaction sees.
+    #[must_use]
+    pub const fn scope(&self) -> TenantId {
+        self.scope
+    }
+
+    /// The connection, for the service's own statements.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Goes on in the scope of a tenant that this very transaction creates. There is no way to an existing one.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn enter_new(&mut self, created: TenantId) -> Result<(), Error> {
+        set_scope(&mut self.tx, created).await?;
+        self.scope = created;
+        Ok(())
+    }
+
+    /// Returns to the scope that the transaction began in, where its request id was claimed.
+    pub(crate) async fn leave_new(&mut self) -> Result<TenantId, Error> {
+        if self.scope != self.began_in {
+            set_scope(&mut self.tx, self.began_in).await?;
+            self.scope = self.began_in;
+        }
+        Ok(self.scope)
+    }
+
+    /// Commits. After an error it isn't known whether the changes are there: the same request id finds out.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+async fn set_scope(conn: &mut PgConnection, scope: TenantId) -> Result<(), Error> {
+    sqlx::query!("SELECT set_config('tenantry.tenant_id', $1, true) AS scope", scope.to_string())
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+/// A transaction that sees the rows of every tenant. Only for the feed, for look-ups before the tenant is known, and
+/// for what operators list; a test holds the list of its call sites.
+#[derive(Debug)]
+pub struct PlatformTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+impl PlatformTx {
+    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, Error> {
+        Ok(Self {
+            tx: pool.begin().await?,
+        })
+    }
+
+    /// The connection, for the service's own statements.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+}
