@@ -1,1 +1,22 @@
-//! x
+//! The local fleet: Postgres, Redis, PgBouncer, Envoy and Tenantry's services as real processes, for tests and for
+//! `./dev up`.
+//!
+//! Everything listens on 127.0.0.1, writes to log files of its own, and ends with the process that started it, however
+//! that ends. A test of one service asks [`database::TestDatabase`] for a database; a test of the whole starts a
+//! [`fleet::Fleet`] and talks to it through [`rest::Rest`].
+
+pub mod cluster;
+pub mod database;
+pub mod environment;
+pub mod fault_proxy;
+pub mod keys;
+pub mod paths;
+pub mod pgbouncer;
+pub mod port;
+pub mod postgres;
+pub mod probe;
+pub mod process;
+pub mod redis;
+pub mod rest;
+pub mod tools;
+pub mod unit;

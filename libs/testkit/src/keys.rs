@@ -1,0 +1,288 @@
+//! Makes the keys of a fleet: private key rings, the trust file with their public halves, and sealing keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+use tenantry_core::random;
+
+use crate::paths::write_secret;
+
+/// A private key ring file: which key signs, and all keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyRing {
+    /// Id of the key that signs now.
+    pub signing: String,
+    /// The keys.
+    pub keys: Vec<PrivateKey>,
+}
+
+/// One Ed25519 key of a ring.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PrivateKey {
+    /// Key id.
+    pub kid: String,
+    /// The 32-byte seed, base64url.
+    pub private: String,
+}
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyRing {
+    /// A ring with one new key whose id begins with `name`.
+    #[must_use]
+    pub fn generate(name: &str) -> Self {
+        let kid = format!("{name}-{}", URL_SAFE_NO_PAD.encode(random::bytes::<6>()));
+        let private = URL_SAFE_NO_PAD.encode(random::bytes::<32>());
+        Self {
+            signing: kid.clone(),
+            keys: vec![PrivateKey { kid, private }],
+        }
+    }
+
+    /// Reads a ring file.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} isn't a key ring", path.display()))
+    }
+
+    /// Writes a ring file that only this user can read.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_secret(path, &serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Public keys of the ring, as entries of a trust file.
+    ///
+    /// # Errors
+    /// When a seed isn't 32 bytes in base64url.
+    pub fn trusted(&self, issuer: &str, methods: &[&str]) -> Result<Vec<TrustedKey>> {
+        let entry = |key: &PrivateKey| {
+            let seed: [u8; 32] = URL_SAFE_NO_PAD
+                .decode(&key.private)
+                .ok()
+                .and_then(|seed| seed.try_into().ok())?;
+            let public = SigningKey::from_bytes(&seed).verifying_key();
+            Some(TrustedKey {
+                kid: key.kid.clone(),
+                public: URL_SAFE_NO_PAD.encode(public.as_bytes()),
+                issuer: issuer.to_owned(),
+                methods: methods.iter().map(ToString::to_string).collect(),
+                not_before: None,
+                not_after: None,
+            })
+        };
+        self.keys
+            .iter()
+            .map(|key| {
+                entry(key)
+                    .with_context(|| format!("key {} isn't a 32-byte seed in base64url", key.kid))
+            })
+            .collect()
+    }
+}
+
+/// The trust file: whose signatures the services believe.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TrustFile {
+    /// The keys.
+    pub keys: Vec<TrustedKey>,
+}
+
+/// One public key of the trust file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrustedKey {
+    /// Key id.
+    pub kid: String,
+    /// The 32-byte public key, base64url.
+    pub public: String,
+    /// `gateway`, or `service:` and its name.
+    pub issuer: String,
+    /// Prefixes of the methods that the service may call; empty for the gateway.
+    pub methods: Vec<String>,
+    /// Not valid before this instant (RFC 3339).
+    pub not_before: Option<String>,
+    /// Not valid after this instant (RFC 3339).
+    pub not_after: Option<String>,
+}
+
+impl TrustFile {
+    /// Reads a trust file.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} isn't a trust file", path.display()))
+    }
+
+    /// Replaces a trust file as a whole, as its readers expect.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_secret(path, &serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("can't write {}", path.display()))
+    }
+}
+
+/// What each service may call in the others, by prefix.
+const SERVICE_CALLS: [(&str, &[&str]); 2] = [
+    ("registry", &[]),
+    (
+        "identity",
+        &["/tenantry.internal.registry.v1.TenantFeedService/"],
+    ),
+];
+
+/// The keys of one fleet, as files in one folder.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    dir: PathBuf,
+}
+
+impl Keys {
+    /// Makes what isn't there yet.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn create(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir)
+            .with_context(|| format!("can't make the folder {}", dir.display()))?;
+        let keys = Self {
+            dir: dir.to_owned(),
+        };
+        let assertion = ring(&keys.assertion_ring(), "gateway")?;
+        ring(&keys.token_ring(), "token")?;
+        let mut trust = TrustFile {
+            keys: assertion.trusted("gateway", &[])?,
+        };
+        for (service, calls) in SERVICE_CALLS {
+            let own = ring(&keys.service_ring(service), service)?;
+            trust
+                .keys
+                .extend(own.trusted(&format!("service:{service}"), calls)?);
+            seal_key(&keys.seal_key(service))?;
+        }
+        if !keys.trust_file().exists() {
+            trust.write(&keys.trust_file())?;
+        }
+        Ok(keys)
+    }
+
+    /// Key ring of the assertions that identity gives the gateway.
+    #[must_use]
+    pub fn assertion_ring(&self) -> PathBuf {
+        self.dir.join("assertion.json")
+    }
+
+    /// Key ring of access tokens.
+    #[must_use]
+    pub fn token_ring(&self) -> PathBuf {
+        self.dir.join("token.json")
+    }
+
+    /// Key ring of a service's own assertions.
+    #[must_use]
+    pub fn service_ring(&self, service: &str) -> PathBuf {
+        self.dir.join(format!("service-{service}.json"))
+    }
+
+    /// Sealing key of a service, the same for all its replicas.
+    #[must_use]
+    pub fn seal_key(&self, service: &str) -> PathBuf {
+        self.dir.join(format!("seal-{service}.key"))
+    }
+
+    /// The trust file.
+    #[must_use]
+    pub fn trust_file(&self) -> PathBuf {
+        self.dir.join("trust.json")
+    }
+}
+
+fn ring(path: &Path, name: &str) -> Result<KeyRing> {
+    if !path.exists() {
+        KeyRing::generate(name).write(path)?;
+    }
+    KeyRing::read(path)
+}
+
+fn seal_key(path: &Path) -> Result<()> {
+    if !path.exists() {
+        write_secret(
+            path,
+            URL_SAFE_NO_PAD.encode(random::bytes::<32>()).as_bytes(),
+        )?;
+    }
+    Ok(())
+}
+
+/// A new password of 24 random bytes, safe in URLs and configuration files.
+#[must_use]
+pub fn password() -> String {
+    // base64url without its two signs, which some configuration files would have to quote.
+    URL_SAFE_NO_PAD
+        .encode(random::bytes::<24>())
+        .replace(['-', '_'], "x")
+}
+
+/// The password in a file; a new one where there is none.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn password_file(path: &Path) -> Result<String> {
+    if !path.exists() {
+        write_secret(path, password().as_bytes())
+            .with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(fs::read_to_string(path)
+        .with_context(|| format!("can't read {}", path.display()))?
+        .trim()
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_file_holds_the_public_half_of_every_signing_ring() {
+        let dir = crate::paths::scratch("keys").unwrap();
+        let keys = Keys::create(&dir).unwrap();
+        let trust = TrustFile::read(&keys.trust_file()).unwrap();
+        let issuers: Vec<&str> = trust.keys.iter().map(|key| key.issuer.as_str()).collect();
+        assert_eq!(issuers, ["gateway", "service:registry", "service:identity"]);
+        let token = KeyRing::read(&keys.token_ring()).unwrap();
+        assert!(
+            trust.keys.iter().all(|key| key.kid != token.signing),
+            "access tokens are no assertions"
+        );
+    }
+
+    #[test]
+    fn creating_keys_again_keeps_them() {
+        let dir = crate::paths::scratch("keys").unwrap();
+        let first = KeyRing::read(&Keys::create(&dir).unwrap().assertion_ring()).unwrap();
+        let second = KeyRing::read(&Keys::create(&dir).unwrap().assertion_ring()).unwrap();
+        assert_eq!(first.signing, second.signing);
+    }
+}
