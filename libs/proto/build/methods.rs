@@ -29,10 +29,11 @@ pub(crate) fn table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         .filter(|service| service.package_name().starts_with("tenantry."))
         .flat_map(|service| service.methods().collect::<Vec<_>>())
         .collect();
-    methods.sort_by_key(|method| method.full_name().to_owned());
+    // By path: `methods::find` searches by halves.
+    methods.sort_by_key(path);
 
     let mut reserved = BTreeSet::new();
-    let mut source = String::from("pub(super) static ALL: &[Method] = &[\n");
+    let mut source = String::from("static ALL: &[Method] = &[\n");
     for method in &methods {
         let bindings = bindings(method)?;
         for binding in &bindings {
@@ -43,10 +44,15 @@ pub(crate) fn table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     writeln!(source, "];")?;
     writeln!(
         source,
-        "pub(super) static RESERVED: &[&str] = &{:?};",
+        "const RESERVED: &[&str] = &{:?};",
         reserved.iter().collect::<Vec<_>>()
     )?;
     Ok(source)
+}
+
+/// The full gRPC path.
+fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
 fn write_method(
@@ -60,12 +66,7 @@ fn write_method(
         .get_field_by_name("idempotency_level")
         .and_then(|value| value.as_enum_number());
     writeln!(source, "    Method {{")?;
-    writeln!(
-        source,
-        "        path: \"/{}/{}\",",
-        service.full_name(),
-        method.name()
-    )?;
+    writeln!(source, "        path: {:?},", path(method))?;
     writeln!(source, "        service: {:?},", service.full_name())?;
     writeln!(source, "        name: {:?},", method.name())?;
     writeln!(source, "        input: {:?},", method.input().full_name())?;

@@ -88,6 +88,17 @@ fn listed_methods_exist() {
 }
 
 #[test]
+fn every_rpc_is_found_by_its_path() {
+    for method in methods::all() {
+        assert_eq!(methods::find(method.path), Some(method));
+    }
+    assert_eq!(
+        methods::find("/tenantry.registry.v1.TenantService/Nothing"),
+        None
+    );
+}
+
+#[test]
 fn every_reason_is_documented() {
     let pool = pool();
     let comments = Comments::of(&pool);
