@@ -225,7 +225,10 @@ mod tests {
     fn another_tenant_in_the_message_is_answered_like_an_absent_one() {
         let own = TenantId::new();
         let chosen = context(
-            TenantSelection::Chosen { id: own, slug: "acme".into() },
+            TenantSelection::Chosen {
+                id: own,
+                slug: "acme".into(),
+            },
             Permissions::NONE,
         );
         assert_eq!(chosen.target(""), Ok(Target::Chosen(own)));
@@ -239,7 +242,10 @@ mod tests {
     #[test]
     fn only_an_operator_names_a_tenant_in_the_message_alone() {
         let named = Target::Named(TenantRef::Slug("acme".into()));
-        assert_eq!(context(TenantSelection::None, Permissions::PLATFORM).target("acme"), Ok(named));
+        assert_eq!(
+            context(TenantSelection::None, Permissions::PLATFORM).target("acme"),
+            Ok(named)
+        );
         let user = context(TenantSelection::None, Permissions::NONE).target("acme");
         assert_eq!(user.map_err(|r| r.reason), Err(Reason::TenantRequired));
     }

@@ -38,7 +38,14 @@ pub struct Resource {
 impl Event {
     /// An event of this caller's request.
     #[must_use]
-    pub fn of(ctx: &RequestContext, action: &str, kind: &str, id: Uuid, before: Value, after: Value) -> Self {
+    pub fn of(
+        ctx: &RequestContext,
+        action: &str,
+        kind: &str,
+        id: Uuid,
+        before: Value,
+        after: Value,
+    ) -> Self {
         Self {
             id: EventId::new(),
             action: action.to_owned(),

@@ -20,7 +20,10 @@ pub fn size(asked: i32) -> Result<u32, Refusal> {
     match u32::try_from(asked) {
         Ok(0) => Ok(DEFAULT_SIZE),
         Ok(size) => Ok(size.min(MAX_SIZE)),
-        Err(_) => Err(Refusal::field("page_size", "must not be negative; 0 means 50")),
+        Err(_) => Err(Refusal::field(
+            "page_size",
+            "must not be negative; 0 means 50",
+        )),
     }
 }
 

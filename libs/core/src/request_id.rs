@@ -61,6 +61,10 @@ impl RequestKey {
     /// The associated data that binds a sealed secret to this key in this tenant.
     #[must_use]
     pub fn associated_data(&self, tenant: crate::TenantId) -> Vec<u8> {
-        format!("{tenant}\n{}\n{}\n{}", self.principal, self.method, self.request_id).into_bytes()
+        format!(
+            "{tenant}\n{}\n{}\n{}",
+            self.principal, self.method, self.request_id
+        )
+        .into_bytes()
     }
 }

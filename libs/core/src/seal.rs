@@ -28,7 +28,9 @@ impl Sealer {
     /// Reads a key as its file holds it: 32 bytes in base64url.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('=')).ok()?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.trim().trim_end_matches('='))
+            .ok()?;
         Some(Self::new(bytes.try_into().ok()?))
     }
 
@@ -38,7 +40,13 @@ impl Sealer {
         let nonce = random::bytes::<NONCE_BYTES>();
         let sealed = self
             .0
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: context })
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: plain,
+                    aad: context,
+                },
+            )
             .unwrap_or_default();
         [&nonce[..], &sealed].concat()
     }
@@ -52,7 +60,13 @@ impl Sealer {
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or(NotSealedHere)?;
         self.0
-            .decrypt(&XNonce::from(*nonce), Payload { msg: body, aad: context })
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: body,
+                    aad: context,
+                },
+            )
             .map_err(|_| NotSealedHere)
     }
 
@@ -86,9 +100,15 @@ mod tests {
     fn a_token_opens_only_whole_and_in_its_context() {
         let sealer = Sealer::new(random::bytes());
         let token = sealer.seal_text(b"list", b"after");
-        assert_eq!(sealer.open_text(b"list", &token).as_deref(), Ok(&b"after"[..]));
+        assert_eq!(
+            sealer.open_text(b"list", &token).as_deref(),
+            Ok(&b"after"[..])
+        );
         assert_eq!(sealer.open_text(b"other", &token), Err(NotSealedHere));
         assert_eq!(sealer.open_text(b"list", &token[1..]), Err(NotSealedHere));
-        assert_eq!(Sealer::new(random::bytes()).open_text(b"list", &token), Err(NotSealedHere));
+        assert_eq!(
+            Sealer::new(random::bytes()).open_text(b"list", &token),
+            Err(NotSealedHere)
+        );
     }
 }

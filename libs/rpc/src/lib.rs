@@ -1,1 +1,19 @@
-//! x
+//! How Tenantry's services speak: the one stack that every request passes, who is asking, refusals as statuses, and
+//! calls between services.
+
+pub mod assertion;
+pub mod call;
+pub mod client;
+pub mod convert;
+pub mod keys;
+pub mod stack;
+pub mod status;
+pub mod stream;
+pub mod tasks;
+pub mod tenants;
+pub mod watched;
+
+pub use call::{Call, answer, open};
+pub use stack::Stack;
+pub use status::status;
+pub use tasks::Tasks;

@@ -30,7 +30,10 @@ impl TenantTx {
     ///
     /// # Errors
     /// [`Error::RequestIdReused`] where the body was another.
-    pub async fn claim<T: DeserializeOwned>(&mut self, key: Option<&RequestKey>) -> Result<Option<Replay<T>>, Error> {
+    pub async fn claim<T: DeserializeOwned>(
+        &mut self,
+        key: Option<&RequestKey>,
+    ) -> Result<Option<Replay<T>>, Error> {
         let Some(key) = key else { return Ok(None) };
         let scope = self.scope();
         let claimed = sqlx::query!(
@@ -77,7 +80,11 @@ impl TenantTx {
     ///
     /// # Errors
     /// The database doesn't answer.
-    pub async fn finish(self, key: Option<&RequestKey>, answer: &(impl Serialize + Sync)) -> Result<(), Error> {
+    pub async fn finish(
+        self,
+        key: Option<&RequestKey>,
+        answer: &(impl Serialize + Sync),
+    ) -> Result<(), Error> {
         self.finish_as(key, answer, None).await
     }
 
@@ -102,7 +109,10 @@ impl TenantTx {
     ) -> Result<(), Error> {
         if let Some(key) = key {
             let scope = self.leave_new().await?;
-            let sealed = secret.map(|secret| self.sealer.seal(&key.associated_data(scope), secret.as_bytes()));
+            let sealed = secret.map(|secret| {
+                self.sealer
+                    .seal(&key.associated_data(scope), secret.as_bytes())
+            });
             sqlx::query!(
                 "UPDATE request_record
                  SET answer = $5, sealed = $6, sealed_until = clock_timestamp() + make_interval(mins => $7)

@@ -17,12 +17,23 @@ pub struct TenantTx {
 }
 
 impl TenantTx {
-    pub(crate) async fn begin(pool: &PgPool, scope: TenantId, sealer: Sealer, read_only: bool) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        scope: TenantId,
+        sealer: Sealer,
+        read_only: bool,
+    ) -> Result<Self, Error> {
         // One round trip. The id is a UUID, so it needs no quoting rules.
         let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let begin = format!("BEGIN {mode}; SELECT set_config('tenantry.tenant_id', '{scope}', true)");
+        let begin =
+            format!("BEGIN {mode}; SELECT set_config('tenantry.tenant_id', '{scope}', true)");
         let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
-        Ok(Self { tx, began_in: scope, scope, sealer })
+        Ok(Self {
+            tx,
+            began_in: scope,
+            scope,
+            sealer,
+        })
     }
 
     /// The tenant whose rows this transaction sees.
@@ -65,9 +76,12 @@ impl TenantTx {
 }
 
 async fn set_scope(conn: &mut PgConnection, scope: TenantId) -> Result<(), Error> {
-    sqlx::query!("SELECT set_config('tenantry.tenant_id', $1, true) AS scope", scope.to_string())
-        .fetch_one(conn)
-        .await?;
+    sqlx::query!(
+        "SELECT set_config('tenantry.tenant_id', $1, true) AS scope",
+        scope.to_string()
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }
 

@@ -33,8 +33,16 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             ')' => Token::Close,
             ':' => Token::Op(Op::Has),
             '=' => Token::Op(Op::Eq),
-            '<' => Token::Op(if follows_equal(&mut chars) { Op::Le } else { Op::Lt }),
-            '>' => Token::Op(if follows_equal(&mut chars) { Op::Ge } else { Op::Gt }),
+            '<' => Token::Op(if follows_equal(&mut chars) {
+                Op::Le
+            } else {
+                Op::Lt
+            }),
+            '>' => Token::Op(if follows_equal(&mut chars) {
+                Op::Ge
+            } else {
+                Op::Gt
+            }),
             '!' if follows_equal(&mut chars) => Token::Op(Op::Ne),
             '"' | '\'' => Token::Text(quoted(&mut chars, c, at)?),
             '-' => Token::Minus,
@@ -75,5 +83,7 @@ fn quoted(chars: &mut Peekable<CharIndices<'_>>, quote: char, at: usize) -> Resu
             _ => text.push(c),
         }
     }
-    Err(format!("the text that begins at position {at} has no closing quote"))
+    Err(format!(
+        "the text that begins at position {at} has no closing quote"
+    ))
 }

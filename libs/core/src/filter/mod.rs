@@ -96,7 +96,9 @@ impl Filter {
 pub fn refuse(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(
         Reason::InvalidFilter,
-        format!("The filter can't be used: {why}. Write it like `status = \"active\" AND name : \"acme\"` (AIP-160)."),
+        format!(
+            "The filter can't be used: {why}. Write it like `status = \"active\" AND name : \"acme\"` (AIP-160)."
+        ),
     )
 }
 

@@ -77,12 +77,20 @@ impl Parser {
         };
         let op = match self.tokens.next() {
             Some(Token::Op(op)) => op,
-            _ => return Err(format!("a comparison (= != < <= > >= :) must follow `{field}`")),
+            _ => {
+                return Err(format!(
+                    "a comparison (= != < <= > >= :) must follow `{field}`"
+                ));
+            }
         };
         match self.tokens.next() {
             Some(Token::Word(value) | Token::Text(value)) => Ok(Term { field, op, value }),
             Some(Token::Minus) => match self.tokens.next() {
-                Some(Token::Word(value)) => Ok(Term { field, op, value: format!("-{value}") }),
+                Some(Token::Word(value)) => Ok(Term {
+                    field,
+                    op,
+                    value: format!("-{value}"),
+                }),
                 _ => Err(format!("a value must follow the comparison of `{field}`")),
             },
             Some(Token::Op(_) | Token::Open | Token::Close) | None => {
@@ -103,7 +111,11 @@ fn is_keyword(word: &str) -> bool {
 }
 
 fn joined(mut parts: Vec<Filter>, join: impl Fn(Vec<Filter>) -> Filter) -> Filter {
-    if parts.len() == 1 { parts.remove(0) } else { join(parts) }
+    if parts.len() == 1 {
+        parts.remove(0)
+    } else {
+        join(parts)
+    }
 }
 
 fn shown(token: &Token) -> String {

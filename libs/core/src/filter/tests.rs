@@ -1,7 +1,11 @@
 use super::*;
 
 fn term(field: &str, op: Op, value: &str) -> Filter {
-    Filter::Term(Term { field: field.into(), op, value: value.into() })
+    Filter::Term(Term {
+        field: field.into(),
+        op,
+        value: value.into(),
+    })
 }
 
 #[test]
@@ -33,7 +37,21 @@ fn nothing_is_no_filter() {
 fn nonsense_is_refused_with_a_sentence() {
     let deep = format!("{}a = 1{}", "(".repeat(20), ")".repeat(20));
     let long = "a = 1 ".repeat(40);
-    for text in ["=", "a", "a =", "a = = b", "(a = 1", "a = 1)", "a = \"x", "AND a = 1", "a = 1 OR", "a ; 1", "NOT", &deep, &long] {
+    for text in [
+        "=",
+        "a",
+        "a =",
+        "a = = b",
+        "(a = 1",
+        "a = 1)",
+        "a = \"x",
+        "AND a = 1",
+        "a = 1 OR",
+        "a ; 1",
+        "NOT",
+        &deep,
+        &long,
+    ] {
         let refusal = Filter::parse(text).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidFilter, "{text}");
     }

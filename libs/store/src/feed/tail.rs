@@ -127,16 +127,31 @@ impl Tail {
 
     /// From memory, of all tenants; `None` where memory doesn't reach back to the position.
     fn held_after(&self, position: i64) -> Option<Vec<Arc<FeedItem>>> {
-        let held = self.held.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let first = held.front().map_or(self.head().head + 1, |item| item.feed_n);
+        let held = self
+            .held
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = held
+            .front()
+            .map_or(self.head().head + 1, |item| item.feed_n);
         if position + 1 < first {
             return None;
         }
         let skip = usize::try_from(position + 1 - first).unwrap_or(usize::MAX);
-        Some(held.iter().skip(skip).take(PAGE as usize).cloned().collect())
+        Some(
+            held.iter()
+                .skip(skip)
+                .take(PAGE as usize)
+                .cloned()
+                .collect(),
+        )
     }
 
-    async fn stored_after(&self, position: i64, tenant: Option<TenantId>) -> Result<Vec<Arc<FeedItem>>, Error> {
+    async fn stored_after(
+        &self,
+        position: i64,
+        tenant: Option<TenantId>,
+    ) -> Result<Vec<Arc<FeedItem>>, Error> {
         let mut tx = self.store.platform().await?;
         let rows = sqlx::query!(
             r#"SELECT feed_n AS "feed_n!", tenant_id, n, at, event AS "event: serde_json::Value"
@@ -170,7 +185,10 @@ impl Tail {
             let Some(newest) = items.last() else { break };
             position = newest.feed_n;
             *last = Some(position);
-            let mut held = self.held.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut held = self
+                .held
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             held.extend(items);
             let surplus = held.len().saturating_sub(HELD);
             held.drain(..surplus);

@@ -1,0 +1,110 @@
+//! Calls from one service to another: a channel to each replica, and on each call the caller's own assertion and trace.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::propagation::Injector;
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::assertion::{Claims, HEADER, sign};
+use crate::keys::KeyRing;
+use crate::watched::Watched;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often an idle connection is probed, and how long for an answer: a dead peer is noticed within their sum.
+const KEEPALIVE_EVERY: Duration = Duration::from_millis(500);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long one assertion is used before the next is signed, in seconds; well within its life.
+const REUSE_SECONDS: i64 = 30;
+
+/// A lazily connected channel to one replica, as `http://127.0.0.1:7001`.
+///
+/// # Errors
+/// The address is none.
+pub fn channel(address: &str) -> Result<Channel, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(address.to_owned())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy())
+}
+
+/// Puts the calling service's assertion and the present trace on each call.
+#[derive(Clone, Debug)]
+pub struct CallAs {
+    ring: Watched<KeyRing>,
+    caller: &'static str,
+    called: &'static str,
+    last: Arc<Mutex<Option<Signed>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Signed {
+    value: MetadataValue<Ascii>,
+    iat: i64,
+    kid: String,
+}
+
+impl CallAs {
+    /// Calls from the service `caller` to the service `called`.
+    #[must_use]
+    pub fn new(ring: Watched<KeyRing>, caller: &'static str, called: &'static str) -> Self {
+        Self {
+            ring,
+            caller,
+            called,
+            last: Arc::default(),
+        }
+    }
+
+    fn assertion(&self) -> Result<MetadataValue<Ascii>, Status> {
+        let ring = self.ring.get();
+        let now = tenantry_core::clock::now().as_second();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = last.as_ref()
+            && signed.kid == ring.signing_kid()
+            && (signed.iat..signed.iat + REUSE_SECONDS).contains(&now)
+        {
+            return Ok(signed.value.clone());
+        }
+        let claims = Claims::of_service(self.caller, self.called);
+        let value: MetadataValue<Ascii> = sign(&ring, &claims)
+            .map_err(|_| Status::internal("the service key can't sign"))?
+            .parse()
+            .map_err(|_| Status::internal("an assertion is no header"))?;
+        *last = Some(Signed {
+            value: value.clone(),
+            iat: claims.iat,
+            kid: ring.signing_kid().to_owned(),
+        });
+        Ok(value)
+    }
+}
+
+impl Interceptor for CallAs {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let assertion = self.assertion()?;
+        request.metadata_mut().insert(HEADER, assertion);
+        let context = tracing::Span::current().context();
+        opentelemetry::global::get_text_map_propagator(|propagator| {
+            propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
+        });
+        Ok(request)
+    }
+}
+
+struct Metadata<'a>(&'a mut MetadataMap);
+
+impl Injector for Metadata<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(key), Ok(value)) = (MetadataKey::from_bytes(key.as_bytes()), value.parse()) {
+            self.0.insert(key, value);
+        }
+    }
+}

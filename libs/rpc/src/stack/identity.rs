@@ -1,0 +1,105 @@
+//! Step 5: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
+//! internal ones only; no, two, expired or foreign-signed assertions are refused.
+
+use tenantry_core::{
+    Origin, Permissions, Principal, Reason, Refusal, RequestContext, TenantSelection,
+};
+use tenantry_proto::methods;
+use tonic::body::Body;
+
+use crate::assertion::{GATEWAY, HEADER, Verified, Verifier};
+
+/// Packages that no route of the gateway leads to.
+const INTERNAL: &str = "/tenantry.internal.";
+/// Lists the services and their contracts; for operators.
+const REFLECTION: &str = "/grpc.reflection.";
+/// What needs no identity because it is how identity and health come about; no route of the gateway leads here.
+const EXEMPT: &[&str] = &[
+    "/grpc.health.v1.Health/",
+    "/envoy.service.auth.v3.Authorization/",
+];
+
+/// The caller's context; `None` for exempt methods.
+pub(super) fn establish(
+    verifier: &Verifier,
+    request: &http::Request<Body>,
+    origin: Origin,
+) -> Result<Option<RequestContext>, Refusal> {
+    let path = request.uri().path();
+    if EXEMPT.iter().any(|prefix| path.starts_with(prefix)) {
+        return Ok(None);
+    }
+    if methods::PUBLIC_METHODS.contains(&path) {
+        return Ok(Some(RequestContext {
+            principal: Principal::anonymous(),
+            tenant: TenantSelection::None,
+            permissions: Permissions::NONE,
+            expires_at: None,
+            credential: String::new(),
+            origin,
+            method: path.to_owned(),
+        }));
+    }
+    let verified = verify(verifier, request.headers())?;
+    authorise(path, &verified)?;
+    let claims = &verified.claims;
+    let ctx = RequestContext {
+        principal: claims.principal(),
+        tenant: claims.selection(),
+        permissions: claims.perms,
+        expires_at: claims.expires_at(),
+        credential: claims.credential.clone(),
+        origin,
+        method: path.to_owned(),
+    };
+    if path.starts_with(REFLECTION) && !ctx.is_operator() {
+        return Err(Refusal::lacks(
+            tenantry_core::Permission::PlatformTenantsManage,
+        ));
+    }
+    let span = tracing::Span::current();
+    span.record("principal.id", tracing::field::display(ctx.principal.id));
+    if let Some(tenant) = ctx.tenant_id() {
+        span.record("tenant.id", tracing::field::display(tenant));
+    }
+    Ok(Some(ctx))
+}
+
+fn verify(verifier: &Verifier, headers: &http::HeaderMap) -> Result<Verified, Refusal> {
+    let mut assertions = headers.get_all(HEADER).iter();
+    let (Some(assertion), None) = (assertions.next(), assertions.next()) else {
+        return Err(unauthenticated());
+    };
+    let token = assertion.to_str().map_err(|_| unauthenticated())?;
+    verifier.verify(token).map_err(|why| {
+        tracing::warn!(why = %why, "assertion refused");
+        unauthenticated()
+    })
+}
+
+fn authorise(path: &str, verified: &Verified) -> Result<(), Refusal> {
+    let from_gateway = verified.claims.iss == GATEWAY;
+    let allowed = if path.starts_with(INTERNAL) {
+        !from_gateway
+            && verified
+                .methods
+                .iter()
+                .any(|prefix| path.starts_with(prefix.as_str()))
+    } else {
+        from_gateway
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::InternalMethod,
+        "This method isn't open to this caller: internal methods are for the fleet's own services, all others go through the gateway.",
+    ))
+}
+
+fn unauthenticated() -> Refusal {
+    Refusal::new(
+        Reason::Unauthenticated,
+        "This service takes requests through the gateway only. Send yours there, with a bearer token or an X-API-Key.",
+    )
+}

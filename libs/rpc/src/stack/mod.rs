@@ -1,0 +1,186 @@
+//! The one stack that every request of every service passes, top to bottom:
+//!
+//! 1. origin: who called from where, and under which trace, as the gateway says
+//! 2. span and metrics: outermost, so that whatever happens below is seen
+//! 3. shed: a bounded number of requests at once; beyond it, an answer instead of a queue
+//! 4. deadline: the caller's, at most ours
+//! 5. identity: nothing below runs without knowing for whom
+//! 6. panic: a fault in one request ends that request alone
+//!
+//! then the handler.
+
+mod identity;
+mod origin;
+mod telemetry;
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tenantry_core::{Reason, Refusal};
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::assertion::Verifier;
+use crate::status::status;
+
+/// Most requests that one process handles at once; each open stream counts only until it begins.
+const MAX_IN_FLIGHT: usize = 1024;
+/// Longest time for an answer, where the caller sets no shorter one.
+const MAX_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The stack as a tower layer.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    service: &'static str,
+    verifier: Verifier,
+    in_flight: Semaphore,
+}
+
+impl Stack {
+    /// The stack of the service of this name.
+    #[must_use]
+    pub fn new(service: &'static str, verifier: Verifier) -> Self {
+        let in_flight = Semaphore::new(MAX_IN_FLIGHT);
+        Self {
+            shared: Arc::new(Shared {
+                service,
+                verifier,
+                in_flight,
+            }),
+        }
+    }
+}
+
+impl<S> Layer<S> for Stack {
+    type Service = Stacked<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Stacked {
+            inner,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// A service behind the stack.
+#[derive(Clone, Debug)]
+pub struct Stacked<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<http::Request<Body>> for Stacked<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { Ok(observe(shared, inner, request).await) })
+    }
+}
+
+/// Steps 1 and 2.
+async fn observe<S>(
+    shared: Arc<Shared>,
+    inner: S,
+    request: http::Request<Body>,
+) -> http::Response<Body>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    let began = Instant::now();
+    let (span, origin) = origin::open(shared.service, &request);
+    let method = telemetry::method_label(request.uri().path());
+    let response = match admit(&shared, inner, request, origin)
+        .instrument(span.clone())
+        .await
+    {
+        Ok(response) => response,
+        Err(refusal) => span.in_scope(|| {
+            telemetry::log_refusal(&refusal);
+            status(refusal).into_http()
+        }),
+    };
+    telemetry::record(&span, shared.service, method, &response, began.elapsed());
+    response
+}
+
+/// Steps 3 to 6.
+async fn admit<S>(
+    shared: &Shared,
+    mut inner: S,
+    mut request: http::Request<Body>,
+    origin: tenantry_core::Origin,
+) -> Result<http::Response<Body>, Refusal>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    let _permit = shared.in_flight.try_acquire().map_err(|_| {
+        Refusal::overloaded(
+            "This service is at its bound of concurrent requests. Try again in a second.",
+        )
+    })?;
+    let deadline = deadline(request.headers());
+    if let Some(ctx) = identity::establish(&shared.verifier, &request, origin)? {
+        request.extensions_mut().insert(Arc::new(ctx));
+    }
+    request.headers_mut().remove(crate::assertion::HEADER);
+    let handled = AssertUnwindSafe(inner.call(request)).catch_unwind();
+    match tokio::time::timeout(deadline, handled).await {
+        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(_panic)) => {
+            tracing::error!("a handler panicked");
+            Err(Refusal::internal())
+        }
+        Err(_elapsed) => Err(Refusal::new(
+            Reason::DeadlineExceeded,
+            "The request didn't end in its time. If it was a change, send it again with the same request id to learn its outcome.",
+        )),
+    }
+}
+
+/// The caller's deadline (gRPC's `grpc-timeout`: up to 8 digits and a unit), at most ours.
+fn deadline(headers: &http::HeaderMap) -> Duration {
+    let asked = || {
+        let text = headers.get("grpc-timeout")?.to_str().ok()?;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let amount: u64 = digits.parse().ok()?;
+        match unit {
+            "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
+            "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
+            "S" => Some(Duration::from_secs(amount)),
+            "m" => Some(Duration::from_millis(amount)),
+            "u" => Some(Duration::from_micros(amount)),
+            "n" => Some(Duration::from_nanos(amount)),
+            _ => None,
+        }
+    };
+    asked().map_or(MAX_DEADLINE, |asked| asked.min(MAX_DEADLINE))
+}

@@ -1,0 +1,71 @@
+//! Step 1: where a request came from. Only the gateway and the fleet's services reach a service, so their headers are
+//! believed; what an outsider sent of these was removed at the gateway.
+
+use opentelemetry::propagation::Extractor;
+use opentelemetry::trace::TraceContextExt as _;
+use tenantry_core::Origin;
+use tonic::body::Body;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// Longest user agent that is kept, in characters.
+const MAX_USER_AGENT: usize = 256;
+
+struct Headers<'a>(&'a http::HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// The request's span, as a child of its caller's, and its origin.
+pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Span, Origin) {
+    let headers = request.headers();
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.extract(&Headers(headers))
+    });
+    let trace_id = parent.span().span_context().trace_id();
+    let path = request.uri().path();
+    let span = tracing::info_span!(
+        "request",
+        otel.name = path,
+        otel.kind = "server",
+        service.name = service,
+        rpc.method = path,
+        rpc.grpc.status_code = tracing::field::Empty,
+        tenant.id = tracing::field::Empty,
+        principal.id = tracing::field::Empty,
+        trace_id = %trace_id,
+        request.id = text("x-request-id"),
+    );
+    // Fails only without a telemetry subscriber, as in unit tests.
+    let _ = span.set_parent(parent);
+    let origin = Origin {
+        ip: client_ip(text("x-forwarded-for")),
+        user_agent: text("user-agent").chars().take(MAX_USER_AGENT).collect(),
+        request_id: text("x-request-id").to_owned(),
+        trace_id: trace_id.to_string(),
+    };
+    (span, origin)
+}
+
+/// The address that the gateway itself saw: it appends it last.
+fn client_ip(forwarded_for: &str) -> String {
+    forwarded_for
+        .rsplit(',')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

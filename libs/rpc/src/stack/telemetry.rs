@@ -1,0 +1,53 @@
+//! Step 2: metrics per RPC, and the outcome on the span.
+
+use std::time::Duration;
+
+use tenantry_core::{Kind, Refusal};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tracing::Span;
+
+/// The method as a label: of ours exactly, everything else as one, so that callers can't make labels.
+pub(super) fn method_label(path: &str) -> &'static str {
+    tenantry_proto::methods::find(path).map_or("other", |method| method.path)
+}
+
+/// Counts and times a finished request. A stream is finished when it begins.
+pub(super) fn record(
+    span: &Span,
+    service: &'static str,
+    method: &'static str,
+    response: &http::Response<Body>,
+    took: Duration,
+) {
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    span.record("rpc.grpc.status_code", i32::from(code));
+    let labels = [
+        ("service", service.to_owned()),
+        ("method", method.to_owned()),
+        ("code", format!("{code:?}")),
+    ];
+    metrics::counter!("tenantry_rpc_requests_total", &labels).increment(1);
+    metrics::histogram!("tenantry_rpc_duration_seconds", &labels[..2]).record(took.as_secs_f64());
+    span.in_scope(
+        || tracing::debug!(rpc.code = ?code, took_ms = took.as_secs_f64() * 1000.0, "request"),
+    );
+}
+
+/// Tells operators of refusals that are ours to mend; what callers did wrong is theirs to read.
+pub(super) fn log_refusal(refusal: &Refusal) {
+    match refusal.kind() {
+        Kind::Internal => tracing::error!(reason = refusal.reason.word(), "request failed"),
+        Kind::Unavailable | Kind::DeadlineExceeded | Kind::ResourceExhausted => {
+            tracing::warn!(reason = refusal.reason.word(), "request refused");
+        }
+        Kind::InvalidArgument
+        | Kind::Unauthenticated
+        | Kind::PermissionDenied
+        | Kind::NotFound
+        | Kind::AlreadyExists
+        | Kind::Aborted
+        | Kind::FailedPrecondition
+        | Kind::OutOfRange => tracing::debug!(reason = refusal.reason.word(), "request refused"),
+    }
+}

@@ -1,0 +1,102 @@
+//! Refusals on the wire: google.rpc.Status with an ErrorInfo, and BadRequest and RetryInfo where they apply. The one
+//! place where a refusal becomes a status.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tenantry_core::{Kind, Refusal};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// `ErrorInfo.domain` of everything that Tenantry answers.
+pub const DOMAIN: &str = "tenantry";
+
+/// The status code of a kind.
+#[must_use]
+pub const fn code(kind: Kind) -> Code {
+    match kind {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::NotFound => Code::NotFound,
+        Kind::AlreadyExists => Code::AlreadyExists,
+        Kind::Aborted => Code::Aborted,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::OutOfRange => Code::OutOfRange,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::DeadlineExceeded => Code::DeadlineExceeded,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+/// The status that tells a refusal.
+#[must_use]
+pub fn status(refusal: Refusal) -> Status {
+    let code = code(refusal.kind());
+    let metadata: HashMap<String, String> = refusal
+        .metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    let mut details = ErrorDetails::new();
+    details.set_error_info(refusal.reason.word(), DOMAIN, metadata);
+    for violation in refusal.violations {
+        details.add_bad_request_violation(violation.field, violation.description);
+    }
+    let retry = refusal
+        .retry_after_ms
+        .map(|ms| Duration::from_millis(ms.into()));
+    if let Some(retry) = retry {
+        details.set_retry_info(Some(retry));
+    }
+    let mut status = Status::with_error_details(code, refusal.message, details);
+    // RetryInfo alone doesn't reach REST; this header does. Whole seconds (RFC 9110), at least one.
+    if let Some(retry) = retry
+        && let Ok(seconds) = retry.as_secs().max(1).to_string().parse()
+    {
+        status.metadata_mut().insert("retry-after", seconds);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenantry_core::Reason;
+    use tenantry_proto::errors::v1::Reason as Wire;
+
+    #[test]
+    fn every_reason_is_in_the_contract_and_every_word_of_the_contract_is_a_reason() {
+        for reason in Reason::ALL {
+            let word = format!("REASON_{}", reason.word());
+            assert!(
+                Wire::from_str_name(&word).is_some(),
+                "{word} isn't in reason.proto"
+            );
+        }
+        let words: Vec<_> = Reason::ALL.iter().map(|r| r.word()).collect();
+        for number in 1..1000 {
+            let Ok(wire) = Wire::try_from(number) else {
+                continue;
+            };
+            let word = wire.as_str_name().trim_start_matches("REASON_");
+            assert!(
+                words.contains(&word),
+                "{word} is no Reason of tenantry-core"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_reason_and_fields() {
+        let status = status(Refusal::field("slug", "is too short"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "INVALID_ARGUMENT");
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            "slug"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Keeps the view: follows one of registry's replicas, and goes to the next when its bookmarks grow old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use tenantry_core::TenantRef;
+use tenantry_proto::internal::registry::v1 as wire;
+use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::view::entry;
+use super::{FRESH, TenantEntry, View};
+use crate::client::CallAs;
+
+type Client = TenantFeedServiceClient<InterceptedService<Channel, CallAs>>;
+
+/// Longest silence on the stream before the next replica is tried.
+const MAX_SILENCE: Duration = FRESH;
+/// Pause between attempts, so that an absent registry isn't hammered.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait for one look-up, all replicas together.
+const LOOKUP_TIMEOUT: Duration = Duration::from_millis(800);
+/// How long a look-up's answer is given to others who ask the same.
+const LOOKUP_SHARED: Duration = Duration::from_millis(200);
+/// Most look-ups remembered at once.
+const LOOKUP_ENTRIES: u64 = 10_000;
+
+fn clients(channels: &[Channel], call_as: &CallAs) -> Vec<Client> {
+    channels
+        .iter()
+        .map(|channel| TenantFeedServiceClient::with_interceptor(channel.clone(), call_as.clone()))
+        .collect()
+}
+
+/// Follows registry into a view.
+#[derive(Debug)]
+pub struct Follower {
+    clients: Vec<Client>,
+    view: Arc<View>,
+    resume_token: String,
+}
+
+impl Follower {
+    /// A follower of registry's replicas.
+    #[must_use]
+    pub fn new(channels: &[Channel], call_as: &CallAs, view: Arc<View>) -> Self {
+        Self {
+            clients: clients(channels, call_as),
+            view,
+            resume_token: String::new(),
+        }
+    }
+
+    /// Follows until cancelled. Nothing else ends it: while registry is away, the view grows old, which its readers see.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let mut replica = 0;
+        loop {
+            let Some(client) = self.clients.get(replica).cloned() else {
+                return;
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                ended = self.follow(client) => {
+                    let status = match ended { Ok(()) => Status::ok("the stream ended"), Err(status) => status };
+                    tracing::info!(replica, code = ?status.code(), why = status.message(), "following registry anew");
+                    if status.code() == Code::OutOfRange {
+                        self.resume_token.clear();
+                    }
+                }
+            }
+            replica = (replica + 1) % self.clients.len();
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn follow(&mut self, mut client: Client) -> Result<(), Status> {
+        let request = wire::FollowTenantsRequest {
+            resume_token: self.resume_token.clone(),
+        };
+        let silence = |_| Status::deadline_exceeded("no bookmark came in time");
+        let mut stream = tokio::time::timeout(MAX_SILENCE, client.follow_tenants(request))
+            .await
+            .map_err(silence)??
+            .into_inner();
+        loop {
+            let next = tokio::time::timeout(MAX_SILENCE, stream.message())
+                .await
+                .map_err(silence)??;
+            let Some(response) = next else { return Ok(()) };
+            match response.item {
+                Some(wire::follow_tenants_response::Item::Tenant(tenant)) => {
+                    self.view.apply(tenant)
+                }
+                Some(wire::follow_tenants_response::Item::Bookmark(bookmark)) => {
+                    let age = Duration::from_millis(u64::try_from(bookmark.age_ms).unwrap_or(0));
+                    if bookmark.complete {
+                        self.view.freshen(age);
+                    }
+                    if age > FRESH {
+                        return Err(Status::unavailable("this replica's feed is old"));
+                    }
+                }
+                None => {}
+            }
+            if !response.resume_token.is_empty() {
+                self.resume_token = response.resume_token;
+            }
+        }
+    }
+}
+
+/// Looks up single tenants at registry, one call for all who ask the same at the same time.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    clients: Vec<Client>,
+    answers: Cache<(String, TenantRef), Option<TenantEntry>>,
+}
+
+impl Lookup {
+    /// Look-ups at registry's replicas.
+    #[must_use]
+    pub fn new(channels: &[Channel], call_as: &CallAs) -> Self {
+        Self {
+            clients: clients(channels, call_as),
+            answers: Cache::builder()
+                .max_capacity(LOOKUP_ENTRIES)
+                .time_to_live(LOOKUP_SHARED)
+                .build(),
+        }
+    }
+
+    pub(super) async fn find(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<TenantEntry>, Arc<Status>> {
+        self.answers
+            .try_get_with((project.to_owned(), name.clone()), async {
+                tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(project, name))
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(Status::deadline_exceeded("no replica answered in time"))
+                    })
+            })
+            .await
+    }
+
+    async fn ask(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Status> {
+        let request = match name {
+            TenantRef::Id(id) => wire::LookupTenantRequest {
+                id: id.to_string(),
+                ..Default::default()
+            },
+            TenantRef::Slug(slug) => wire::LookupTenantRequest {
+                id: String::new(),
+                project: project.to_owned(),
+                slug: slug.clone(),
+            },
+        };
+        let mut last = Status::unavailable("registry has no replica");
+        for client in &self.clients {
+            match client.clone().lookup_tenant(request.clone()).await {
+                Ok(found) => return Ok(entry(found.into_inner())),
+                Err(status) if status.code() == Code::NotFound => return Ok(None),
+                Err(status) => last = status,
+            }
+        }
+        Err(last)
+    }
+}

@@ -1,0 +1,123 @@
+//! A service's own view of all tenants, fed by registry's watch: what is needed to admit a request, without asking anyone.
+//!
+//! The view is as old as its last bookmark, not its connection. Up to [`FRESH`] old it is simply believed. Older, each
+//! tenant that is asked for is looked up at registry, once for all who ask at the same time, while the follower tries
+//! another replica. When registry can't be reached the view serves for the grace, and then nothing is admitted.
+
+mod follower;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantry_core::{Refusal, TenantId, TenantRef, TenantStatus};
+
+pub use follower::{Follower, Lookup};
+pub use view::View;
+
+/// How old the view may be before single tenants are looked up instead.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// What other services know of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantEntry {
+    /// Its id.
+    pub id: TenantId,
+    /// Key of its project.
+    pub project: Arc<str>,
+    /// Its slug.
+    pub slug: String,
+    /// Its status.
+    pub status: TenantStatus,
+    /// Key of its plan.
+    pub plan: Arc<str>,
+    /// Its parent.
+    pub parent: Option<TenantId>,
+    /// Version of its row.
+    pub version: i64,
+}
+
+/// Most ancestors that a walk visits.
+pub const MAX_LEVELS: usize = 10;
+
+/// All tenants, with the rule for how old what is known may be.
+#[derive(Clone, Debug)]
+pub struct Tenants {
+    view: Arc<View>,
+    lookup: Lookup,
+    grace: Duration,
+}
+
+impl Tenants {
+    /// Tenants by this view, with look-ups where it is old, for at most this grace.
+    #[must_use]
+    pub const fn new(view: Arc<View>, lookup: Lookup, grace: Duration) -> Self {
+        Self {
+            view,
+            lookup,
+            grace,
+        }
+    }
+
+    /// The tenant of this name, or `None` where there is none.
+    ///
+    /// # Errors
+    /// UNAVAILABLE once registry was out of reach for longer than the grace.
+    pub async fn find(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<TenantEntry>, Refusal> {
+        let age = self.view.age();
+        if age <= FRESH {
+            return Ok(self.view.find(project, name));
+        }
+        match self.lookup.find(project, name).await {
+            Ok(found) => Ok(found),
+            Err(_) if self.view.age() <= self.grace => Ok(self.view.find(project, name)),
+            Err(status) => {
+                tracing::warn!(age_ms = age.as_millis(), error = %status, "tenants are unknown: registry is out of reach");
+                Err(Refusal::unavailable())
+            }
+        }
+    }
+
+    /// The tenant of this id.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn get(&self, id: TenantId) -> Result<Option<TenantEntry>, Refusal> {
+        self.find("", &TenantRef::Id(id)).await
+    }
+
+    /// The ancestors of a tenant, nearest first, at most [`MAX_LEVELS`].
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn ancestors(&self, of: &TenantEntry) -> Result<Vec<TenantEntry>, Refusal> {
+        let mut ancestors = Vec::new();
+        let mut parent = of.parent;
+        while let Some(id) = parent
+            && ancestors.len() < MAX_LEVELS
+        {
+            let Some(entry) = self.get(id).await? else {
+                break;
+            };
+            parent = entry.parent;
+            ancestors.push(entry);
+        }
+        Ok(ancestors)
+    }
+
+    /// Whether everything that existed at the start is known and fresh enough to serve.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.view.age() <= self.grace
+    }
+
+    /// How old what is known is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.view.age()
+    }
+}

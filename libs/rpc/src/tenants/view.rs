@@ -1,0 +1,131 @@
+//! The tenants in memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tenantry_core::{TenantId, TenantRef};
+use tenantry_proto::internal::registry::v1 as wire;
+
+use super::TenantEntry;
+
+/// Age of a view that was never complete.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// All tenants, by id and by slug.
+#[derive(Debug, Default)]
+pub struct View {
+    tables: RwLock<Tables>,
+    fresh: RwLock<Option<Instant>>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_id: HashMap<TenantId, TenantEntry>,
+    by_slug: HashMap<Arc<str>, HashMap<String, TenantId>>,
+    /// Projects and plans repeat a million times; their names are kept once.
+    names: HashSet<Arc<str>>,
+}
+
+impl View {
+    /// The tenant of this name.
+    #[must_use]
+    pub fn find(&self, project: &str, name: &TenantRef) -> Option<TenantEntry> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let id = match name {
+            TenantRef::Id(id) => *id,
+            TenantRef::Slug(slug) => *tables.by_slug.get(project)?.get(slug)?,
+        };
+        tables.by_id.get(&id).cloned()
+    }
+
+    /// How many tenants are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_id
+            .len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How old what is known is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
+        fresh.map_or(NEVER, |at| at.elapsed())
+    }
+
+    /// Notes that the view held everything up to `age` ago.
+    pub(super) fn freshen(&self, age: Duration) {
+        let at = Instant::now().checked_sub(age);
+        let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
+        *fresh = (*fresh).max(at);
+    }
+
+    /// Applies one entry, if it is newer than what is known.
+    pub(super) fn apply(&self, entry: wire::TenantEntry) {
+        let Ok(id) = entry.id.parse::<TenantId>() else {
+            return;
+        };
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if tables
+            .by_id
+            .get(&id)
+            .is_some_and(|known| known.version >= entry.version)
+        {
+            return;
+        }
+        if let Some(old) = tables.by_id.remove(&id)
+            && let Some(slugs) = tables.by_slug.get_mut(&old.project)
+            && slugs.get(&old.slug) == Some(&id)
+        {
+            slugs.remove(&old.slug);
+        }
+        let Some(entry) = tables.entry(id, entry) else {
+            return;
+        };
+        tables
+            .by_slug
+            .entry(Arc::clone(&entry.project))
+            .or_default()
+            .insert(entry.slug.clone(), id);
+        tables.by_id.insert(id, entry);
+    }
+}
+
+impl Tables {
+    /// The entry from the wire; `None` for a tombstone, or a status of a newer fleet that nothing here may admit.
+    fn entry(&mut self, id: TenantId, wire: wire::TenantEntry) -> Option<TenantEntry> {
+        Some(TenantEntry {
+            id,
+            project: self.name(&wire.project),
+            status: wire.status.parse().ok()?,
+            plan: self.name(&wire.plan),
+            parent: wire.parent_id.parse().ok(),
+            version: wire.version,
+            slug: wire.slug,
+        })
+    }
+
+    fn name(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(text) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = text.into();
+        self.names.insert(Arc::clone(&name));
+        name
+    }
+}
+
+/// The entry of a single look-up.
+pub(super) fn entry(wire: wire::TenantEntry) -> Option<TenantEntry> {
+    let id = wire.id.parse().ok()?;
+    Tables::default().entry(id, wire)
+}
