@@ -1,1 +1,161 @@
-//! x
+//! What every service's `main` calls once: command line, telemetry, the server with health and the one stack, background
+//! work, and an orderly end.
+
+pub mod config;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use sqlx::migrate::Migrator;
+use tenantry_core::seal::Sealer;
+use tenantry_rpc::Tasks;
+use tenantry_rpc::keys::{KeyRing, Trust};
+use tenantry_rpc::watched::Watched;
+use tenantry_store::Store;
+use tonic::service::Routes;
+
+pub use config::Shared;
+
+/// One service of the fleet.
+pub trait Service {
+    /// Its name, which is also that of its schema, its roles and its assertions.
+    const NAME: &'static str;
+    /// One sentence for `--help`.
+    const ABOUT: &'static str;
+    /// Its own part of the configuration.
+    type Config: clap::Args + Send;
+    /// Its own subcommands, [`NoCommands`] for none.
+    type Command: Subcommand + Send;
+
+    /// Its migrations.
+    fn migrations() -> Migrator;
+
+    /// Starts its background work and returns what it serves.
+    fn start(
+        config: Self::Config,
+        runtime: &Runtime,
+    ) -> impl Future<Output = anyhow::Result<Routes>> + Send;
+
+    /// Runs one of its own subcommands.
+    fn command(command: Self::Command) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// The subcommands of a service that has none of its own.
+#[derive(Debug, Subcommand)]
+pub enum NoCommands {}
+
+/// What a starting service finds ready.
+#[derive(Debug)]
+pub struct Runtime {
+    /// Its store.
+    pub store: Store,
+    /// Where its background work is spawned.
+    pub tasks: Tasks,
+    /// Whom it trusts.
+    pub trust: Watched<Trust>,
+    /// The keys of its own assertions to other services.
+    pub service_keys: Watched<KeyRing>,
+}
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli<S: Service> {
+    #[command(subcommand)]
+    command: Command<S>,
+}
+
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // Read once per process.
+enum Command<S: Service> {
+    /// Serve requests until SIGTERM or Ctrl-C
+    Serve {
+        #[command(flatten)]
+        shared: Box<Shared>,
+        #[command(flatten)]
+        own: Box<S::Config>,
+    },
+    /// Bring the schema up to date, then exit
+    Migrate(config::Migrate),
+    #[command(flatten)]
+    Own(S::Command),
+}
+
+/// The whole life of a service's process.
+#[must_use]
+pub fn main<S: Service>() -> ExitCode {
+    let command = Cli::<S>::command_for(S::NAME, S::ABOUT);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{}: can't start threads: {error}", S::NAME);
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run::<S>(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopped");
+            eprintln!("{}: {error:#}", S::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl<S: Service> Cli<S> {
+    fn command_for(name: &'static str, about: &'static str) -> Command<S> {
+        use clap::{CommandFactory as _, FromArgMatches as _};
+        let matches = Self::command().name(name).about(about).get_matches();
+        match Self::from_arg_matches(&matches) {
+            Ok(cli) => cli.command,
+            Err(error) => error.exit(),
+        }
+    }
+}
+
+async fn run<S: Service>(command: Command<S>) -> anyhow::Result<()> {
+    match command {
+        Command::Migrate(migrate) => {
+            tenantry_store::migrate::run(&migrate.owner_database_url.0, S::migrations())
+                .await
+                .context("the migration failed; nothing of the failed step is in the database")
+        }
+        Command::Own(command) => S::command(command).await,
+        Command::Serve { shared, own } => {
+            let telemetry = telemetry::start(S::NAME, &shared)?;
+            let runtime = runtime(&shared)?;
+            let routes = S::start(*own, &runtime).await?;
+            let served = serve::until_ended(S::NAME, &shared, &runtime, routes).await;
+            runtime.store.close().await;
+            telemetry.end();
+            served
+        }
+    }
+}
+
+fn runtime(shared: &Shared) -> anyhow::Result<Runtime> {
+    let tasks = Tasks::new();
+    let file = |problem: String| anyhow::anyhow!(problem);
+    let trust = Watched::open(shared.trust_file.clone(), &tasks, Trust::parse).map_err(file)?;
+    let service_keys =
+        Watched::open(shared.service_key_file.clone(), &tasks, KeyRing::parse).map_err(file)?;
+    let seal_key = std::fs::read_to_string(&shared.seal_key_file)
+        .with_context(|| format!("can't read {}", shared.seal_key_file.display()))?;
+    let sealer = Sealer::parse(&seal_key).with_context(|| {
+        format!(
+            "{} must hold 32 bytes in base64url",
+            shared.seal_key_file.display()
+        )
+    })?;
+    Ok(Runtime {
+        store: Store::new(shared.pools(), sealer),
+        tasks,
+        trust,
+        service_keys,
+    })
+}
