@@ -8,7 +8,9 @@
 pub mod cluster;
 pub mod database;
 pub mod environment;
+pub mod envoy;
 pub mod fault_proxy;
+pub mod fleet;
 pub mod keys;
 pub mod paths;
 pub mod pgbouncer;
@@ -18,5 +20,6 @@ pub mod probe;
 pub mod process;
 pub mod redis;
 pub mod rest;
+pub mod service;
 pub mod tools;
 pub mod unit;

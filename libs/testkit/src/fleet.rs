@@ -1,0 +1,513 @@
+//! The whole fleet on this machine: Postgres, Redis, replicas of each service, and Envoy in front of them.
+
+mod config;
+mod operator;
+mod ports;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use url::Url;
+
+pub use self::config::{Database, FleetConfig, Progress};
+pub use self::operator::{Operator, sign_in};
+use self::ports::Ports;
+use crate::cluster::{Cluster, DATABASE, Role, SERVICES};
+use crate::database::{TestDatabase, private_server};
+use crate::envoy::{Envoy, EnvoyConfig};
+use crate::fault_proxy::FaultProxy;
+use crate::keys::{self, Keys};
+use crate::postgres::{Durability, Postgres};
+use crate::redis::Redis;
+use crate::rest::Rest;
+use crate::service::{self, Service};
+use crate::unit::Unit;
+use crate::{paths, port};
+
+/// Longest wait until the gateway reports every service ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Domain whose subdomains are slugs, on this machine.
+const BASE_DOMAIN: &str = "localhost.tenantry.test";
+
+/// A running fleet. Dropping it kills every process of it.
+#[derive(Debug)]
+pub struct Fleet {
+    dir: PathBuf,
+    keys: Keys,
+    gateway: SocketAddr,
+    tls: bool,
+    envoy: Envoy,
+    services: Vec<Service>,
+    redis: Option<Redis>,
+    redis_url: String,
+    database_proxies: BTreeMap<&'static str, FaultProxy>,
+    postgres: Option<Postgres>,
+    cluster: Cluster,
+    database: String,
+    operator: Option<Operator>,
+}
+
+impl Fleet {
+    /// Starts a fleet and returns when its gateway reports every service ready.
+    ///
+    /// # Errors
+    /// When a program isn't installed or built, a port is taken, or a process doesn't get ready; the error quotes its
+    /// log.
+    pub async fn start(config: FleetConfig) -> Result<Self> {
+        let mut fleet = Self::prepare(&config).await?;
+        let progress = &config.progress;
+        progress("starting Redis, the services and Envoy");
+        for unit in fleet.units().filter(|unit| unit.name() != "postgres") {
+            unit.launch()?;
+        }
+        for unit in fleet.units() {
+            unit.ready().await?;
+            progress(&format!("{} is ready", unit.name()));
+        }
+        fleet.ready().await?;
+        if config.bootstrap {
+            progress("making the first operator");
+            fleet.bootstrap().await?;
+        }
+        Ok(fleet)
+    }
+
+    /// Brings up the database, migrates it, and prepares all else without starting it.
+    async fn prepare(config: &FleetConfig) -> Result<Self> {
+        let progress = &config.progress;
+        let dir = match &config.dir {
+            Some(dir) => dir.clone(),
+            None => paths::scratch("fleet")?,
+        };
+        let logs = dir.join("logs");
+        let mail = dir.join("mail");
+        for dir in [&dir, &logs, &mail] {
+            fs::create_dir_all(dir)
+                .with_context(|| format!("can't make the folder {}", dir.display()))?;
+        }
+        let keys = Keys::create(&dir.join("keys"))?;
+        let mut ports = Ports::load(config.dir.as_ref().map(|dir| dir.join("ports.json")));
+        let gateway = port::local(match config.gateway_port {
+            Some(port) => port,
+            None => ports.take("gateway")?,
+        });
+
+        progress("starting Postgres");
+        let (postgres, cluster, database) = database(config, &dir, &mut ports).await?;
+
+        let mut database_proxies = BTreeMap::new();
+        if config.database_proxies {
+            let server = cluster.superuser_url(&database);
+            let address = server
+                .socket_addrs(|| Some(5432))?
+                .first()
+                .copied()
+                .context("Postgres has no address")?;
+            for service in SERVICES {
+                database_proxies.insert(service, FaultProxy::start(address).await?);
+            }
+        }
+
+        let mut addresses: BTreeMap<&'static str, Vec<SocketAddr>> = BTreeMap::new();
+        for service in SERVICES {
+            for replica in 0..config.replicas {
+                addresses
+                    .entry(service)
+                    .or_default()
+                    .push(port::local(ports.take(&format!("{service}-{replica}"))?));
+            }
+        }
+        let mut services = Vec::new();
+        let mut migrations = Vec::new();
+        for service in SERVICES {
+            let through = database_proxies.get(service).map(FaultProxy::address);
+            let mut environment = environment(service, &keys, &cluster, &database, through)?;
+            environment.insert(
+                "TENANTRY_MAIL_URL".to_owned(),
+                format!("file://{}", mail.display()),
+            );
+            if service == "identity" {
+                let registry: Vec<String> = addresses["registry"]
+                    .iter()
+                    .map(|one| format!("http://{one}"))
+                    .collect();
+                environment.insert("TENANTRY_REGISTRY_ADDRS".to_owned(), registry.join(","));
+            }
+            if let Some(endpoint) = &config.otlp_endpoint {
+                environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint.clone());
+            }
+            let further = config
+                .service_environment
+                .iter()
+                .filter(|(name, ..)| *name == service);
+            environment.extend(further.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
+            migrations.push(service::command(
+                service,
+                "migrate",
+                &environment,
+                &logs.join("migrate.log"),
+            )?);
+            for (replica, address) in addresses[service].iter().enumerate() {
+                let metrics = port::local(ports.take(&format!("{service}-{replica}-metrics"))?);
+                let log = logs.join(format!("{service}-{replica}.log"));
+                services.push(Service::prepare(
+                    service,
+                    replica,
+                    (*address, metrics),
+                    &environment,
+                    &log,
+                )?);
+            }
+        }
+        progress("migrating the services' schemas");
+        for migration in &migrations {
+            migration.output().await?;
+        }
+
+        let (redis, redis_url) = match &config.external_redis {
+            Some(url) => (None, url.to_string()),
+            None => {
+                let redis = Redis::prepare(
+                    &dir.join("redis"),
+                    ports.take("redis")?,
+                    &logs.join("redis.log"),
+                )?;
+                let url = redis.url().to_owned();
+                (Some(redis), url)
+            }
+        };
+        let envoy = EnvoyConfig {
+            listen: gateway,
+            admin: port::local(ports.take("envoy-admin")?),
+            registry: addresses["registry"].clone(),
+            identity: addresses["identity"].clone(),
+            cors_origins: config.cors_origins.clone(),
+            otlp_endpoint: config.otlp_endpoint.clone(),
+            tls: config.tls.clone(),
+        };
+        let envoy = Envoy::prepare(&dir.join("envoy"), &envoy, &logs.join("envoy.log"))?;
+        let tls = config.tls.is_some();
+        Ok(Self {
+            dir,
+            keys,
+            gateway,
+            tls,
+            envoy,
+            services,
+            redis,
+            redis_url,
+            database_proxies,
+            postgres,
+            cluster,
+            database,
+            operator: None,
+        })
+    }
+
+    /// Returns when the gateway reports every service ready.
+    ///
+    /// # Errors
+    /// When it doesn't within a minute.
+    pub async fn ready(&self) -> Result<()> {
+        if self.tls {
+            // The JSON client here speaks no TLS; the processes' own probes have answered.
+            return Ok(());
+        }
+        let rest = self.rest()?;
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let last = match rest.get("/readyz").await {
+                Ok(answer) if answer.status == 200 => return Ok(()),
+                Ok(answer) => format!("{} {}", answer.status, answer.text),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() > deadline {
+                bail!(
+                    "{}/readyz isn't ready after {} s: {last}",
+                    self.gateway(),
+                    READY_WITHIN.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Makes the first operator, once in the life of a database.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub async fn bootstrap(&mut self) -> Result<&Operator> {
+        let environment = environment("identity", &self.keys, &self.cluster, &self.database, None)?;
+        let log = self.dir.join("logs/bootstrap-token.log");
+        let token = service::command("identity", "bootstrap-token", &environment, &log)?
+            .output()
+            .await?;
+        let operator = Operator::bootstrap(&self.rest()?, &token).await?;
+        Ok(self.operator.insert(operator))
+    }
+
+    /// Takes an operator of an earlier run of the same database.
+    pub fn set_operator(&mut self, operator: Operator) {
+        self.operator = Some(operator);
+    }
+
+    /// The first operator.
+    ///
+    /// # Panics
+    /// When the configuration asked for none.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        self.operator
+            .as_ref()
+            .expect("the fleet was started with `bootstrap`")
+    }
+
+    /// Base URL of the gateway.
+    #[must_use]
+    pub fn gateway(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.gateway)
+    }
+
+    /// Address of the gateway.
+    #[must_use]
+    pub fn gateway_address(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// A client of the gateway without a credential. Make one per test.
+    ///
+    /// # Errors
+    /// When the client can't be built.
+    pub fn rest(&self) -> Result<Rest> {
+        Rest::new(self.gateway())
+    }
+
+    /// A client of the gateway with the operator's API key.
+    ///
+    /// # Errors
+    /// When the client can't be built.
+    pub fn operator_rest(&self) -> Result<Rest> {
+        Ok(self.rest()?.bearer(&self.operator().token))
+    }
+
+    /// The replicas of a service.
+    pub fn replicas(&self, service: &str) -> impl Iterator<Item = &Service> {
+        self.services
+            .iter()
+            .filter(move |replica| replica.name() == service)
+    }
+
+    /// One replica of a service.
+    ///
+    /// # Panics
+    /// When there is no such replica.
+    #[must_use]
+    pub fn service(&self, service: &str, replica: usize) -> &Service {
+        self.replicas(service)
+            .nth(replica)
+            .expect("a replica that the fleet was started with")
+    }
+
+    /// All replicas of all services.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The gateway's process.
+    #[must_use]
+    pub fn envoy(&self) -> &Envoy {
+        &self.envoy
+    }
+
+    /// The fleet's own Postgres, where it has one.
+    #[must_use]
+    pub fn postgres(&self) -> Option<&Postgres> {
+        self.postgres.as_ref()
+    }
+
+    /// The Postgres server.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Name of the fleet's database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// URL of the database for the superuser, to look behind the services' backs.
+    #[must_use]
+    pub fn superuser_url(&self) -> Url {
+        self.cluster.superuser_url(&self.database)
+    }
+
+    /// URL of Redis.
+    #[must_use]
+    pub fn redis_url(&self) -> &str {
+        &self.redis_url
+    }
+
+    /// The proxy between a service and Postgres.
+    ///
+    /// # Panics
+    /// When the configuration asked for none.
+    #[must_use]
+    pub fn database_proxy(&self, service: &str) -> &FaultProxy {
+        self.database_proxies
+            .get(service)
+            .expect("the fleet was started with `database_proxies`")
+    }
+
+    /// The fleet's keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Folder of the fleet's files: `keys`, `logs`, `mail`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Every process of the fleet, in the order of their start.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        let postgres = self.postgres.iter().map(Postgres::unit);
+        let redis = self.redis.iter().map(Redis::unit);
+        postgres
+            .chain(redis)
+            .chain(self.services.iter().map(Service::unit))
+            .chain([self.envoy.unit()])
+    }
+
+    /// Ends every process, the gateway first and Postgres last; returns when they are gone.
+    ///
+    /// # Errors
+    /// When one survives even kill -9.
+    pub async fn stop(&self) -> Result<()> {
+        let units: Vec<&Unit> = self.units().collect();
+        for unit in units.into_iter().rev() {
+            unit.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The server and the name of the database on it, made where it isn't there yet.
+async fn database(
+    config: &FleetConfig,
+    dir: &Path,
+    ports: &mut Ports,
+) -> Result<(Option<Postgres>, Cluster, String)> {
+    let (postgres, cluster) = match &config.database {
+        Database::Shared => {
+            let database = TestDatabase::empty().await?;
+            return Ok((None, database.cluster().clone(), database.name().to_owned()));
+        }
+        Database::Own(durability) if config.dir.is_none() => {
+            let postgres = private_server(*durability).await?;
+            let cluster = postgres.cluster().clone();
+            (Some(postgres), cluster)
+        }
+        Database::Own(durability) => {
+            let postgres = lasting_server(config, dir, ports, *durability).await?;
+            let cluster = postgres.cluster().clone();
+            (Some(postgres), cluster)
+        }
+        Database::External(url) => {
+            // The roles' passwords derive from a secret of ours, since the superuser's may change.
+            (
+                None,
+                Cluster::new(
+                    url.clone(),
+                    keys::password_file(&dir.join("keys/postgres-password"))?,
+                ),
+            )
+        }
+    };
+    cluster.ensure_roles().await?;
+    if !cluster.has_database(DATABASE).await? {
+        cluster.create_database(DATABASE).await?;
+    }
+    Ok((postgres, cluster, DATABASE.to_owned()))
+}
+
+async fn lasting_server(
+    config: &FleetConfig,
+    dir: &Path,
+    ports: &mut Ports,
+    durability: Durability,
+) -> Result<Postgres> {
+    let password = keys::password_file(&dir.join("keys/postgres-password"))?;
+    let data = config
+        .postgres_dir
+        .clone()
+        .unwrap_or_else(|| dir.join("postgres"));
+    let log = dir.join("logs/postgres.log");
+    let postgres =
+        Postgres::prepare(&data, ports.take("postgres")?, &log, &password, durability).await?;
+    postgres.start().await?;
+    Ok(postgres)
+}
+
+/// What every process of a service is told, apart from its own addresses.
+fn environment(
+    service: &str,
+    keys: &Keys,
+    cluster: &Cluster,
+    database: &str,
+    through: Option<SocketAddr>,
+) -> Result<BTreeMap<String, String>> {
+    // Migrations go straight to Postgres, also where the service doesn't.
+    let serving = match through {
+        Some(address) => cluster.via(address)?,
+        None => cluster.clone(),
+    };
+    let path = |path: PathBuf| path.display().to_string();
+    let mut environment = BTreeMap::from(
+        [
+            (
+                "TENANTRY_OWNER_DATABASE_URL",
+                cluster.url(service, Role::Owner, database).to_string(),
+            ),
+            (
+                "TENANTRY_APP_DATABASE_URL",
+                serving.url(service, Role::App, database).to_string(),
+            ),
+            (
+                "TENANTRY_PLATFORM_DATABASE_URL",
+                serving.url(service, Role::Platform, database).to_string(),
+            ),
+            ("TENANTRY_TRUST_FILE", path(keys.trust_file())),
+            (
+                "TENANTRY_SERVICE_KEY_FILE",
+                path(keys.service_ring(service)),
+            ),
+            ("TENANTRY_SEAL_KEY_FILE", path(keys.seal_key(service))),
+            (
+                "TENANTRY_PLANS_FILE",
+                path(paths::repository().join("deploy/plans.json")),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if service == "identity" {
+        environment.extend(
+            [
+                ("TENANTRY_ASSERTION_KEY_FILE", path(keys.assertion_ring())),
+                ("TENANTRY_TOKEN_KEY_FILE", path(keys.token_ring())),
+                ("TENANTRY_BASE_DOMAIN", BASE_DOMAIN.to_owned()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+    }
+    Ok(environment)
+}
