@@ -91,7 +91,7 @@ impl Postgres {
             format!("port={port}"),
             // Passwords over TCP for everybody: a socket's path may be too long below a deep checkout.
             "unix_socket_directories=".to_owned(),
-            "max_connections=300".to_owned(),
+            "max_connections=500".to_owned(),
             "shared_buffers=128MB".to_owned(),
             "timezone=UTC".to_owned(),
             "log_timezone=UTC".to_owned(),
