@@ -1,0 +1,123 @@
+//! Creating a tenant.
+
+use tenantry_core::event::Event;
+use tenantry_core::request_id::RequestKey;
+use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_store::TenantTx;
+
+use super::App;
+use crate::domain::slug;
+use crate::domain::tenant::{MAX_LEVELS, NewTenant, Tenant};
+use crate::error::Error;
+use crate::store::{projects, slugs, tenants, tree};
+
+/// Letters of the suffix that makes a slug unique: the last of the id, which are random.
+const SUFFIX_CHARS: usize = 6;
+
+/// Below whom a tenant is created, and with that in whose scope.
+#[derive(Clone, Debug)]
+pub(crate) enum Parent {
+    /// By an operator, at the top or below any tenant of the project.
+    Operator(Option<TenantRef>),
+    /// By the people of a tenant, below it.
+    Own(TenantId),
+}
+
+impl App {
+    /// Creates a tenant.
+    pub(crate) async fn create(
+        &self,
+        ctx: &RequestContext,
+        key: Option<&RequestKey>,
+        parent: Parent,
+        mut new: NewTenant,
+    ) -> Result<Tenant, Error> {
+        let scope = match &parent {
+            Parent::Operator(_) => TenantId::PLATFORM,
+            Parent::Own(parent) => *parent,
+        };
+        let mut tx = self.store.begin(scope).await?;
+        if let Some(replay) = tx.claim::<Tenant>(key).await? {
+            return Ok(replay.answer);
+        }
+        if let Some(parent) = self.parent(&mut tx, ctx, &parent, &new.project).await? {
+            new.project.clone_from(&parent.project);
+            new.parent_id = Some(parent.id);
+        } else if !projects::exists(tx.conn(), &new.project).await? {
+            return Err(Error::ProjectNotFound);
+        }
+        let id = TenantId::new();
+        tx.enter_new(id).await?;
+        let slug = take_slug(&mut tx, id, &new).await?;
+        let tenant = new.create(id, slug, tenantry_core::clock::now());
+        tenants::insert(tx.conn(), &tenant).await?;
+        let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
+        let event = Event::of(
+            ctx,
+            "tenant.created",
+            "tenant",
+            id.uuid(),
+            serde_json::Value::Null,
+            after,
+        );
+        tx.record(&event).await?;
+        tx.finish(key, &tenant).await?;
+        Ok(tenant)
+    }
+
+    /// The parent, held so that it can't be deleted meanwhile.
+    async fn parent(
+        &self,
+        tx: &mut TenantTx,
+        ctx: &RequestContext,
+        parent: &Parent,
+        project: &str,
+    ) -> Result<Option<Tenant>, Error> {
+        let name = match parent {
+            Parent::Operator(None) => return Ok(None),
+            Parent::Operator(Some(name)) => name.clone(),
+            Parent::Own(id) => TenantRef::Id(*id),
+        };
+        let id = match self.resolve(project, &name).await {
+            Ok(parent) => parent.id,
+            Err(Error::TenantNotFound) => return Err(Error::ParentNotFound),
+            Err(error) => return Err(error),
+        };
+        tree::hold(tx.conn(), id, false).await?;
+        let mut platform = self.store.platform().await?;
+        let parent = tree::resolve(platform.conn(), "", &TenantRef::Id(id))
+            .await?
+            .ok_or(Error::ParentNotFound)?;
+        parent.admit(ctx.permissions)?;
+        if !parent.status.is_active() {
+            return Err(Error::ParentNotFound);
+        }
+        if tree::depth(platform.conn(), id).await? >= MAX_LEVELS {
+            return Err(Error::TooDeep);
+        }
+        Ok(Some(parent))
+    }
+}
+
+/// Takes the slug that the caller chose, or one made from the name.
+async fn take_slug(tx: &mut TenantTx, id: TenantId, new: &NewTenant) -> Result<String, Error> {
+    if !new.slug.is_empty() {
+        return if slugs::take(tx.conn(), id, &new.project, &new.slug).await? {
+            Ok(new.slug.clone())
+        } else {
+            Err(Error::SlugTaken)
+        };
+    }
+    let plain = slug::from_name(&new.name, None);
+    if slug::check(&plain).is_ok() && slugs::take(tx.conn(), id, &new.project, &plain).await? {
+        return Ok(plain);
+    }
+    let id_text = id.to_string();
+    let suffix = &id_text[id_text.len() - SUFFIX_CHARS..];
+    let slug = slug::from_name(&new.name, Some(suffix));
+    if slugs::take(tx.conn(), id, &new.project, &slug).await? {
+        Ok(slug)
+    } else {
+        Err(Error::SlugTaken)
+    }
+}

@@ -1,0 +1,109 @@
+//! Registry's use cases: each change is one tenant transaction that claims the request id, loads, decides, writes state
+//! and event, and commits.
+
+mod create;
+mod projects;
+mod tenants;
+
+use std::sync::Arc;
+
+use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_store::Store;
+
+use crate::domain::plan::{Catalogue, Plan};
+use crate::domain::tenant::Tenant;
+use crate::error::Error;
+use crate::store::{list, tree};
+
+pub(crate) use create::Parent;
+pub(crate) use tenants::Change;
+
+/// The use cases and what they need.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    store: Store,
+    plans: Arc<Catalogue>,
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// Whether there is more behind it.
+    pub(crate) more: bool,
+}
+
+impl<T> Page<T> {
+    /// The page of this size, from a read of one more.
+    fn cut(mut items: Vec<T>, size: u32) -> Self {
+        let size = size as usize;
+        let more = items.len() > size;
+        items.truncate(size);
+        Self { items, more }
+    }
+}
+
+impl App {
+    pub(crate) const fn new(store: Store, plans: Arc<Catalogue>) -> Self {
+        Self { store, plans }
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn plans(&self) -> &[Plan] {
+        &self.plans.plans
+    }
+
+    /// The plan of this key or alias; the default one for an empty name.
+    pub(crate) fn plan(&self, name: &str) -> Result<&Plan, Error> {
+        let name = if name.is_empty() {
+            &self.plans.default_plan
+        } else {
+            name
+        };
+        self.plans.find(name).ok_or(Error::PlanNotFound)
+    }
+
+    /// The tenant of this name, before its scope is known: for operators, who name one in the message alone, and for the
+    /// fleet's own services.
+    pub(crate) async fn resolve(&self, project: &str, name: &TenantRef) -> Result<Tenant, Error> {
+        let mut tx = self.store.platform().await?;
+        tree::resolve(tx.conn(), project, name)
+            .await?
+            .ok_or(Error::TenantNotFound)
+    }
+
+    /// One tenant and the number of its children.
+    pub(crate) async fn get(
+        &self,
+        ctx: &RequestContext,
+        id: TenantId,
+    ) -> Result<(Tenant, i64), Error> {
+        let mut tx = self.store.read(id).await?;
+        let tenant = crate::store::tenants::find(tx.conn(), id)
+            .await?
+            .ok_or(Error::TenantNotFound)?;
+        tenant.admit(ctx.permissions)?;
+        drop(tx);
+        let mut tx = self.store.platform().await?;
+        let children = tree::children(tx.conn(), id).await?;
+        Ok((tenant, children))
+    }
+
+    /// One page of tenants.
+    pub(crate) async fn list(
+        &self,
+        query: &crate::domain::list::Query,
+    ) -> Result<Page<Tenant>, Error> {
+        let mut tx = self.store.platform().await?;
+        Ok(Page::cut(list::page(tx.conn(), query).await?, query.limit))
+    }
+
+    /// Whether a role in `root` reaches `id`.
+    pub(crate) async fn reaches(&self, root: TenantId, id: TenantId) -> Result<bool, Error> {
+        let mut tx = self.store.platform().await?;
+        Ok(tree::reaches(tx.conn(), root, id).await?)
+    }
+}

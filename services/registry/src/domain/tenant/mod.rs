@@ -1,0 +1,267 @@
+//! The tenant and its transitions: each takes the old state and a command and returns the new state with the action that
+//! its event is called by, or a refusal. `None` means that the tenant is already as asked.
+
+mod patch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tenantry_core::refusal::Violations;
+use tenantry_core::tenant::Admission;
+use tenantry_core::{Permission, Permissions, Refusal, TenantId, TenantStatus};
+
+use super::{field, slug};
+use crate::error::Error;
+
+pub(crate) use patch::Patch;
+
+/// How long a deleted tenant can be undeleted.
+pub(crate) const UNDELETE_DAYS: i64 = 30;
+/// Levels of a tree, its top included.
+pub(crate) const MAX_LEVELS: usize = 10;
+/// Longest trial.
+const MAX_TRIAL_DAYS: i32 = 365;
+const HOURS_PER_DAY: i64 = 24;
+
+/// A tenant as it stands in its row, in its events and in recorded answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tenant {
+    pub(crate) id: TenantId,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) slug: String,
+    pub(crate) status: TenantStatus,
+    pub(crate) suspended_from: Option<TenantStatus>,
+    pub(crate) deleted_from: Option<TenantStatus>,
+    pub(crate) plan: String,
+    pub(crate) parent_id: Option<TenantId>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) email: String,
+    pub(crate) billing_email: String,
+    pub(crate) contact_phone: String,
+    pub(crate) timezone: String,
+    pub(crate) locale: String,
+    pub(crate) region: String,
+    pub(crate) trial_ends_at: Option<Timestamp>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) metadata: Value,
+    pub(crate) suspend_reason: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) deleted_at: Option<Timestamp>,
+    pub(crate) purge_at: Option<Timestamp>,
+    pub(crate) version: i64,
+}
+
+/// What a new tenant is to be, as the caller said it; the project and parent are known to exist.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTenant {
+    pub(crate) project: String,
+    pub(crate) name: String,
+    /// Empty to have one made from the name.
+    pub(crate) slug: String,
+    pub(crate) plan: String,
+    pub(crate) parent_id: Option<TenantId>,
+    pub(crate) external_id: String,
+    pub(crate) email: String,
+    pub(crate) billing_email: String,
+    pub(crate) contact_phone: String,
+    pub(crate) timezone: String,
+    pub(crate) locale: String,
+    pub(crate) region: String,
+    pub(crate) trial_days: i32,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) metadata: Value,
+}
+
+impl NewTenant {
+    /// Checks every field, and tells all that is wrong at once.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let mut wrong = Violations::new();
+        wrong.take("name", field::name(&self.name));
+        wrong.take("email", field::email(&self.email));
+        wrong.take("billing_email", field::email(&self.billing_email));
+        wrong.take("contact_phone", field::phone(&self.contact_phone));
+        wrong.take("timezone", field::timezone(&self.timezone));
+        wrong.take("locale", field::locale(&self.locale));
+        wrong.take("region", field::text(&self.region));
+        wrong.take("external_id", field::text(&self.external_id));
+        wrong.take("labels", field::labels(&self.labels));
+        wrong.take("metadata", field::metadata(&self.metadata));
+        if !(0..=MAX_TRIAL_DAYS).contains(&self.trial_days) {
+            wrong.add("trial_days", format!("must be 0 to {MAX_TRIAL_DAYS}"));
+        }
+        wrong.check()?;
+        if self.slug.is_empty() {
+            Ok(())
+        } else {
+            slug::check(&self.slug)
+        }
+    }
+
+    /// The tenant, under this id and slug.
+    pub(crate) fn create(self, id: TenantId, slug: String, now: Timestamp) -> Tenant {
+        let trial = self.trial_days > 0;
+        Tenant {
+            id,
+            project: self.project,
+            name: self.name,
+            slug,
+            status: if trial {
+                TenantStatus::Trial
+            } else {
+                TenantStatus::Active
+            },
+            suspended_from: None,
+            deleted_from: None,
+            plan: self.plan,
+            parent_id: self.parent_id,
+            external_id: Some(self.external_id).filter(|id| !id.is_empty()),
+            email: self.email,
+            billing_email: self.billing_email,
+            contact_phone: self.contact_phone,
+            timezone: self.timezone,
+            locale: self.locale,
+            region: self.region,
+            trial_ends_at: trial.then(|| days_after(now, self.trial_days.into())),
+            labels: self.labels,
+            metadata: self.metadata,
+            suspend_reason: String::new(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            purge_at: None,
+            version: 1,
+        }
+    }
+}
+
+fn days_after(at: Timestamp, days: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_hours(days * HOURS_PER_DAY))
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// A change of a tenant that is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Transition {
+    pub(crate) tenant: Tenant,
+    pub(crate) action: &'static str,
+}
+
+type Outcome = Result<Option<Transition>, Error>;
+
+impl Tenant {
+    /// The etag of this state.
+    pub(crate) fn etag(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// Refuses a change that was decided on another state; an empty etag was decided on none.
+    pub(crate) fn compare(&self, etag: &str) -> Result<(), Error> {
+        if etag.is_empty() || etag == self.etag() {
+            Ok(())
+        } else {
+            Err(Error::EtagMismatch)
+        }
+    }
+
+    /// Refuses the tenant's own people and programs where the status doesn't admit them; those who manage it from above
+    /// pass.
+    pub(crate) fn admit(&self, permissions: Permissions) -> Result<(), Error> {
+        let above = permissions.contains(Permission::PlatformTenantsManage)
+            || permissions.contains(Permission::TenantsManage);
+        match self.status.admission() {
+            Admission::Admitted => Ok(()),
+            Admission::Suspended | Admission::Absent if above => Ok(()),
+            Admission::Suspended => Err(Error::Suspended),
+            Admission::Absent => Err(Error::TenantNotFound),
+        }
+    }
+
+    pub(crate) fn suspend(&self, reason: &str, now: Timestamp) -> Outcome {
+        match self.status {
+            TenantStatus::Suspended => Ok(None),
+            TenantStatus::Deleted => Err(Error::StatusForbids(
+                "A deleted tenant can't be suspended. Undelete it first.",
+            )),
+            TenantStatus::Trial | TenantStatus::Active => {
+                self.changed("tenant.suspended", now, |tenant| {
+                    tenant.suspended_from = Some(self.status);
+                    tenant.status = TenantStatus::Suspended;
+                    reason.clone_into(&mut tenant.suspend_reason);
+                })
+            }
+        }
+    }
+
+    pub(crate) fn resume(&self, now: Timestamp) -> Outcome {
+        match self.status {
+            TenantStatus::Trial | TenantStatus::Active => Ok(None),
+            TenantStatus::Deleted => Err(Error::StatusForbids(
+                "A deleted tenant can't be resumed. Undelete it first.",
+            )),
+            TenantStatus::Suspended => self.changed("tenant.resumed", now, |tenant| {
+                tenant.status = self.suspended_from.unwrap_or(TenantStatus::Active);
+                tenant.suspended_from = None;
+                tenant.suspend_reason.clear();
+            }),
+        }
+    }
+
+    /// Deletes a tenant that has no living children.
+    pub(crate) fn delete(&self, now: Timestamp) -> Outcome {
+        if self.status == TenantStatus::Deleted {
+            return Ok(None);
+        }
+        self.changed("tenant.deleted", now, |tenant| {
+            tenant.deleted_from = Some(self.status);
+            tenant.status = TenantStatus::Deleted;
+            tenant.deleted_at = Some(now);
+            tenant.purge_at = Some(days_after(now, UNDELETE_DAYS));
+        })
+    }
+
+    pub(crate) fn undelete(&self, now: Timestamp) -> Outcome {
+        if self.status != TenantStatus::Deleted {
+            return Ok(None);
+        }
+        self.changed("tenant.undeleted", now, |tenant| {
+            tenant.status = self.deleted_from.unwrap_or(TenantStatus::Active);
+            tenant.deleted_from = None;
+            tenant.deleted_at = None;
+            tenant.purge_at = None;
+        })
+    }
+
+    /// Applies a checked patch.
+    pub(crate) fn update(&self, patch: &Patch, now: Timestamp) -> Outcome {
+        if self.status == TenantStatus::Deleted {
+            return Err(Error::StatusForbids(
+                "A deleted tenant can't be changed. Undelete it first.",
+            ));
+        }
+        let mut next = self.clone();
+        patch.apply(&mut next);
+        if next == *self {
+            return Ok(None);
+        }
+        self.changed("tenant.updated", now, |tenant| patch.apply(tenant))
+    }
+
+    fn changed(
+        &self,
+        action: &'static str,
+        now: Timestamp,
+        change: impl FnOnce(&mut Self),
+    ) -> Outcome {
+        let mut tenant = self.clone();
+        change(&mut tenant);
+        tenant.version += 1;
+        tenant.updated_at = now.max(self.updated_at);
+        Ok(Some(Transition { tenant, action }))
+    }
+}

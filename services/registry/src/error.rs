@@ -1,0 +1,108 @@
+//! What registry refuses, and which reason each refusal has.
+
+use tenantry_core::{Reason, Refusal};
+
+/// Why a use case didn't do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("no such tenant")]
+    TenantNotFound,
+    #[error("no such project")]
+    ProjectNotFound,
+    #[error("no such plan")]
+    PlanNotFound,
+    #[error("no such parent")]
+    ParentNotFound,
+    #[error("the slug is taken")]
+    SlugTaken,
+    #[error("a project has that key")]
+    ProjectExists,
+    #[error("the external id is taken")]
+    ExternalIdTaken,
+    #[error("another etag")]
+    EtagMismatch,
+    #[error("the tenant has children")]
+    HasChildren,
+    #[error("the tree is too deep")]
+    TooDeep,
+    #[error("not in this status: {0}")]
+    StatusForbids(&'static str),
+    #[error("suspended")]
+    Suspended,
+    #[error(transparent)]
+    Store(tenantry_store::Error),
+}
+
+impl From<tenantry_store::Error> for Error {
+    fn from(error: tenantry_store::Error) -> Self {
+        match &error {
+            tenantry_store::Error::Constraint(name) => match name.as_str() {
+                "projects_key" => Self::ProjectExists,
+                "tenants_external_id" => Self::ExternalIdTaken,
+                "tenants_project_fkey" | "slugs_project_fkey" => Self::ProjectNotFound,
+                _ => Self::Store(error),
+            },
+            _ => Self::Store(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        tenantry_store::Error::from(error).into()
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let (reason, message) = match error {
+            Error::Refused(refusal) => return refusal,
+            Error::Store(error) => return error.into(),
+            Error::TenantNotFound => return Self::tenant_not_found(),
+            Error::ProjectNotFound => (
+                Reason::ProjectNotFound,
+                "There is no such project. List them with GET /api/v1/projects; `default` always exists.".to_owned(),
+            ),
+            Error::PlanNotFound => (
+                Reason::PlanNotFound,
+                "There is no such plan. List them with GET /api/v1/plans.".to_owned(),
+            ),
+            Error::ParentNotFound => (
+                Reason::ParentNotFound,
+                "There is no such parent tenant in this project, or it isn't in use.".to_owned(),
+            ),
+            Error::SlugTaken => (
+                Reason::SlugTaken,
+                "The slug is taken in this project, or is kept back after it was freed. Choose another.".to_owned(),
+            ),
+            Error::ProjectExists => (
+                Reason::ProjectExists,
+                "A project has that key already. Choose another.".to_owned(),
+            ),
+            Error::ExternalIdTaken => (
+                Reason::ExternalIdTaken,
+                "Another tenant of this project has that external id.".to_owned(),
+            ),
+            Error::EtagMismatch => (
+                Reason::EtagMismatch,
+                "The tenant was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+            ),
+            Error::HasChildren => (
+                Reason::TenantHasChildren,
+                "The tenant has children that aren't deleted. Delete them first.".to_owned(),
+            ),
+            Error::TooDeep => (
+                Reason::HierarchyTooDeep,
+                "The tree of tenants is at most ten levels deep. Choose a parent higher up.".to_owned(),
+            ),
+            Error::StatusForbids(what) => (Reason::StatusForbids, what.to_owned()),
+            Error::Suspended => (
+                Reason::TenantSuspended,
+                "This tenant is suspended. Ask the operator of the platform to resume it.".to_owned(),
+            ),
+        };
+        Self::new(reason, message)
+    }
+}

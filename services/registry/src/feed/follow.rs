@@ -1,0 +1,217 @@
+//! One open stream of the feed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantry_core::{Refusal, TenantId};
+use tenantry_rpc::status;
+use tenantry_rpc::stream::StreamLife;
+use tenantry_store::Store;
+use tenantry_store::feed::{FeedItem, Read, Tail};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{BOOKMARK_EVERY, too_old};
+use crate::domain::tenant::Tenant;
+use crate::error::Error;
+use crate::store::{tenants, tree};
+
+/// Tenants of the present state that are read at once.
+const SNAPSHOT_PAGE: i64 = 1_000;
+/// A tail that old has never read the feed: wait for its first look.
+const UNREAD: Duration = Duration::from_secs(3_600);
+
+/// Where a stream begins.
+pub(super) enum Start {
+    /// With the present state.
+    Snapshot,
+    /// Behind this place in the feed.
+    Behind(i64),
+}
+
+/// What a stream tells.
+pub(super) enum Item {
+    /// A tenant as it is, in the first, complete state.
+    State(Tenant),
+    /// A tenant as it was just changed to.
+    Change(Tenant, Arc<FeedItem>),
+    /// How fresh the follower is now.
+    Bookmark { age: Duration, complete: bool },
+}
+
+/// How a stream's items look on the wire.
+pub(super) trait Sink: Send + Sync + 'static {
+    /// The message.
+    type Wire: Send + 'static;
+    /// An item as a message.
+    fn wire(&self, item: Item, resume_token: String) -> Self::Wire;
+    /// The in-band end, where the contract has one.
+    fn end(&self, refusal: &Refusal) -> Option<Self::Wire>;
+    /// Why the stream ends behind this state of a tenant, if it does.
+    fn ends_with(&self, tenant: &Tenant) -> Option<Refusal>;
+}
+
+/// One open stream.
+pub(super) struct Follow<S: Sink> {
+    pub(super) store: Store,
+    pub(super) tail: Tail,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) context: String,
+    pub(super) sink: S,
+    pub(super) sender: mpsc::Sender<Result<S::Wire, Status>>,
+}
+
+/// Why a stream stopped: its client went, or it must end.
+enum Stop {
+    ClientGone,
+    Ended(Refusal),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Ended(error.into())
+    }
+}
+
+impl From<tenantry_store::Error> for Stop {
+    fn from(error: tenantry_store::Error) -> Self {
+        Self::Ended(error.into())
+    }
+}
+
+impl<S: Sink> Follow<S> {
+    /// Runs until the client goes, the stream's life ends, or the store fails; then says why, in band and as status.
+    pub(super) async fn run(self, start: Start, life: StreamLife) {
+        let stop = tokio::select! {
+            stopped = self.stream(start) => match stopped { Err(stop) => stop, Ok(never) => match never {} },
+            refusal = life.ended() => Stop::Ended(refusal),
+        };
+        if let Stop::Ended(refusal) = stop {
+            if let Some(end) = self.sink.end(&refusal) {
+                let _ = self.sender.send(Ok(end)).await;
+            }
+            let _ = self.sender.send(Err(status(refusal))).await;
+        }
+    }
+
+    async fn stream(&self, start: Start) -> Result<std::convert::Infallible, Stop> {
+        let mut ticks = self.tail.ticks();
+        while self.tail.head().age() > UNREAD {
+            // The tail lives as long as the process.
+            let _ = ticks.changed().await;
+        }
+        let mut position = match start {
+            Start::Behind(position) => position,
+            Start::Snapshot => {
+                // Read before the first page: whatever changes meanwhile comes again behind the snapshot.
+                let head = self.tail.head().head;
+                self.snapshot().await?;
+                head
+            }
+        };
+        let mut bookmarked: Option<Instant> = None;
+        loop {
+            let mut sent = false;
+            let caught_up = match self.tail.after(position, self.tenant).await? {
+                Read::TooOld => return Err(Stop::Ended(too_old())),
+                Read::Items(items, next) => {
+                    for item in items {
+                        sent |= self.change(item).await?;
+                    }
+                    let caught_up = next == position || next >= self.tail.head().head;
+                    position = next;
+                    caught_up
+                }
+            };
+            if !caught_up {
+                continue;
+            }
+            if sent || bookmarked.is_none_or(|at| at.elapsed() >= BOOKMARK_EVERY) {
+                let age = self.tail.head().age();
+                self.send(
+                    Item::Bookmark {
+                        age,
+                        complete: true,
+                    },
+                    Some(position),
+                )
+                .await?;
+                bookmarked = Some(Instant::now());
+            }
+            let wait =
+                BOOKMARK_EVERY.saturating_sub(bookmarked.map_or(Duration::ZERO, |at| at.elapsed()));
+            tokio::select! {
+                _ = ticks.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.sender.closed() => return Err(Stop::ClientGone),
+            }
+        }
+    }
+
+    /// Sends the present state.
+    async fn snapshot(&self) -> Result<(), Stop> {
+        if let Some(id) = self.tenant {
+            let mut tx = self.store.read(id).await?;
+            let tenant = tenants::find(tx.conn(), id)
+                .await?
+                .ok_or(Error::TenantNotFound)?;
+            drop(tx);
+            return self.state(tenant).await;
+        }
+        let mut after = TenantId::PLATFORM;
+        loop {
+            let mut tx = self.store.platform().await?;
+            let page = tree::snapshot(tx.conn(), after, SNAPSHOT_PAGE).await?;
+            drop(tx);
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for tenant in page {
+                self.state(tenant).await?;
+            }
+            self.send(
+                Item::Bookmark {
+                    age: self.tail.head().age(),
+                    complete: false,
+                },
+                None,
+            )
+            .await?;
+        }
+    }
+
+    async fn state(&self, tenant: Tenant) -> Result<(), Stop> {
+        let end = self.sink.ends_with(&tenant);
+        self.send(Item::State(tenant), None).await?;
+        end.map_or(Ok(()), |refusal| Err(Stop::Ended(refusal)))
+    }
+
+    /// Sends a change, if it is one of a tenant; the feed also carries others.
+    async fn change(&self, item: Arc<FeedItem>) -> Result<bool, Stop> {
+        if item.event.resource.kind != "tenant" {
+            return Ok(false);
+        }
+        let tenant: Tenant = serde_json::from_value(item.event.after.clone())
+            .map_err(tenantry_store::Error::from)?;
+        let end = self.sink.ends_with(&tenant);
+        let position = item.feed_n;
+        self.send(Item::Change(tenant, item), Some(position))
+            .await?;
+        end.map_or(Ok(true), |refusal| Err(Stop::Ended(refusal)))
+    }
+
+    async fn send(&self, item: Item, position: Option<i64>) -> Result<(), Stop> {
+        let token = position.map(|position| {
+            self.store
+                .sealer()
+                .seal_text(self.context.as_bytes(), &position.to_be_bytes())
+        });
+        let message = self.sink.wire(item, token.unwrap_or_default());
+        self.sender
+            .send(Ok(message))
+            .await
+            .map_err(|_| Stop::ClientGone)
+    }
+}

@@ -1,0 +1,206 @@
+//! The feed of tenants: list, then watch. First the present state, then each change in order, with bookmarks that tell how
+//! fresh the follower is. A token of any item leads on behind it, on any replica.
+
+mod follow;
+
+use std::time::Duration;
+
+use tenantry_core::{Reason, Refusal, RequestContext, TenantId};
+use tenantry_proto::internal::registry::v1 as internal;
+use tenantry_proto::registry::v1 as wire;
+use tenantry_rpc::Tasks;
+use tenantry_rpc::convert::timestamp;
+use tenantry_rpc::stream::StreamLife;
+use tenantry_store::Store;
+use tenantry_store::feed::Tail;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::convert;
+use crate::domain::tenant::Tenant;
+use follow::{Follow, Item, Sink, Start};
+
+/// Most items that wait for a slow client; the feed's memory serves it again when it goes on.
+const WAITING: usize = 256;
+/// A bookmark comes at least this often, also when nothing changes.
+const BOOKMARK_EVERY: Duration = Duration::from_millis(250);
+
+/// The feed of this replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    store: Store,
+    tail: Tail,
+    tasks: Tasks,
+}
+
+impl Feed {
+    pub(crate) const fn new(store: Store, tail: Tail, tasks: Tasks) -> Self {
+        Self { store, tail, tasks }
+    }
+
+    /// A stream for customers' own systems: of one tenant, or of all for an operator.
+    pub(crate) async fn watch(
+        &self,
+        ctx: &RequestContext,
+        tenant: Option<TenantId>,
+        token: &str,
+    ) -> Result<ReceiverStream<Result<wire::WatchTenantsResponse, Status>>, Refusal> {
+        let scope = tenant.map_or_else(|| "all".to_owned(), |id| id.to_string());
+        let sink = WatchSink {
+            own: tenant.is_some(),
+        };
+        self.open(ctx, tenant, format!("watch {scope}"), token, sink)
+            .await
+    }
+
+    /// A stream for the fleet's own services.
+    pub(crate) async fn follow(
+        &self,
+        ctx: &RequestContext,
+        token: &str,
+    ) -> Result<ReceiverStream<Result<internal::FollowTenantsResponse, Status>>, Refusal> {
+        self.open(ctx, None, "follow".to_owned(), token, FollowSink)
+            .await
+    }
+
+    async fn open<S: Sink>(
+        &self,
+        ctx: &RequestContext,
+        tenant: Option<TenantId>,
+        context: String,
+        token: &str,
+        sink: S,
+    ) -> Result<ReceiverStream<Result<S::Wire, Status>>, Refusal> {
+        let start = if token.is_empty() {
+            Start::Snapshot
+        } else {
+            let position = self.position(&context, token)?;
+            if position < self.tail.head().floor {
+                return Err(too_old());
+            }
+            Start::Behind(position)
+        };
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let follow = Follow {
+            store: self.store.clone(),
+            tail: self.tail.clone(),
+            tenant,
+            context,
+            sink,
+            sender,
+        };
+        let life = StreamLife::new(ctx, self.tasks.token());
+        self.tasks.spawn("feed stream", follow.run(start, life));
+        Ok(ReceiverStream::new(receiver))
+    }
+
+    fn position(&self, context: &str, token: &str) -> Result<i64, Refusal> {
+        self.store
+            .sealer()
+            .open_text(context.as_bytes(), token)
+            .ok()
+            .and_then(|plain| plain.try_into().ok())
+            .map(i64::from_be_bytes)
+            .ok_or_else(|| {
+                Refusal::new(
+                    Reason::InvalidResumeToken,
+                    "The resume token isn't one of this stream. Send the last one that you received here, or none to begin anew.",
+                )
+            })
+    }
+}
+
+fn too_old() -> Refusal {
+    Refusal::new(
+        Reason::ResumeTokenTooOld,
+        "The resume token is older than what the feed keeps. Begin anew without a token.",
+    )
+}
+
+/// Public form. A stream of a tenant's own people ends when its status no longer admits them.
+struct WatchSink {
+    own: bool,
+}
+
+impl Sink for WatchSink {
+    type Wire = wire::WatchTenantsResponse;
+
+    fn wire(&self, item: Item, resume_token: String) -> Self::Wire {
+        use wire::watch_tenants_response::Item as Wire;
+        let item = match item {
+            Item::State(tenant) => Wire::Change(wire::TenantChange {
+                version: tenant.version,
+                tenant: Some(convert::tenant(tenant)),
+                action: String::new(),
+                at: None,
+            }),
+            Item::Change(tenant, change) => Wire::Change(wire::TenantChange {
+                version: tenant.version,
+                tenant: Some(convert::tenant(tenant)),
+                action: change.event.action.clone(),
+                at: Some(timestamp(change.at)),
+            }),
+            Item::Bookmark { age, .. } => Wire::Bookmark(wire::Bookmark {
+                age_ms: millis(age),
+            }),
+        };
+        Self::Wire {
+            item: Some(item),
+            resume_token,
+        }
+    }
+
+    fn end(&self, refusal: &Refusal) -> Option<Self::Wire> {
+        Some(Self::Wire {
+            item: Some(wire::watch_tenants_response::Item::End(wire::StreamEnd {
+                reason: refusal.reason.word().to_owned(),
+                message: refusal.message.clone(),
+            })),
+            resume_token: String::new(),
+        })
+    }
+
+    fn ends_with(&self, tenant: &Tenant) -> Option<Refusal> {
+        (self.own && !tenant.status.is_active()).then(|| {
+            Refusal::new(
+                Reason::StreamTenantStatus,
+                "The tenant isn't in use any more, which ends its streams. Reconnect once it is resumed.",
+            )
+        })
+    }
+}
+
+/// Form for the fleet's own services.
+struct FollowSink;
+
+impl Sink for FollowSink {
+    type Wire = internal::FollowTenantsResponse;
+
+    fn wire(&self, item: Item, resume_token: String) -> Self::Wire {
+        use internal::follow_tenants_response::Item as Wire;
+        let item = match item {
+            Item::State(tenant) | Item::Change(tenant, _) => Wire::Tenant(convert::entry(tenant)),
+            Item::Bookmark { age, complete } => Wire::Bookmark(internal::FeedBookmark {
+                age_ms: millis(age),
+                complete,
+            }),
+        };
+        Self::Wire {
+            item: Some(item),
+            resume_token,
+        }
+    }
+
+    fn end(&self, _refusal: &Refusal) -> Option<Self::Wire> {
+        None
+    }
+
+    fn ends_with(&self, _tenant: &Tenant) -> Option<Refusal> {
+        None
+    }
+}
+
+fn millis(age: Duration) -> i32 {
+    i32::try_from(age.as_millis()).unwrap_or(i32::MAX)
+}

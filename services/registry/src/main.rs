@@ -1,0 +1,7 @@
+//! The registry service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tenantry_runtime::main::<tenantry_registry::Registry>()
+}

@@ -1,0 +1,7 @@
+//! The handlers: each authorises, parses, calls one use case, converts.
+
+pub(crate) mod plans;
+pub(crate) mod projects;
+pub(crate) mod tenant_feed;
+pub(crate) mod tenant_list;
+pub(crate) mod tenants;

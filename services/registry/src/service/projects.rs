@@ -1,0 +1,72 @@
+//! Projects.
+
+use tenantry_core::page::{self, PageTokens};
+use tenantry_core::{Permission, Refusal};
+use tenantry_proto::registry::v1::project_service_server::ProjectService;
+use tenantry_proto::registry::v1::{
+    CreateProjectRequest, ListProjectsRequest, ListProjectsResponse, Project,
+};
+use tenantry_rpc::{answer, open};
+use tonic::{Request, Response, Status};
+
+use crate::app::App;
+use crate::convert;
+
+#[derive(Debug)]
+pub(crate) struct Projects {
+    app: App,
+}
+
+impl Projects {
+    pub(crate) const fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+#[tonic::async_trait]
+impl ProjectService for Projects {
+    async fn create_project(
+        &self,
+        request: Request<CreateProjectRequest>,
+    ) -> Result<Response<Project>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            call.ctx.require(Permission::PlatformTenantsManage)?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let message = &call.message;
+            let name = if message.name.is_empty() {
+                &message.key
+            } else {
+                &message.name
+            };
+            let project = self
+                .app
+                .create_project(&call.ctx, key.as_ref(), &message.key, name)
+                .await?;
+            Ok(convert::project(project))
+        })
+        .await
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<ListProjectsRequest>,
+    ) -> Result<Response<ListProjectsResponse>, Status> {
+        answer(async {
+            let call = open(request)?;
+            call.ctx.require(Permission::PlatformTenantsManage)?;
+            let size = page::size(call.message.page_size)?;
+            let tokens = PageTokens::new(self.app.store().sealer(), &call.ctx.method, &[]);
+            let after: String = tokens.read(&call.message.page_token)?.unwrap_or_default();
+            let page = self.app.list_projects(&after, size).await?;
+            let last = page.items.last().filter(|_| page.more);
+            Ok::<_, Refusal>(ListProjectsResponse {
+                next_page_token: last
+                    .map(|project| tokens.write(&project.key))
+                    .unwrap_or_default(),
+                projects: page.items.into_iter().map(convert::project).collect(),
+            })
+        })
+        .await
+    }
+}

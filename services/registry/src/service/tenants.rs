@@ -1,0 +1,249 @@
+//! Tenants.
+
+use tenantry_core::context::Target;
+use tenantry_core::{Permission, Reason, Refusal, RequestContext, TenantId, TenantRef};
+use tenantry_proto::registry::v1 as wire;
+use tenantry_proto::registry::v1::tenant_service_server::TenantService;
+use tenantry_rpc::{answer, open};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::tenant_list;
+use crate::app::{App, Change, Parent};
+use crate::convert;
+use crate::domain::field;
+use crate::domain::list::Position;
+use crate::feed::Feed;
+use crate::store::list::sort_value;
+
+/// The project of a slug that an operator names in the message alone.
+const DEFAULT_PROJECT: &str = "default";
+
+#[derive(Debug)]
+pub(crate) struct Tenants {
+    app: App,
+    feed: Feed,
+}
+
+impl Tenants {
+    pub(crate) const fn new(app: App, feed: Feed) -> Self {
+        Self { app, feed }
+    }
+
+    /// The tenant that a request acts on.
+    async fn target(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
+        match ctx.target(named)? {
+            Target::Chosen(id) => Ok(id),
+            Target::Named(name) => Ok(self.app.resolve(DEFAULT_PROJECT, &name).await?.id),
+        }
+    }
+
+    /// The same for a change of the tenant as a whole: a right of operators and of those who manage it from above.
+    async fn managed(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
+        let id = self.target(ctx, named).await?;
+        require(ctx, Permission::TenantsManage)?;
+        Ok(id)
+    }
+}
+
+/// Operators hold each right on tenants by one of the platform.
+fn require(ctx: &RequestContext, permission: Permission) -> Result<(), Refusal> {
+    if ctx.allows(Permission::PlatformTenantsManage) {
+        Ok(())
+    } else {
+        ctx.require(permission)
+    }
+}
+
+#[tonic::async_trait]
+impl TenantService for Tenants {
+    async fn create_tenant(
+        &self,
+        request: Request<wire::CreateTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let ctx = &call.ctx.clone();
+            let parent = if ctx.allows(Permission::PlatformTenantsManage) {
+                Parent::Operator(TenantRef::parse(&call.message.parent_id))
+            } else if call.message.parent_id.is_empty() {
+                return Err(Refusal::lacks(Permission::PlatformTenantsManage));
+            } else {
+                let parent = self.target(ctx, &call.message.parent_id).await?;
+                ctx.require(Permission::TenantsCreate)?;
+                Parent::Own(parent)
+            };
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let plan = self.app.plan(&call.message.subscription_tier)?;
+            let new = convert::new_tenant(call.message, plan)?;
+            new.check()?;
+            Ok(convert::tenant(
+                self.app.create(ctx, key.as_ref(), parent, new).await?,
+            ))
+        })
+        .await
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<wire::GetTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let call = open(request)?;
+            let id = self.target(&call.ctx, &call.message.tenant).await?;
+            require(&call.ctx, Permission::TenantsRead)?;
+            let (tenant, children) = self.app.get(&call.ctx, id).await?;
+            let mut tenant = convert::tenant(tenant);
+            tenant.sub_tenants_count = Some(i32::try_from(children).unwrap_or(i32::MAX));
+            Ok(tenant)
+        })
+        .await
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<wire::ListTenantsRequest>,
+    ) -> Result<Response<wire::ListTenantsResponse>, Status> {
+        answer(async {
+            let call = open(request)?;
+            let (query, tokens) = tenant_list::query(&self.app, &call.ctx, &call.message).await?;
+            let page = self.app.list(&query).await?;
+            let next = page.items.last().filter(|_| page.more).map(|last| {
+                let value = sort_value(query.order, last);
+                tokens.write(&Position { value, id: last.id })
+            });
+            Ok::<_, Refusal>(wire::ListTenantsResponse {
+                tenants: page.items.into_iter().map(convert::tenant).collect(),
+                next_page_token: next.unwrap_or_default(),
+            })
+        })
+        .await
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<wire::UpdateTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = self.target(&call.ctx, &call.message.tenant).await?;
+            require(&call.ctx, Permission::TenantsUpdate)?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let etag = std::mem::take(&mut call.message.etag);
+            let patch = convert::patch(call.message)?;
+            if patch.is_empty() {
+                return Err(Refusal::new(
+                    Reason::NothingToUpdate,
+                    "The update names no field of a tenant. Send the fields to change, as {\"name\": \"New name\"}; unknown fields are ignored.",
+                ));
+            }
+            if patch.needs_manage() {
+                require(&call.ctx, Permission::TenantsManage)?;
+            }
+            patch.check()?;
+            let change = Change { ctx: &call.ctx, key: key.as_ref(), id, etag: &etag };
+            Ok(convert::tenant(self.app.update(change, patch).await?))
+        })
+        .await
+    }
+
+    async fn suspend_tenant(
+        &self,
+        request: Request<wire::SuspendTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = self.managed(&call.ctx, &call.message.tenant).await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            field::reason(&call.message.reason).map_err(|why| Refusal::field("reason", why))?;
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            Ok(convert::tenant(
+                self.app.suspend(change, &call.message.reason).await?,
+            ))
+        })
+        .await
+    }
+
+    async fn resume_tenant(
+        &self,
+        request: Request<wire::ResumeTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = self.managed(&call.ctx, &call.message.tenant).await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            Ok(convert::tenant(self.app.resume(change).await?))
+        })
+        .await
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<wire::DeleteTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = self.managed(&call.ctx, &call.message.tenant).await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            Ok(convert::tenant(self.app.delete(change).await?))
+        })
+        .await
+    }
+
+    async fn undelete_tenant(
+        &self,
+        request: Request<wire::UndeleteTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = self.managed(&call.ctx, &call.message.tenant).await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            Ok(convert::tenant(self.app.undelete(change).await?))
+        })
+        .await
+    }
+
+    type WatchTenantsStream = ReceiverStream<Result<wire::WatchTenantsResponse, Status>>;
+
+    async fn watch_tenants(
+        &self,
+        request: Request<wire::WatchTenantsRequest>,
+    ) -> Result<Response<Self::WatchTenantsStream>, Status> {
+        answer(async {
+            let call = open(request)?;
+            let tenant = if tenant_list::sees_all(&call.ctx)? {
+                None
+            } else {
+                Some(self.target(&call.ctx, "").await?)
+            };
+            require(&call.ctx, Permission::TenantsRead)?;
+            self.feed
+                .watch(&call.ctx, tenant, &call.message.resume_token)
+                .await
+        })
+        .await
+    }
+}

@@ -1,0 +1,8 @@
+//! All of registry's SQL.
+
+pub(crate) mod list;
+pub(crate) mod projects;
+pub(crate) mod row;
+pub(crate) mod slugs;
+pub(crate) mod tenants;
+pub(crate) mod tree;

@@ -1,0 +1,75 @@
+//! A tenant's row and the tenant.
+
+use serde_json::Value;
+use sqlx::FromRow;
+use tenantry_core::TenantStatus;
+use tenantry_store::Error;
+use tenantry_store::time::PgTime;
+use uuid::Uuid;
+
+use crate::domain::tenant::Tenant;
+
+/// A row of `tenants`.
+#[derive(Debug, FromRow)]
+pub(crate) struct TenantRow {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) slug: String,
+    pub(crate) status: String,
+    pub(crate) suspended_from: Option<String>,
+    pub(crate) deleted_from: Option<String>,
+    pub(crate) plan: String,
+    pub(crate) parent_id: Option<Uuid>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) email: String,
+    pub(crate) billing_email: String,
+    pub(crate) contact_phone: String,
+    pub(crate) timezone: String,
+    pub(crate) locale: String,
+    pub(crate) region: String,
+    pub(crate) trial_ends_at: Option<PgTime>,
+    pub(crate) labels: Value,
+    pub(crate) metadata: Value,
+    pub(crate) suspend_reason: String,
+    pub(crate) created_at: PgTime,
+    pub(crate) updated_at: PgTime,
+    pub(crate) deleted_at: Option<PgTime>,
+    pub(crate) purge_at: Option<PgTime>,
+    pub(crate) version: i64,
+}
+
+impl TryFrom<TenantRow> for Tenant {
+    type Error = Error;
+
+    fn try_from(row: TenantRow) -> Result<Self, Error> {
+        let word = |text: String| serde_json::from_value::<TenantStatus>(Value::String(text));
+        Ok(Self {
+            id: row.tenant_id.into(),
+            project: row.project,
+            name: row.name,
+            slug: row.slug,
+            status: word(row.status)?,
+            suspended_from: row.suspended_from.map(word).transpose()?,
+            deleted_from: row.deleted_from.map(word).transpose()?,
+            plan: row.plan,
+            parent_id: row.parent_id.map(Into::into),
+            external_id: row.external_id,
+            email: row.email,
+            billing_email: row.billing_email,
+            contact_phone: row.contact_phone,
+            timezone: row.timezone,
+            locale: row.locale,
+            region: row.region,
+            trial_ends_at: row.trial_ends_at.map(Into::into),
+            labels: serde_json::from_value(row.labels)?,
+            metadata: row.metadata,
+            suspend_reason: row.suspend_reason,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            deleted_at: row.deleted_at.map(Into::into),
+            purge_at: row.purge_at.map(Into::into),
+            version: row.version,
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! One tenant's row.
+
+use sqlx::PgConnection;
+use tenantry_core::TenantId;
+use tenantry_store::Error;
+use tenantry_store::time::PgTime;
+
+use super::row::TenantRow;
+use crate::domain::tenant::Tenant;
+
+/// The tenant of this id, if this transaction sees it.
+#[tracing::instrument(name = "tenants.find", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn find(conn: &mut PgConnection, id: TenantId) -> Result<Option<Tenant>, Error> {
+    sqlx::query_as!(
+        TenantRow,
+        "SELECT * FROM tenants WHERE tenant_id = $1",
+        id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Tenant::try_from)
+    .transpose()
+}
+
+/// The same, locked until the transaction ends: changes of one tenant wait for each other.
+#[tracing::instrument(name = "tenants.find_for_update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn find_for_update(
+    conn: &mut PgConnection,
+    id: TenantId,
+) -> Result<Option<Tenant>, Error> {
+    sqlx::query_as!(
+        TenantRow,
+        "SELECT * FROM tenants WHERE tenant_id = $1 FOR UPDATE",
+        id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Tenant::try_from)
+    .transpose()
+}
+
+/// Writes a new tenant.
+#[tracing::instrument(name = "tenants.insert", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn insert(conn: &mut PgConnection, tenant: &Tenant) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO tenants (tenant_id, project, name, slug, status, plan, parent_id, external_id, email, billing_email,
+             contact_phone, timezone, locale, region, trial_ends_at, labels, metadata, suspend_reason, created_at,
+             updated_at, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, '', $18, $18, $19)",
+        tenant.id.uuid(),
+        tenant.project,
+        tenant.name,
+        tenant.slug,
+        tenant.status.name(),
+        tenant.plan,
+        tenant.parent_id.map(TenantId::uuid),
+        tenant.external_id,
+        tenant.email,
+        tenant.billing_email,
+        tenant.contact_phone,
+        tenant.timezone,
+        tenant.locale,
+        tenant.region,
+        tenant.trial_ends_at.map(PgTime) as Option<PgTime>,
+        serde_json::to_value(&tenant.labels)?,
+        tenant.metadata,
+        PgTime(tenant.created_at) as PgTime,
+        tenant.version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes the new state of a tenant that this transaction holds locked.
+#[tracing::instrument(name = "tenants.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE tenants
+         SET name = $2, slug = $3, status = $4, suspended_from = $5, deleted_from = $6, plan = $7, external_id = $8,
+             email = $9, billing_email = $10, contact_phone = $11, timezone = $12, locale = $13, region = $14,
+             labels = $15, metadata = $16, suspend_reason = $17, updated_at = $18, deleted_at = $19, purge_at = $20,
+             version = $21
+         WHERE tenant_id = $1",
+        tenant.id.uuid(),
+        tenant.name,
+        tenant.slug,
+        tenant.status.name(),
+        tenant.suspended_from.map(|status| status.name()),
+        tenant.deleted_from.map(|status| status.name()),
+        tenant.plan,
+        tenant.external_id,
+        tenant.email,
+        tenant.billing_email,
+        tenant.contact_phone,
+        tenant.timezone,
+        tenant.locale,
+        tenant.region,
+        serde_json::to_value(&tenant.labels)?,
+        tenant.metadata,
+        tenant.suspend_reason,
+        PgTime(tenant.updated_at) as PgTime,
+        tenant.deleted_at.map(PgTime) as Option<PgTime>,
+        tenant.purge_at.map(PgTime) as Option<PgTime>,
+        tenant.version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Look-ups that span tenants, on the platform's connection: names before the tenant is known, and the tree.
+
+use sqlx::PgConnection;
+use tenantry_core::{TenantId, TenantRef};
+use tenantry_store::Error;
+
+use super::row::TenantRow;
+use crate::domain::tenant::{MAX_LEVELS, Tenant};
+
+/// The tenant of this name in a project; an id needs no project.
+#[tracing::instrument(name = "tree.resolve", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn resolve(
+    conn: &mut PgConnection,
+    project: &str,
+    name: &TenantRef,
+) -> Result<Option<Tenant>, Error> {
+    let row = match name {
+        TenantRef::Id(id) => {
+            sqlx::query_as!(
+                TenantRow,
+                "SELECT * FROM tenants WHERE tenant_id = $1",
+                id.uuid()
+            )
+            .fetch_optional(conn)
+            .await?
+        }
+        TenantRef::Slug(slug) => {
+            sqlx::query_as!(
+                TenantRow,
+                "SELECT * FROM tenants WHERE project = $1 AND slug = $2",
+                project,
+                slug
+            )
+            .fetch_optional(conn)
+            .await?
+        }
+    };
+    row.map(Tenant::try_from).transpose()
+}
+
+/// How many levels lie above a tenant, itself included.
+#[tracing::instrument(name = "tree.depth", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn depth(conn: &mut PgConnection, id: TenantId) -> Result<usize, Error> {
+    let levels = sqlx::query_scalar!(
+        r#"
+        WITH RECURSIVE up AS (
+            SELECT parent_id, 1 AS level FROM tenants WHERE tenant_id = $1
+            UNION ALL
+            SELECT t.parent_id, up.level + 1 FROM tenants AS t JOIN up ON t.tenant_id = up.parent_id WHERE up.level <= $2
+        )
+        SELECT coalesce(max(level), 0) AS "level!" FROM up
+        "#,
+        id.uuid(),
+        MAX_LEVELS as i32,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(levels).unwrap_or(usize::MAX))
+}
+
+/// Number of direct children that aren't deleted.
+#[tracing::instrument(name = "tree.children", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn children(conn: &mut PgConnection, id: TenantId) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM tenants WHERE parent_id = $1 AND status <> 'deleted'"#,
+        id.uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// Whether `id` is `root` or one of its descendants that a role in `root` reaches: none below a tenant out of use.
+#[tracing::instrument(name = "tree.reaches", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn reaches(
+    conn: &mut PgConnection,
+    root: TenantId,
+    id: TenantId,
+) -> Result<bool, Error> {
+    let reached = sqlx::query_scalar!(
+        r#"
+        WITH RECURSIVE up AS (
+            SELECT tenant_id, parent_id, 1 AS level FROM tenants WHERE tenant_id = $2
+            UNION ALL
+            SELECT t.tenant_id, t.parent_id, up.level + 1 FROM tenants AS t JOIN up ON t.tenant_id = up.parent_id
+            WHERE up.level <= $3 AND up.tenant_id <> $1 AND t.status IN ('trial', 'active')
+        )
+        SELECT EXISTS (SELECT FROM up WHERE tenant_id = $1) AS "reached!"
+        "#,
+        root.uuid(),
+        id.uuid(),
+        MAX_LEVELS as i32,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(reached)
+}
+
+/// Holds the place below a parent: shared by those who add children, exclusive for one who deletes it, so that no child
+/// appears below a tenant that is just going. Ends with the transaction.
+#[tracing::instrument(name = "tree.hold", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn hold(
+    conn: &mut PgConnection,
+    parent: TenantId,
+    exclusive: bool,
+) -> Result<(), Error> {
+    let key = parent.to_string();
+    if exclusive {
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
+            .execute(conn)
+            .await?;
+    } else {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
+            key
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A page of all tenants of all projects behind this id, for followers that begin.
+#[tracing::instrument(name = "tree.snapshot", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn snapshot(
+    conn: &mut PgConnection,
+    after: TenantId,
+    limit: i64,
+) -> Result<Vec<Tenant>, Error> {
+    sqlx::query_as!(
+        TenantRow,
+        "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2",
+        after.uuid(),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Tenant::try_from)
+    .collect()
+}
