@@ -24,6 +24,49 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+impl Tls {
+    /// Makes a certificate that signs itself, for `localhost` and 127.0.0.1, in `dir`.
+    ///
+    /// # Errors
+    /// When openssl isn't installed or `dir` can't be written.
+    pub fn self_signed(dir: &Path) -> Result<Self> {
+        let tls = Self {
+            certificate: dir.join("gateway.pem"),
+            key: dir.join("gateway.key"),
+        };
+        let made = std::process::Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout",
+            ])
+            .arg(&tls.key)
+            .arg("-out")
+            .arg(&tls.certificate)
+            .output()
+            .context("openssl isn't installed. Run: ./dev setup   (or: apt-get install openssl)")?;
+        ensure!(
+            made.status.success(),
+            "openssl: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        Ok(tls)
+    }
+}
+
 /// What differs from one gateway to the next.
 #[derive(Clone, Debug)]
 pub struct EnvoyConfig {

@@ -59,21 +59,32 @@ impl Fleet {
     /// log.
     pub async fn start(config: FleetConfig) -> Result<Self> {
         let mut fleet = Self::prepare(&config).await?;
+        match fleet.launch(&config).await {
+            Ok(()) => Ok(fleet),
+            Err(error) => {
+                fleet.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts what is prepared.
+    async fn launch(&mut self, config: &FleetConfig) -> Result<()> {
         let progress = &config.progress;
         progress("starting Redis, the services and Envoy");
-        for unit in fleet.units().filter(|unit| unit.name() != "postgres") {
+        for unit in self.units().filter(|unit| unit.name() != "postgres") {
             unit.launch()?;
         }
-        for unit in fleet.units() {
+        for unit in self.units() {
             unit.ready().await?;
             progress(&format!("{} is ready", unit.name()));
         }
-        fleet.ready().await?;
+        self.ready().await?;
         if config.bootstrap {
             progress("making the first operator");
-            fleet.bootstrap().await?;
+            self.bootstrap().await?;
         }
-        Ok(fleet)
+        Ok(())
     }
 
     /// Brings up the database, migrates it, and prepares all else without starting it.

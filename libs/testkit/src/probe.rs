@@ -54,7 +54,11 @@ impl Probe {
                 TcpStream::connect(address).await?;
             }
             Self::Envoy(admin) => {
-                let answer = converse(admin, "GET /ready HTTP/1.0\r\n\r\n").await?;
+                let answer = converse(
+                    admin,
+                    "GET /ready HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n",
+                )
+                .await?;
                 ensure!(answer.contains("LIVE"), "it answers {answer:?}");
             }
             Self::GrpcHealth(address) => {

@@ -145,12 +145,13 @@ impl Command {
     }
 }
 
-/// A started process.
+/// A started process. Dropping it sends its death signal.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     pid: Pid,
     log: PathBuf,
+    death_signal: Signal,
     exited: watch::Receiver<Option<ExitStatus>>,
 }
 
@@ -192,6 +193,7 @@ impl Process {
             name: name.to_owned(),
             pid: Pid::from_raw(i32::try_from(pid)?),
             log: command.log.clone(),
+            death_signal: command.death_signal,
             exited,
         })
     }
@@ -261,7 +263,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.signal(self.death_signal);
     }
 }
 

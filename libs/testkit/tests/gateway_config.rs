@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tenantry_proto::errors::v1::Reason;
 use tenantry_proto::methods;
 use tenantry_testkit::envoy::{EnvoyConfig, Tls, render};
@@ -140,31 +140,6 @@ async fn envoy_accepts_the_configuration_with_and_without_tracing() -> Result<()
 #[tokio::test]
 async fn envoy_accepts_the_configuration_with_tls() -> Result<()> {
     let dir = paths::scratch("envoy")?;
-    let tls = Tls {
-        certificate: dir.join("cert.pem"),
-        key: dir.join("key.pem"),
-    };
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "1",
-        ])
-        .args(["-subj", "/CN=gateway.test", "-keyout"])
-        .arg(&tls.key)
-        .arg("-out")
-        .arg(&tls.certificate)
-        .output()?;
-    ensure!(
-        made.status.success(),
-        "openssl: {}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    let tls = Tls::self_signed(&dir)?;
     validate(&dir, &config(true, Some(tls))?).await
 }

@@ -41,8 +41,10 @@ pub(crate) async fn detached() -> Result<()> {
         shown.seek(SeekFrom::Start(position))?;
         let mut text = Vec::new();
         position += shown.read_to_end(&mut text)? as u64;
-        std::io::stdout().write_all(&text)?;
-        std::io::stdout().flush()?;
+        // A reader that has gone away, as `head`, doesn't end the start.
+        let _ = std::io::stdout()
+            .write_all(&text)
+            .and_then(|()| std::io::stdout().flush());
         if phase == Some(Phase::Ready) {
             return Ok(());
         }
