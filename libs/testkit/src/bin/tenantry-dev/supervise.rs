@@ -103,15 +103,26 @@ async fn start() -> Result<Fleet> {
         ..FleetConfig::default()
     };
     let mut fleet = Fleet::start(config).await?;
-    operator(&mut fleet).await?;
+    match furnish(&mut fleet, begun).await {
+        Ok(()) => Ok(fleet),
+        Err(error) => {
+            fleet.stop().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Gives a fleet that serves its operator and its demo, and tells how to try it.
+async fn furnish(fleet: &mut Fleet, begun: Instant) -> Result<()> {
+    operator(fleet).await?;
     println!("  seeding the demo");
-    let demo = demo::seed(&fleet)
+    let demo = demo::seed(fleet)
         .await
         .context("the demo's data can't be made")?;
-    tour::write_environment(&fleet)?;
-    write_state(Some(&fleet), Phase::Ready)?;
-    tour::print(&fleet, &demo, begun.elapsed());
-    Ok(fleet)
+    tour::write_environment(fleet)?;
+    write_state(Some(fleet), Phase::Ready)?;
+    tour::print(fleet, &demo, begun.elapsed());
+    Ok(())
 }
 
 /// The moment `./dev` was called, which may lie before a long build.
