@@ -1,1 +1,137 @@
-//! x
+//! Identity: who may act. Users and their sessions, members, API keys, operators, and the gateway's question about every
+//! request.
+
+mod app;
+mod authz;
+mod config;
+mod convert;
+mod domain;
+mod error;
+mod mail;
+mod passwords;
+mod principals;
+mod service;
+mod store;
+mod tokens;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sqlx::migrate::Migrator;
+use tenantry_proto::DESCRIPTOR_SET;
+use tenantry_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
+use tenantry_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
+use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
+use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
+use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
+use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
+use tenantry_rpc::client::{CallAs, channel};
+use tenantry_rpc::keys::KeyRing;
+use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
+use tenantry_rpc::watched::Watched;
+use tenantry_runtime::{Runtime, Service};
+use tonic::service::Routes;
+use tonic::transport::Channel;
+
+pub use config::{Command, Config};
+pub use mail::MailUrl;
+
+/// The identity service.
+#[derive(Debug)]
+pub struct Identity;
+
+impl Service for Identity {
+    const NAME: &'static str = "identity";
+    const ABOUT: &'static str =
+        "Tenantry's identity: users, members, API keys and the gateway's authorisation";
+    type Config = Config;
+    type Command = Command;
+
+    fn migrations() -> Migrator {
+        sqlx::migrate!()
+    }
+
+    async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
+        let keys = |path| {
+            Watched::open(path, &runtime.tasks, KeyRing::parse).map_err(|why| anyhow::anyhow!(why))
+        };
+        let assertion_keys = keys(config.assertion_key_file.clone())?;
+        let token_keys = keys(config.token_key_file.clone())?;
+        let registry = registry_channels(&config.registry_addrs)?;
+        let grace = config.freshness_grace();
+        let mail = match &config.mail_url {
+            Some(url) => Some(mail::Mailer::new(url, &config.mail_from, &runtime.tasks)?),
+            None => None,
+        };
+        let app = Arc::new(app::App {
+            store: runtime.store.clone(),
+            tenants: follow_tenants(&registry, &config, runtime),
+            principals: principals::Principals::start(runtime.store.clone(), grace, &runtime.tasks),
+            tokens: tokens::Tokens::new(token_keys, &config.issuer),
+            passwords: passwords::Passwords::new()?,
+            mail,
+            registry: registry.into(),
+        });
+        runtime.tasks.spawn(
+            "sweep of sessions",
+            Arc::clone(&app).sweep_sessions(runtime.tasks.clone()),
+        );
+        let assertions = authz::Assertions::new(assertion_keys);
+        let base_domain = config.base_domain.unwrap_or_default();
+        let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions, base_domain);
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
+        let reflection_alpha = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
+        Ok(Routes::new(AuthorizationServer::new(authorizer))
+            .add_service(AuthServiceServer::new(service::auth::Auth(Arc::clone(
+                &app,
+            ))))
+            .add_service(MemberServiceServer::new(service::members::Members(
+                Arc::clone(&app),
+            )))
+            .add_service(ApiKeyServiceServer::new(service::api_keys::ApiKeys(
+                Arc::clone(&app),
+            )))
+            .add_service(OperatorServiceServer::new(service::operators::Operators(
+                Arc::clone(&app),
+            )))
+            .add_service(ReadinessServiceServer::new(service::readiness::Ready(app)))
+            .add_service(reflection.build_v1()?)
+            .add_service(reflection_alpha.build_v1alpha()?))
+    }
+
+    async fn command(command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::BootstrapToken {
+                platform_database_url,
+            } => app::bootstrap::print_token(&platform_database_url.0).await,
+        }
+    }
+}
+
+fn registry_channels(addresses: &[String]) -> anyhow::Result<Vec<Channel>> {
+    addresses
+        .iter()
+        .map(|address| {
+            channel(address).with_context(|| {
+                format!("TENANTRY_REGISTRY_ADDRS: {address} must be like http://127.0.0.1:7001")
+            })
+        })
+        .collect()
+}
+
+/// Identity's view of all tenants, and the task that keeps it.
+fn follow_tenants(registry: &[Channel], config: &Config, runtime: &Runtime) -> Tenants {
+    let call_as = CallAs::new(runtime.service_keys.clone(), "identity", "registry");
+    let view = Arc::new(View::default());
+    let follower = Follower::new(registry, &call_as, Arc::clone(&view));
+    runtime
+        .tasks
+        .spawn("tenants", follower.run(runtime.tasks.token()));
+    Tenants::new(
+        view,
+        Lookup::new(registry, &call_as),
+        config.freshness_grace(),
+    )
+}

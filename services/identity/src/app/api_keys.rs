@@ -1,0 +1,126 @@
+//! API keys of a tenant, and of the platform.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tenantry_core::event::Event;
+use tenantry_core::page::PageTokens;
+use tenantry_core::request_id::RequestKey;
+use tenantry_core::{ApiKeyId, Permissions, RequestContext, TenantId};
+use tenantry_rpc::tenants::TenantEntry;
+
+use super::{App, Page, cut};
+use crate::domain::api_key::{self, ApiKey};
+use crate::domain::secret;
+use crate::error::Error;
+use crate::store;
+
+/// A key to make; its permissions are decided.
+#[derive(Debug)]
+pub(crate) struct NewKey {
+    /// Nil for a key of the platform.
+    pub(crate) tenant: TenantId,
+    pub(crate) name: String,
+    pub(crate) permissions: Permissions,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// A key that was made, and its secret while it can be shown.
+pub(crate) struct Made {
+    pub(crate) key: ApiKey,
+    pub(crate) secret: Option<String>,
+}
+
+impl App {
+    /// Makes a key. Its secret is in this answer and, for ten minutes, in those of repetitions.
+    pub(crate) async fn create_api_key(
+        &self,
+        ctx: &RequestContext,
+        request: Option<RequestKey>,
+        new: NewKey,
+    ) -> Result<Made, Error> {
+        let mut tx = self.store.begin(new.tenant).await?;
+        if let Some(replay) = tx.claim(request.as_ref()).await? {
+            return Ok(Made {
+                key: replay.answer,
+                secret: replay.secret,
+            });
+        }
+        let id = ApiKeyId::new();
+        let (text, prefix) = api_key::new_secret(id);
+        let key = ApiKey {
+            id,
+            tenant_id: new.tenant,
+            name: new.name,
+            prefix,
+            permissions: new.permissions,
+            created_at: tenantry_core::clock::now(),
+            expires_at: new.expires_at,
+            revoked_at: None,
+        };
+        let hash = secret::hash(&text);
+        let key = store::api_keys::insert(&mut tx, &key, &hash, &ctx.principal.key()).await?;
+        let event = Event::of(
+            ctx,
+            "api_key.created",
+            "api_key",
+            id.uuid(),
+            Value::Null,
+            key.facts(),
+        );
+        tx.record(&event).await?;
+        tx.finish_with_secret(request.as_ref(), &key, &text).await?;
+        Ok(Made {
+            key,
+            secret: Some(text),
+        })
+    }
+
+    /// One page of a tenant's keys, newest first.
+    pub(crate) async fn list_api_keys(
+        &self,
+        tokens: &PageTokens<'_>,
+        tenant: &TenantEntry,
+        size: u32,
+        page_token: &str,
+    ) -> Result<Page<ApiKey>, Error> {
+        let before: Option<ApiKeyId> = tokens.read(page_token)?;
+        let mut tx = self.store.read(tenant.id).await?;
+        let mut items = store::api_keys::page(&mut tx, before, i64::from(size) + 1).await?;
+        let last = cut(&mut items, size).map(|key| tokens.write(&key.id));
+        Ok(Page {
+            next_page_token: last.unwrap_or_default(),
+            items,
+        })
+    }
+
+    /// Revokes a key; one that is revoked stays as it is.
+    pub(crate) async fn revoke_api_key(
+        &self,
+        ctx: &RequestContext,
+        request: Option<RequestKey>,
+        tenant: &TenantEntry,
+        id: ApiKeyId,
+    ) -> Result<ApiKey, Error> {
+        let mut tx = self.store.begin(tenant.id).await?;
+        if let Some(replay) = tx.claim(request.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let key = store::api_keys::lock(&mut tx, id).await?;
+        let mut key = key.ok_or(Error::ApiKeyNotFound)?;
+        if key.revoked_at.is_none() {
+            let before = key.facts();
+            key.revoked_at = Some(store::api_keys::revoke(&mut tx, id).await?);
+            let event = Event::of(
+                ctx,
+                "api_key.revoked",
+                "api_key",
+                id.uuid(),
+                before,
+                key.facts(),
+            );
+            tx.record(&event).await?;
+        }
+        tx.finish(request.as_ref(), &key).await?;
+        Ok(key)
+    }
+}

@@ -1,0 +1,211 @@
+//! Members of a tenant.
+
+use secrecy::SecretString;
+use serde_json::Value;
+use tenantry_core::event::Event;
+use tenantry_core::page::PageTokens;
+use tenantry_core::request_id::RequestKey;
+use tenantry_core::role::Role;
+use tenantry_core::{RequestContext, UserId};
+use tenantry_rpc::tenants::TenantEntry;
+use tenantry_store::TenantTx;
+
+use super::{App, Page, cut};
+use crate::domain::member::{Member, User, may_grant};
+use crate::error::Error;
+use crate::store;
+
+/// A person to add by address.
+#[derive(Debug)]
+pub(crate) struct NewMember {
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) roles: Vec<Role>,
+}
+
+impl App {
+    /// Adds a person by address; makes the user where there is none.
+    pub(crate) async fn create_member(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        tenant: &TenantEntry,
+        new: NewMember,
+    ) -> Result<Member, Error> {
+        may_grant(&new.roles, ctx.permissions)?;
+        let mut tx = self.store.begin(tenant.id).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let user = self
+            .find_or_create_user(ctx, &mut tx, &new.email, &new.name, new.password.as_ref())
+            .await?;
+        let member = add(ctx, &mut tx, tenant, &user, new.name, new.roles).await?;
+        tx.finish(key.as_ref(), &member).await?;
+        if let Some(mail) = &self.mail {
+            mail.welcome(&member.email, &member.name, &tenant.slug);
+        }
+        Ok(member)
+    }
+
+    /// The user of an address; a new one, with its event, where there is none.
+    pub(super) async fn find_or_create_user(
+        &self,
+        ctx: &RequestContext,
+        tx: &mut TenantTx,
+        email: &str,
+        name: &str,
+        password: Option<&SecretString>,
+    ) -> Result<User, Error> {
+        if let Some(known) = store::users::by_email(tx.conn(), email).await? {
+            return Ok(known.user);
+        }
+        let hash = match password {
+            Some(password) => Some(self.passwords.hash(password).await?),
+            None => None,
+        };
+        let user = User {
+            id: UserId::new(),
+            email: email.to_owned(),
+            name: name.to_owned(),
+        };
+        if store::users::insert(tx.conn(), &user, hash.as_deref()).await? {
+            let event = Event::of(
+                ctx,
+                "user.created",
+                "user",
+                user.id.uuid(),
+                Value::Null,
+                user.facts(),
+            );
+            tx.record(&event).await?;
+            return Ok(user);
+        }
+        // Someone else made the user meanwhile.
+        let known = store::users::by_email(tx.conn(), email).await?;
+        Ok(known.ok_or(Error::UserNotFound)?.user)
+    }
+
+    /// Adds a user by id: anyone where an operator asks, else one of an ancestor or descendant of the tenant.
+    pub(crate) async fn add_member(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        tenant: &TenantEntry,
+        user: UserId,
+        roles: Vec<Role>,
+    ) -> Result<Member, Error> {
+        may_grant(&roles, ctx.permissions)?;
+        let visible = ctx.is_operator() || self.is_related(tenant, user).await?;
+        let mut tx = self.store.begin(tenant.id).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let user = store::users::by_id(tx.conn(), user).await?;
+        let user = user.filter(|_| visible).ok_or(Error::UserNotFound)?;
+        let name = user.name.clone();
+        let member = add(ctx, &mut tx, tenant, &user, name, roles).await?;
+        tx.finish(key.as_ref(), &member).await?;
+        Ok(member)
+    }
+
+    /// Whether the user is a member of the tenant, of one above it or of one below it.
+    async fn is_related(&self, tenant: &TenantEntry, user: UserId) -> Result<bool, Error> {
+        let theirs = {
+            let mut tx = self.store.platform().await?;
+            store::members::tenants_of(&mut tx, user).await?
+        };
+        let above = self.tenants.ancestors(tenant).await?;
+        for id in theirs {
+            if id == tenant.id || above.iter().any(|ancestor| ancestor.id == id) {
+                return Ok(true);
+            }
+            let Some(entry) = self.tenants.get(id).await? else {
+                continue;
+            };
+            let up = self.tenants.ancestors(&entry).await?;
+            if up.iter().any(|ancestor| ancestor.id == tenant.id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One page of members, by address.
+    pub(crate) async fn list_members(
+        &self,
+        tokens: &PageTokens<'_>,
+        tenant: &TenantEntry,
+        size: u32,
+        page_token: &str,
+    ) -> Result<Page<Member>, Error> {
+        let after: String = tokens.read(page_token)?.unwrap_or_default();
+        let mut tx = self.store.read(tenant.id).await?;
+        let mut items = store::members::page(&mut tx, &after, i64::from(size) + 1).await?;
+        let last = cut(&mut items, size).map(|member| tokens.write(&member.email));
+        Ok(Page {
+            next_page_token: last.unwrap_or_default(),
+            items,
+        })
+    }
+
+    /// Ends a membership, but not that of the last owner, also when two go at once.
+    pub(crate) async fn remove_member(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        tenant: &TenantEntry,
+        user: UserId,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin(tenant.id).await?;
+        if tx.claim::<()>(key.as_ref()).await?.is_some() {
+            return Ok(());
+        }
+        let owners = store::members::lock_owners(&mut tx).await?;
+        let member = store::members::lock(&mut tx, user).await?;
+        let member = member.ok_or(Error::UserNotFound)?;
+        may_grant(&member.roles, ctx.permissions)?;
+        member.may_leave(&owners)?;
+        store::members::delete(&mut tx, user).await?;
+        let event = Event::of(
+            ctx,
+            "member.removed",
+            "member",
+            user.uuid(),
+            member.facts(),
+            Value::Null,
+        );
+        tx.record(&event).await?;
+        Ok(tx.finish(key.as_ref(), &()).await?)
+    }
+}
+
+async fn add(
+    ctx: &RequestContext,
+    tx: &mut TenantTx,
+    tenant: &TenantEntry,
+    user: &User,
+    name: String,
+    roles: Vec<Role>,
+) -> Result<Member, Error> {
+    let member = Member {
+        tenant_id: tenant.id,
+        user_id: user.id,
+        email: user.email.clone(),
+        name,
+        roles,
+        created_at: tenantry_core::clock::now(),
+    };
+    let member = store::members::insert(tx, &member).await?;
+    let event = Event::of(
+        ctx,
+        "member.added",
+        "member",
+        user.id.uuid(),
+        Value::Null,
+        member.facts(),
+    );
+    tx.record(&event).await?;
+    Ok(member)
+}

@@ -1,0 +1,100 @@
+//! Identity's use cases: each opens one transaction, claims the request id, loads, lets the rules decide, writes state and
+//! event, and commits.
+
+pub(crate) mod api_keys;
+pub(crate) mod bootstrap;
+pub(crate) mod members;
+pub(crate) mod operators;
+pub(crate) mod readiness;
+pub(crate) mod sign_in;
+
+use std::sync::Arc;
+
+use tenantry_core::context::Target;
+use tenantry_core::{Permission, RequestContext};
+use tenantry_rpc::tenants::{TenantEntry, Tenants};
+use tenantry_store::Store;
+use tonic::transport::Channel;
+
+use crate::domain::principal::Membership;
+use crate::domain::rights::{self, Ancestor, Reach};
+use crate::error::Error;
+use crate::mail::Mailer;
+use crate::passwords::Passwords;
+use crate::principals::Principals;
+use crate::tokens::Tokens;
+
+/// Project of slugs where none is named.
+const DEFAULT_PROJECT: &str = "default";
+
+/// What the use cases need.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) tenants: Tenants,
+    pub(crate) principals: Principals,
+    pub(crate) tokens: Tokens,
+    pub(crate) passwords: Passwords,
+    pub(crate) mail: Option<Mailer>,
+    /// Replicas of registry, to ask for their health.
+    pub(crate) registry: Arc<[Channel]>,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next_page_token: String,
+}
+
+impl App {
+    /// The tenant that a request acts on, once the caller holds the permission there and its status admits the caller.
+    pub(crate) async fn authorise(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+        permission: Permission,
+    ) -> Result<TenantEntry, Error> {
+        let target = ctx.target(named)?;
+        ctx.require(permission)?;
+        let entry = match target {
+            Target::Chosen(id) => self.tenants.get(id).await?,
+            Target::Named(name) => self.tenants.find(DEFAULT_PROJECT, &name).await?,
+        };
+        let entry = entry.ok_or(Error::TenantNotFound)?;
+        rights::admit(ctx, entry.status)?;
+        Ok(entry)
+    }
+
+    /// What a user's memberships reach in a tenant.
+    pub(crate) async fn reach_of(
+        &self,
+        memberships: &[Membership],
+        entry: &TenantEntry,
+    ) -> Result<Reach, Error> {
+        let ancestors: Vec<_> = self
+            .tenants
+            .ancestors(entry)
+            .await?
+            .into_iter()
+            .map(|ancestor| Ancestor {
+                id: ancestor.id,
+                status: ancestor.status,
+            })
+            .collect();
+        Ok(rights::of_user(
+            memberships,
+            entry.id,
+            entry.status,
+            &ancestors,
+        ))
+    }
+}
+
+/// Cuts what was read to the page, and tells whether more follows: one more than the page was asked for.
+fn cut<T>(items: &mut Vec<T>, size: u32) -> Option<&T> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = items.len() > size;
+    items.truncate(size);
+    if more { items.last() } else { None }
+}

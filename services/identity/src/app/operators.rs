@@ -1,0 +1,120 @@
+//! Operators: the first one by a one-time token, the others by operators.
+
+use secrecy::SecretString;
+use serde_json::Value;
+use tenantry_core::event::Event;
+use tenantry_core::page::PageTokens;
+use tenantry_core::request_id::RequestKey;
+use tenantry_core::{Permissions, Refusal, RequestContext, TenantId};
+use tenantry_store::TenantTx;
+
+use super::{App, Page, cut};
+use crate::domain::operator::Operator;
+use crate::domain::secret;
+use crate::error::Error;
+use crate::store;
+
+/// A person who becomes an operator.
+#[derive(Debug)]
+pub(crate) struct NewOperator {
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) permissions: Permissions,
+}
+
+impl App {
+    /// Makes the first operator in exchange for a one-time token.
+    pub(crate) async fn bootstrap(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        token: &str,
+        new: NewOperator,
+    ) -> Result<Operator, Error> {
+        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        if store::bootstrap::operator_exists(tx.conn()).await? {
+            return Err(Error::AlreadyBootstrapped);
+        }
+        if !store::bootstrap::consume(tx.conn(), &secret::hash(token)).await? {
+            return Err(Error::BootstrapToken);
+        }
+        let operator = self.make_operator(ctx, &mut tx, new).await?;
+        tx.finish(key.as_ref(), &operator).await?;
+        Ok(operator)
+    }
+
+    /// Makes a user an operator, and the user where there is none.
+    pub(crate) async fn create_operator(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        new: NewOperator,
+    ) -> Result<Operator, Error> {
+        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let operator = self.make_operator(ctx, &mut tx, new).await?;
+        tx.finish(key.as_ref(), &operator).await?;
+        Ok(operator)
+    }
+
+    async fn make_operator(
+        &self,
+        ctx: &RequestContext,
+        tx: &mut TenantTx,
+        new: NewOperator,
+    ) -> Result<Operator, Error> {
+        let known = store::users::by_email(tx.conn(), &new.email).await?;
+        if known.is_none() && new.password.is_none() {
+            return Err(Refusal::field(
+                "password",
+                "is needed for a new user: 10 to 256 characters",
+            )
+            .into());
+        }
+        let user = self
+            .find_or_create_user(ctx, tx, &new.email, &new.name, new.password.as_ref())
+            .await?;
+        let operator = Operator {
+            user_id: user.id,
+            email: user.email,
+            name: user.name,
+            permissions: new.permissions,
+            created_at: tenantry_core::clock::now(),
+        };
+        let operator = store::operators::insert(tx.conn(), &operator).await?;
+        let id = operator.user_id.uuid();
+        let event = Event::of(
+            ctx,
+            "operator.created",
+            "operator",
+            id,
+            Value::Null,
+            operator.facts(),
+        );
+        tx.record(&event).await?;
+        Ok(operator)
+    }
+
+    /// One page of operators, by address.
+    pub(crate) async fn list_operators(
+        &self,
+        tokens: &PageTokens<'_>,
+        size: u32,
+        page_token: &str,
+    ) -> Result<Page<Operator>, Error> {
+        let after: String = tokens.read(page_token)?.unwrap_or_default();
+        let mut tx = self.store.read(TenantId::PLATFORM).await?;
+        let mut items = store::operators::page(tx.conn(), &after, i64::from(size) + 1).await?;
+        let last = cut(&mut items, size).map(|operator| tokens.write(&operator.email));
+        Ok(Page {
+            next_page_token: last.unwrap_or_default(),
+            items,
+        })
+    }
+}

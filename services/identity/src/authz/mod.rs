@@ -1,0 +1,64 @@
+//! What Envoy asks about each request (ext_authz): whose it is, in which tenant, and whether it may pass. The answer is
+//! one signed assertion, or a finished refusal.
+
+mod answer;
+mod assertions;
+mod decide;
+mod request;
+
+use std::sync::Arc;
+
+use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
+use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use tenantry_proto::methods::PUBLIC_METHODS;
+use tonic::{Request, Response, Status};
+
+pub(crate) use assertions::Assertions;
+use request::Asked;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// Answers Envoy.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorizer {
+    app: Arc<App>,
+    assertions: Assertions,
+    base_domain: String,
+}
+
+impl Authorizer {
+    pub(crate) fn new(app: Arc<App>, assertions: Assertions, base_domain: String) -> Self {
+        Self {
+            app,
+            assertions,
+            base_domain,
+        }
+    }
+
+    async fn assertion(&self, asked: &Asked<'_>) -> Result<answer::Admitted, Error> {
+        let decided = decide::decide(&self.app, asked, &self.base_domain).await?;
+        let token = self.assertions.sign(&decided)?;
+        Ok(answer::Admitted { decided, token })
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for Authorizer {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let attributes = request.into_inner().attributes.unwrap_or_default();
+        let http = attributes.request.and_then(|request| request.http);
+        let http = http.unwrap_or_default();
+        let asked = Asked::read(&http);
+        if PUBLIC_METHODS.contains(&asked.method) {
+            return Ok(Response::new(answer::public()));
+        }
+        Ok(Response::new(match self.assertion(&asked).await {
+            Ok(admitted) => answer::admitted(admitted),
+            Err(error) => answer::denied(error.into(), asked.is_grpc),
+        }))
+    }
+}

@@ -1,0 +1,151 @@
+//! API keys and the text of their secrets: `tk_<id>_<256 random bits>_<checksum>`. The id makes a look-up one row, the
+//! checksum spares malformed keys one.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tenantry_core::role::Role;
+use tenantry_core::{ApiKeyId, Permission, Permissions, Refusal, TenantId};
+use uuid::Uuid;
+
+use super::secret;
+use crate::error::Error;
+
+/// How every secret of a key begins.
+pub(crate) const MARK: &str = "tk_";
+const SECRET_BYTES: usize = 32;
+const CHECKSUM_BYTES: usize = 4;
+/// Characters of a secret that are shown to recognise it by: the mark and half of the id.
+const PREFIX_CHARS: usize = 19;
+
+/// A key without its secret, as it stands in its row and in recorded answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ApiKey {
+    pub(crate) id: ApiKeyId,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) permissions: Permissions,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// What events say of it.
+    pub(crate) fn facts(&self) -> Value {
+        json!({
+            "name": self.name,
+            "prefix": self.prefix,
+            "permissions": self.permissions.names(),
+            "expires_at": self.expires_at,
+            "revoked_at": self.revoked_at,
+        })
+    }
+}
+
+/// What a caller presented, in the right form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presented {
+    pub(crate) id: ApiKeyId,
+    pub(crate) hash: [u8; 32],
+}
+
+/// A new secret for the key of this id, and how it begins.
+pub(crate) fn new_secret(id: ApiKeyId) -> (String, String) {
+    let body = format!(
+        "{MARK}{}_{}",
+        id.uuid().simple(),
+        secret::random::<SECRET_BYTES>()
+    );
+    let prefix = body.chars().take(PREFIX_CHARS).collect();
+    let whole = format!("{body}_{}", checksum(&body));
+    (whole, prefix)
+}
+
+/// Reads a secret; `None` for a text that can't be one.
+pub(crate) fn parse(text: &str) -> Option<Presented> {
+    let (body, sum) = text.rsplit_once('_')?;
+    let (id, random) = body.strip_prefix(MARK)?.split_once('_')?;
+    if !secret::is_hex(id, 16) || !secret::is_hex(random, SECRET_BYTES) || sum != checksum(body) {
+        return None;
+    }
+    let id: Uuid = id.parse().ok()?;
+    Some(Presented {
+        id: id.into(),
+        hash: secret::hash(text),
+    })
+}
+
+fn checksum(body: &str) -> String {
+    secret::hex(&secret::hash(body)[..CHECKSUM_BYTES])
+}
+
+/// The permissions of a new key of a tenant: those asked for, else a member's as far as the maker holds them. Never what
+/// acts on the platform, and not `tenants.manage`: a tenant's own programs don't manage it as a whole.
+pub(crate) fn grant(asked: Option<Permissions>, own: Permissions) -> Result<Permissions, Error> {
+    let Some(asked) = asked else {
+        return Ok(Role::Member.permissions().intersection(own));
+    };
+    if !own.covers(asked) {
+        return Err(Error::Grant(asked.without(own).names().join(", ")));
+    }
+    let never = Permissions::PLATFORM.union(Permissions::of(&[Permission::TenantsManage]));
+    let refused = asked.intersection(never);
+    if refused.is_empty() {
+        return Ok(asked);
+    }
+    Err(Refusal::field(
+        "permissions",
+        format!(
+            "a key of a tenant can't hold {}; use a key of the platform",
+            refused.names().join(", ")
+        ),
+    )
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenantry_core::Permission as P;
+
+    #[test]
+    fn a_secret_leads_to_its_key_and_a_changed_one_nowhere() {
+        let id = ApiKeyId::new();
+        let (text, prefix) = new_secret(id);
+        assert!(text.starts_with(&prefix));
+        assert_eq!(parse(&text).map(|key| key.id), Some(id));
+        for i in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[i] ^= 1;
+            assert_eq!(parse(&String::from_utf8(changed).unwrap()), None, "at {i}");
+        }
+        for bad in [
+            "",
+            "tk_",
+            "tk___",
+            &text[1..],
+            &text.to_uppercase(),
+            &format!("{text} "),
+        ] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_gets_no_more_than_its_maker_holds() {
+        let admin = Role::Admin.permissions();
+        assert_eq!(grant(None, admin).unwrap(), Role::Member.permissions());
+        assert_eq!(
+            grant(None, Role::Viewer.permissions()).unwrap(),
+            Role::Viewer.permissions()
+        );
+        assert!(matches!(
+            grant(Some(Permissions::of(&[P::OwnersManage])), admin),
+            Err(Error::Grant(_))
+        ));
+        let manager = Role::Owner.inherited();
+        assert!(grant(Some(Permissions::of(&[P::TenantsManage])), manager).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Rules of single fields: each says what is wrong and what would be right.
+
+use std::str::FromStr as _;
+
+use email_address::EmailAddress;
+use jiff::Timestamp;
+use tenantry_core::role::Role;
+use tenantry_core::{Permission, Permissions};
+
+const MAX_NAME_CHARS: usize = 200;
+const MAX_EMAIL_BYTES: usize = 254;
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=256;
+
+/// An e-mail address (RFC 5321 and 5322) in the one spelling that it is stored and looked up in: lower case.
+pub(crate) fn email(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.len() > MAX_EMAIL_BYTES || EmailAddress::from_str(text).is_err() {
+        return Err("must be an e-mail address, as ops@example.com".to_owned());
+    }
+    Ok(text.to_lowercase())
+}
+
+/// A name of a person; the part of the address before the @ where none is given.
+pub(crate) fn person(text: &str, email: &str) -> Result<String, String> {
+    if text.is_empty() {
+        let local = email.split('@').next().unwrap_or_default();
+        return Ok(local.to_owned());
+    }
+    name(text)
+}
+
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_NAME_CHARS {
+        return Err(format!(
+            "must be 1 to {MAX_NAME_CHARS} characters and not blank"
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A new password. Length is what makes one strong (NIST SP 800-63B), so nothing else is asked of it; the upper bound
+/// keeps hashing short.
+pub(crate) fn password(text: &str) -> Result<(), String> {
+    if PASSWORD_CHARS.contains(&text.chars().count()) {
+        return Ok(());
+    }
+    Err(format!(
+        "must be {} to {} characters",
+        PASSWORD_CHARS.start(),
+        PASSWORD_CHARS.end()
+    ))
+}
+
+/// Whether a text could be a password at all.
+pub(crate) fn could_be_password(text: &str) -> bool {
+    text.chars().count() <= *PASSWORD_CHARS.end()
+}
+
+/// Roles by name, each once, from the strongest; `member` where none is given.
+pub(crate) fn roles(names: &[String]) -> Result<Vec<Role>, String> {
+    if names.is_empty() {
+        return Ok(vec![Role::Member]);
+    }
+    let mut roles = names
+        .iter()
+        .map(|name| name.parse::<Role>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| "must be some of owner, admin, member, viewer".to_owned())?;
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
+/// Permissions by name; `None` where none is given.
+pub(crate) fn permissions(names: &[String]) -> Result<Option<Permissions>, String> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    names
+        .iter()
+        .map(|name| name.parse::<Permission>())
+        .collect::<Result<Permissions, _>>()
+        .map(Some)
+        .map_err(|_| {
+            let known: Vec<_> = Permission::ALL.iter().map(|p| p.name()).collect();
+            format!("must be some of {}", known.join(", "))
+        })
+}
+
+/// An end that is yet to come.
+pub(crate) fn in_future(at: Timestamp, now: Timestamp) -> Result<Timestamp, String> {
+    if at > now {
+        Ok(at)
+    } else {
+        Err("must be in the future".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_however_it_is_typed() {
+        assert_eq!(email(" Ann@Example.COM "), Ok("ann@example.com".to_owned()));
+        for bad in ["", "ann", "ann@", "a\0@b.example", "a b@c.example"] {
+            assert!(email(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_judged_by_its_length_in_characters() {
+        assert!(password(&"ü".repeat(10)).is_ok());
+        assert!(password(&"x".repeat(9)).is_err());
+        assert!(password(&"x".repeat(257)).is_err());
+    }
+
+    #[test]
+    fn roles_are_each_once_and_member_by_default() {
+        assert_eq!(roles(&[]), Ok(vec![Role::Member]));
+        let twice = ["viewer", "owner", "viewer"].map(str::to_owned);
+        assert_eq!(roles(&twice), Ok(vec![Role::Owner, Role::Viewer]));
+        assert!(roles(&["root".to_owned()]).is_err());
+    }
+}

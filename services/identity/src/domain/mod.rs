@@ -1,0 +1,11 @@
+//! Identity's rules, pure: no store, no transport, no clock of its own.
+
+pub(crate) mod api_key;
+pub(crate) mod field;
+pub(crate) mod member;
+pub(crate) mod operator;
+pub(crate) mod principal;
+pub(crate) mod rights;
+pub(crate) mod secret;
+pub(crate) mod selection;
+pub(crate) mod session;

@@ -1,0 +1,221 @@
+//! Which tenant a request names. The path, two headers and the host may each name one; they must agree.
+
+use tenantry_core::{TenantId, TenantRef};
+use tenantry_proto::methods::RESERVED_SLUGS;
+
+/// What follows these in a REST path names a tenant, the API's own words aside.
+const COLLECTIONS: [&str; 2] = ["/api/v1/tenants/", "/api/v1/organizations/"];
+
+/// Where a request may name its tenant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hints<'a> {
+    /// Path of the REST request, before it was transcoded.
+    pub(crate) path: &'a str,
+    /// `X-Tenant-ID`.
+    pub(crate) id: &'a str,
+    /// `X-Tenant-Slug`.
+    pub(crate) slug: &'a str,
+    /// `:authority`.
+    pub(crate) host: &'a str,
+    /// The domain whose subdomains are slugs; empty for none.
+    pub(crate) base_domain: &'a str,
+}
+
+/// What a request's hints come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// Nothing is named.
+    Nothing,
+    /// One tenant, in one way.
+    One(TenantRef),
+    /// Perhaps one tenant, by id and by slug: to be held against each other once the tenant of that id is known to be in
+    /// reach.
+    Both(TenantId, String),
+    /// Two tenants.
+    Conflict,
+}
+
+impl Hints<'_> {
+    /// What is named. Nothing is looked up for it.
+    pub(crate) fn named(&self) -> Named {
+        // A header that came twice is joined with a comma, so each part counts.
+        let headers = [self.id, self.slug]
+            .into_iter()
+            .flat_map(|value| value.split(','))
+            .map(str::trim);
+        let all = headers
+            .chain(in_path(self.path))
+            .chain(in_host(self.host, self.base_domain))
+            .filter_map(TenantRef::parse);
+        let (mut id, mut slug): (Option<TenantId>, Option<String>) = (None, None);
+        for named in all {
+            let agrees = match named {
+                TenantRef::Id(new) => *id.get_or_insert(new) == new,
+                TenantRef::Slug(new) => *slug.get_or_insert_with(|| new.clone()) == new,
+            };
+            if !agrees {
+                return Named::Conflict;
+            }
+        }
+        match (id, slug) {
+            (None, None) => Named::Nothing,
+            (Some(id), None) => Named::One(TenantRef::Id(id)),
+            (None, Some(slug)) => Named::One(TenantRef::Slug(slug)),
+            (Some(id), Some(slug)) => Named::Both(id, slug),
+        }
+    }
+}
+
+fn in_path(path: &str) -> Option<&str> {
+    let rest = COLLECTIONS
+        .iter()
+        .find_map(|collection| path.strip_prefix(collection))?;
+    let segment = rest.split(['/', ':', '?', '#']).next()?;
+    (!RESERVED_SLUGS.contains(&segment)).then_some(segment)
+}
+
+fn in_host<'a>(host: &'a str, base_domain: &str) -> Option<&'a str> {
+    if base_domain.is_empty() {
+        return None;
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+    let label_end = name.len().checked_sub(base_domain.len() + 1)?;
+    let (label, rest) = name.split_at_checked(label_end)?;
+    let below = rest.strip_prefix('.')?.eq_ignore_ascii_case(base_domain);
+    (below && !label.is_empty()).then_some(label)
+}
+
+/// The project that `X-Project` names; `Err` where two do.
+pub(crate) fn project(header: &str) -> Result<&str, ()> {
+    let mut parts = header
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let first = parts.next().unwrap_or_default();
+    if parts.all(|part| part == first) {
+        Ok(first)
+    } else {
+        Err(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "tenants.example";
+
+    fn slug(text: &str) -> Named {
+        Named::One(TenantRef::Slug(text.to_owned()))
+    }
+
+    fn hints<'a>() -> Hints<'a> {
+        Hints {
+            base_domain: BASE,
+            ..Hints::default()
+        }
+    }
+
+    #[test]
+    fn the_path_names_a_tenant_up_to_the_next_sign() {
+        for path in [
+            "/api/v1/tenants/acme",
+            "/api/v1/tenants/acme?x=1",
+            "/api/v1/tenants/acme:undelete",
+            "/api/v1/tenants/acme/users/7",
+            "/api/v1/organizations/acme/members",
+        ] {
+            assert_eq!(Hints { path, ..hints() }.named(), slug("acme"), "{path}");
+        }
+        for path in [
+            "",
+            "/api/v1/tenants",
+            "/api/v1/tenants/",
+            "/api/v1/tenants?x=/api/v1/tenants/acme",
+            "/api/v1/tenants/current",
+            "/api/v1/plans/acme",
+            "/tenantry.registry.v1.TenantService/GetTenant",
+        ] {
+            assert_eq!(Hints { path, ..hints() }.named(), Named::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_subdomain_of_the_base_domain_names_a_tenant() {
+        for host in [
+            "acme.tenants.example",
+            "acme.tenants.example:8080",
+            "acme.Tenants.Example",
+        ] {
+            assert_eq!(Hints { host, ..hints() }.named(), slug("acme"), "{host}");
+        }
+        for host in [
+            "tenants.example",
+            "xtenants.example",
+            "acme.tenants.example.evil",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+        ] {
+            assert_eq!(Hints { host, ..hints() }.named(), Named::Nothing, "{host}");
+        }
+    }
+
+    #[test]
+    fn two_that_differ_are_refused_before_either_is_looked_up() {
+        let (one, other) = (TenantId::new().to_string(), TenantId::new().to_string());
+        let twice = format!("{one},{other}");
+        let conflicts = [
+            Hints {
+                id: &twice,
+                ..hints()
+            },
+            Hints {
+                slug: "acme, beta",
+                ..hints()
+            },
+            Hints {
+                slug: "acme",
+                path: "/api/v1/tenants/beta",
+                ..hints()
+            },
+            Hints {
+                host: "acme.tenants.example",
+                path: "/api/v1/tenants/beta",
+                ..hints()
+            },
+            Hints {
+                id: &one,
+                path: &format!("/api/v1/tenants/{other}"),
+                ..hints()
+            },
+        ];
+        for hints in conflicts {
+            assert_eq!(hints.named(), Named::Conflict, "{hints:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_tenant_may_be_named_twice() {
+        let id = TenantId::new();
+        let text = id.to_string();
+        let same = Hints {
+            id: &text,
+            path: &format!("/api/v1/tenants/{text}"),
+            ..hints()
+        };
+        assert_eq!(same.named(), Named::One(TenantRef::Id(id)));
+        let both = Hints {
+            id: &text,
+            slug: "acme",
+            ..hints()
+        };
+        assert_eq!(both.named(), Named::Both(id, "acme".to_owned()));
+    }
+
+    #[test]
+    fn two_projects_are_one_too_many() {
+        assert_eq!(project(" a , a"), Ok("a"));
+        assert_eq!(project(""), Ok(""));
+        assert_eq!(project("a,b"), Err(()));
+    }
+}

@@ -1,0 +1,167 @@
+//! Who holds which credential, in memory. An entry is believed while the feed of changes is fresh and names nothing of
+//! it; a warm look-up asks no database.
+
+mod changes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tenantry_core::{ApiKeyId, SessionId};
+use tenantry_rpc::Tasks;
+use tenantry_store::Store;
+use tenantry_store::feed::Tail;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::domain::principal::{Key, SignedIn};
+use crate::error::Error;
+use crate::store;
+use changes::Changes;
+
+/// Most holders remembered.
+const ENTRIES: u64 = 200_000;
+/// Longest life of an entry, whatever the feed says.
+const LIFE: Duration = Duration::from_secs(60);
+/// How old the feed may be before entries are read anew instead.
+const FRESH: Duration = Duration::from_secs(1);
+/// Longest wait for one reading; the gateway itself waits two seconds.
+const FILL_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Readings at once; those of one credential wait for each other, so that it is read once.
+const LANES: usize = 64;
+
+/// The holder of a credential; `None` where there is no such credential.
+#[derive(Clone, Debug)]
+enum Holder {
+    SignedIn(Option<Arc<SignedIn>>),
+    Key(Option<Arc<Key>>),
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    holder: Holder,
+    /// Place in the feed that was applied before the reading.
+    filled_at: i64,
+}
+
+impl Entry {
+    /// Ids whose change makes the entry void.
+    fn subjects(&self, id: Uuid) -> [Uuid; 2] {
+        let other = match &self.holder {
+            Holder::SignedIn(Some(user)) => user.user.uuid(),
+            Holder::SignedIn(None) | Holder::Key(_) => id,
+        };
+        [id, other]
+    }
+}
+
+/// The holders of credentials.
+#[derive(Clone, Debug)]
+pub(crate) struct Principals {
+    store: Store,
+    entries: Cache<Uuid, Entry>,
+    changes: Arc<Changes>,
+    lanes: Arc<[Mutex<()>]>,
+    grace: Duration,
+}
+
+impl Principals {
+    /// The holders, and the task that follows the changes of them, spawned.
+    pub(crate) fn start(store: Store, grace: Duration, tasks: &Tasks) -> Self {
+        let (tail, fill) = Tail::new(store.clone(), tasks.token());
+        tasks.spawn("feed", fill);
+        let changes = Arc::new(Changes::default());
+        tasks.spawn(
+            "changes of principals",
+            Arc::clone(&changes).follow(tail, tasks.token()),
+        );
+        Self {
+            store,
+            entries: Cache::builder()
+                .max_capacity(ENTRIES)
+                .time_to_live(LIFE)
+                .build(),
+            changes,
+            lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
+            grace,
+        }
+    }
+
+    /// The user of a session.
+    pub(crate) async fn signed_in(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<Arc<SignedIn>>, Error> {
+        let read = async {
+            let mut tx = self.store.platform().await?;
+            let user = store::principals::signed_in(&mut tx, session).await?;
+            Ok(Holder::SignedIn(user.map(Arc::new)))
+        };
+        match self.holder(session.uuid(), read).await? {
+            Holder::SignedIn(user) => Ok(user),
+            Holder::Key(_) => Ok(None),
+        }
+    }
+
+    /// A key.
+    pub(crate) async fn key(&self, id: ApiKeyId) -> Result<Option<Arc<Key>>, Error> {
+        let read = async {
+            let mut tx = self.store.platform().await?;
+            let key = store::principals::key(&mut tx, id).await?;
+            Ok(Holder::Key(key.map(Arc::new)))
+        };
+        match self.holder(id.uuid(), read).await? {
+            Holder::Key(key) => Ok(key),
+            Holder::SignedIn(_) => Ok(None),
+        }
+    }
+
+    async fn holder(
+        &self,
+        id: Uuid,
+        read: impl Future<Output = Result<Holder, Error>> + Send,
+    ) -> Result<Holder, Error> {
+        if let Some(holder) = self.known(id, FRESH) {
+            return Ok(holder);
+        }
+        let filled = tokio::time::timeout(FILL_TIMEOUT, self.fill(id, read));
+        let refused = match filled.await {
+            Ok(Ok(holder)) => return Ok(holder),
+            Ok(Err(error)) => error,
+            Err(_elapsed) => tenantry_core::Refusal::unavailable().into(),
+        };
+        // The database doesn't answer: what was known is believed for the grace.
+        self.known(id, self.grace).ok_or(refused)
+    }
+
+    /// What is known, if nothing of it changed as far as the feed says, which is at most so old.
+    fn known(&self, id: Uuid, feed_age: Duration) -> Option<Holder> {
+        let entry = self.entries.get(&id)?;
+        let subjects = entry.subjects(id);
+        let holds = self.changes.age() <= feed_age && self.changes.hold(entry.filled_at, &subjects);
+        holds.then_some(entry.holder)
+    }
+
+    async fn fill(
+        &self,
+        id: Uuid,
+        read: impl Future<Output = Result<Holder, Error>> + Send,
+    ) -> Result<Holder, Error> {
+        let lane = usize::try_from(id.as_u128() % LANES as u128).unwrap_or_default();
+        let _turn = self.lanes[lane].lock().await;
+        if let Some(holder) = self.known(id, FRESH) {
+            return Ok(holder);
+        }
+        // Before the reading: what is committed later than the reading has a later place in the feed.
+        let position = self.changes.position();
+        let holder = read.await?;
+        if let Some(filled_at) = position {
+            let entry = Entry {
+                holder: holder.clone(),
+                filled_at,
+            };
+            self.entries.insert(id, entry);
+        }
+        Ok(holder)
+    }
+}

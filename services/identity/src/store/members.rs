@@ -1,0 +1,128 @@
+//! Memberships: a tenant's rows.
+
+use tenantry_core::{TenantId, UserId};
+use tenantry_store::{PlatformTx, TenantTx};
+
+use super::roles;
+use crate::domain::member::Member;
+use crate::error::Error;
+
+/// Most tenants of one user that a look-up across tenants considers.
+const MAX_TENANTS: i64 = 1_000;
+
+/// Writes a new membership and returns it as it stands.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn insert(tx: &mut TenantTx, member: &Member) -> Result<Member, Error> {
+    let names: Vec<String> = member
+        .roles
+        .iter()
+        .map(|role| role.name().to_owned())
+        .collect();
+    let created_at = sqlx::query_scalar!(
+        "INSERT INTO memberships (tenant_id, user_id, email, name, roles) VALUES ($1, $2, $3, $4, $5) RETURNING created_at",
+        member.tenant_id.uuid(),
+        member.user_id.uuid(),
+        member.email,
+        member.name,
+        &names,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Member {
+        created_at: created_at.into(),
+        ..member.clone()
+    })
+}
+
+/// One page of the transaction's tenant, by address, and one more where there is one.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn page(
+    tx: &mut TenantTx,
+    after_email: &str,
+    limit: i64,
+) -> Result<Vec<Member>, Error> {
+    let tenant = tx.scope().uuid();
+    let rows = sqlx::query!(
+        "SELECT tenant_id, user_id, email, name, roles, created_at FROM memberships
+         WHERE tenant_id = $1 AND email > $2 ORDER BY email LIMIT $3",
+        tenant,
+        after_email,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Member {
+            tenant_id: row.tenant_id.into(),
+            user_id: row.user_id.into(),
+            email: row.email,
+            name: row.name,
+            roles: roles(&row.roles),
+            created_at: row.created_at.into(),
+        })
+        .collect())
+}
+
+/// The membership of a user in the transaction's tenant, locked until the transaction's end.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Member>, Error> {
+    let tenant = tx.scope().uuid();
+    let row = sqlx::query!(
+        "SELECT tenant_id, user_id, email, name, roles, created_at FROM memberships
+         WHERE tenant_id = $1 AND user_id = $2 FOR UPDATE",
+        tenant,
+        user.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Member {
+        tenant_id: row.tenant_id.into(),
+        user_id: row.user_id.into(),
+        email: row.email,
+        name: row.name,
+        roles: roles(&row.roles),
+        created_at: row.created_at.into(),
+    }))
+}
+
+/// The owners of the transaction's tenant, locked until its end: whoever removes one at the same
+/// time waits here and then counts anew.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn lock_owners(tx: &mut TenantTx) -> Result<Vec<UserId>, Error> {
+    let tenant = tx.scope().uuid();
+    let rows = sqlx::query_scalar!(
+        "SELECT user_id FROM memberships WHERE tenant_id = $1 AND 'owner' = ANY (roles) ORDER BY user_id FOR UPDATE",
+        tenant,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(UserId::from).collect())
+}
+
+/// Ends a membership.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn delete(tx: &mut TenantTx, user: UserId) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    sqlx::query!(
+        "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        user.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The tenants of a user, across all.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn tenants_of(tx: &mut PlatformTx, user: UserId) -> Result<Vec<TenantId>, Error> {
+    let rows = sqlx::query_scalar!(
+        "SELECT tenant_id FROM memberships WHERE user_id = $1 ORDER BY tenant_id LIMIT $2",
+        user.uuid(),
+        MAX_TENANTS,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(TenantId::from).collect())
+}
