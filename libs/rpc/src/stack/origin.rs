@@ -35,7 +35,6 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
     let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.extract(&Headers(headers))
     });
-    let trace_id = parent.span().span_context().trace_id();
     let path = request.uri().path();
     let span = tracing::info_span!(
         "request",
@@ -46,11 +45,14 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
         rpc.grpc.status_code = tracing::field::Empty,
         tenant.id = tracing::field::Empty,
         principal.id = tracing::field::Empty,
-        trace_id = %trace_id,
+        trace_id = tracing::field::Empty,
         request.id = text("x-request-id"),
     );
     // Fails only without a telemetry subscriber, as in unit tests.
     let _ = span.set_parent(parent);
+    // The caller's trace, or the one that begins here.
+    let trace_id = span.context().span().span_context().trace_id();
+    span.record("trace_id", tracing::field::display(trace_id));
     let origin = Origin {
         ip: client_ip(text("x-forwarded-for")),
         user_agent: text("user-agent").chars().take(MAX_USER_AGENT).collect(),

@@ -1,0 +1,249 @@
+//! Nothing acknowledged is lost and nothing happens twice, whatever is killed meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::rest::Rest;
+use tokio::sync::Mutex;
+
+use crate::support::watch::Watch;
+use crate::support::world::text;
+use crate::support::{full, unique};
+
+const CLIENTS: usize = 16;
+
+/// How long the storm lasts.
+struct Plan {
+    kills: usize,
+    acknowledged: usize,
+    /// Identity, Envoy and Postgres are killed too, and connections to the database are cut.
+    everything: bool,
+}
+
+/// What was acknowledged: each tenant's newest version, and the name it had at each.
+type Acknowledged = Arc<Mutex<HashMap<String, BTreeMap<i64, String>>>>;
+
+/// Sends a change until it is answered: the same request id each time, so that it happens once.
+async fn insist(rest: &Rest, method: reqwest::Method, path: &str, body: &Value) -> Result<Value> {
+    loop {
+        match rest
+            .send(method.clone(), path, Some(body.to_string()))
+            .await
+        {
+            Ok(answer) if answer.status == 200 => return Ok(answer.json()),
+            Ok(answer) if answer.status >= 500 || answer.status == 429 => {}
+            // While identity is being killed the gateway refuses what it can't check.
+            Ok(answer) => anyhow::bail!("{path} {body}: {} {}", answer.status, answer.text),
+            Err(_gone) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn client(
+    rest: Rest,
+    acknowledged: Acknowledged,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
+    let note = async |tenant: &Value| {
+        let version: i64 = text(tenant, "etag").parse()?;
+        acknowledged
+            .lock()
+            .await
+            .entry(text(tenant, "id"))
+            .or_default()
+            .insert(version, text(tenant, "name"));
+        count.fetch_add(1, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    while !stop.load(Ordering::Relaxed) {
+        let body = json!({"name": unique("Storm"), "request_id": unique("create")});
+        let tenant = insist(&rest, reqwest::Method::POST, "/api/v1/tenants", &body).await?;
+        note(&tenant).await?;
+        for _ in 0..4 {
+            let body = json!({"name": unique("Storm"), "request_id": unique("update")});
+            let path = format!("/api/v1/tenants/{}", text(&tenant, "id"));
+            let updated = insist(&rest, reqwest::Method::PATCH, &path, &body).await?;
+            assert_eq!(
+                updated["name"], body["name"],
+                "the answer is of this change"
+            );
+            note(&updated).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Follows the feed over every break, each time with its last token; returns the versions of each tenant as they came.
+async fn watcher(rest: Rest, stop: Arc<AtomicBool>) -> Result<HashMap<String, Vec<i64>>> {
+    let mut seen: HashMap<String, Vec<i64>> = HashMap::new();
+    let mut token = String::new();
+    let mut reconnects = 0;
+    let mut quiet = 0;
+    // After the storm: until a whole second of bookmarks brought nothing new.
+    while quiet < 4 {
+        let Ok(mut watch) = Watch::open(&rest, &token).await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        reconnects += 1;
+        while let Ok(Some(item)) = watch.next().await {
+            if let Some(change) = item.get("change") {
+                let version: i64 = text(change, "version").parse()?;
+                seen.entry(text(&change["tenant"], "id"))
+                    .or_default()
+                    .push(version);
+                quiet = 0;
+            } else if item.get("bookmark").is_some() && stop.load(Ordering::Relaxed) {
+                quiet += 1;
+            }
+            watch.token.clone_into(&mut token);
+            if quiet >= 4 {
+                break;
+            }
+        }
+    }
+    println!("the watcher connected {reconnects} times");
+    Ok(seen)
+}
+
+async fn storm(plan: Plan) -> Result<()> {
+    let fleet = Fleet::start(FleetConfig {
+        database: Database::Own(Durability::Full),
+        database_proxies: plan.everything,
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    let operator = fleet.operator_rest()?;
+    let acknowledged = Acknowledged::default();
+    let count = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let watched = tokio::spawn(watcher(operator.clone(), Arc::clone(&stop)));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(client(
+                operator.clone(),
+                Arc::clone(&acknowledged),
+                Arc::clone(&count),
+                Arc::clone(&stop),
+            ))
+        })
+        .collect();
+
+    let mut kills = 0;
+    while kills < plan.kills || count.load(Ordering::Relaxed) < plan.acknowledged {
+        let reached = count.load(Ordering::Relaxed) + 20;
+        let victim = match kills % 8 {
+            3 if plan.everything => fleet.service("identity", kills / 8 % 2).unit(),
+            5 if plan.everything => fleet.envoy().unit(),
+            7 if plan.everything => fleet.postgres().unwrap().unit(),
+            n => fleet.service("registry", n % 2).unit(),
+        };
+        if plan.everything {
+            fleet.database_proxy("registry").cut_next_reply_after(0);
+        }
+        victim.kill_9().await?;
+        victim.start().await?;
+        kills += 1;
+        // The next one once work went on.
+        while count.load(Ordering::Relaxed) < reached {
+            assert!(
+                clients.iter().all(|client| !client.is_finished()),
+                "a client gave up"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in try_join_all(clients).await? {
+        client?;
+    }
+    let seen = watched.await??;
+    let acknowledged = acknowledged.lock().await;
+    println!(
+        "{kills} kills, {} acknowledged changes of {} tenants",
+        count.load(Ordering::Relaxed),
+        acknowledged.len()
+    );
+    compare(&fleet, &acknowledged, &seen).await?;
+    fleet.stop().await
+}
+
+/// Holds what was acknowledged and what was watched against what is stored.
+async fn compare(
+    fleet: &Fleet,
+    acknowledged: &HashMap<String, BTreeMap<i64, String>>,
+    seen: &HashMap<String, Vec<i64>>,
+) -> Result<()> {
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    for (id, versions) in acknowledged {
+        let (name, version): (String, i64) =
+            sqlx::query_as("SELECT name, version FROM registry.tenants WHERE tenant_id = $1::uuid")
+                .bind(id)
+                .fetch_one(&mut connection)
+                .await?;
+        let events: Vec<(i64, String, i64)> = sqlx::query_as(
+            "SELECT n, event -> 'after' ->> 'name', (event -> 'after' ->> 'version')::bigint
+             FROM registry.outbox WHERE tenant_id = $1::uuid ORDER BY n",
+        )
+        .bind(id)
+        .fetch_all(&mut connection)
+        .await?;
+        let numbers: Vec<i64> = events.iter().map(|(n, ..)| *n).collect();
+        assert_eq!(
+            numbers,
+            (1..=version).collect::<Vec<_>>(),
+            "{id}: one event for each change, gapless"
+        );
+        for (n, event_name, event_version) in &events {
+            assert_eq!(n, event_version, "{id}: in the order of the changes");
+            if let Some(told) = versions.get(event_version) {
+                assert_eq!(told, event_name, "{id}: the change that was acknowledged");
+            }
+        }
+        let (newest, told) = versions.last_key_value().unwrap();
+        assert!(
+            version >= *newest,
+            "{id}: version {newest} was acknowledged, {version} is stored"
+        );
+        if version == *newest {
+            assert_eq!(&name, told);
+        }
+        assert_eq!(
+            seen.get(id),
+            Some(&numbers),
+            "{id}: the watcher saw each change once, in order"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_registry_loses_and_repeats_nothing() -> Result<()> {
+    storm(Plan {
+        kills: 4,
+        acknowledged: 300,
+        everything: false,
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_anything_and_cutting_the_database_loses_and_repeats_nothing() -> Result<()> {
+    let (kills, acknowledged) = if full() { (24, 2_000) } else { (8, 200) };
+    storm(Plan {
+        kills,
+        acknowledged,
+        everything: true,
+    })
+    .await
+}

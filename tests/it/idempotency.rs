@@ -1,0 +1,264 @@
+//! Once means once, through the gateway and over two replicas: request ids, slugs, secrets, etags.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::rest::Answer;
+
+use crate::support::world::{Party, text};
+use crate::support::{fleet, unique};
+
+const AT_ONCE: usize = 64;
+
+/// How many requests of a method each replica has served, as its own metrics tell.
+async fn served(fleet: &Fleet, service: &str, method: &str) -> Result<Vec<u64>> {
+    let mut counts = Vec::new();
+    for replica in fleet.replicas(service) {
+        let text = reqwest::get(format!("http://{}/metrics", replica.metrics()))
+            .await?
+            .text()
+            .await?;
+        let lines = text
+            .lines()
+            .filter(|l| l.starts_with("tenantry_rpc_requests_total") && l.contains(method));
+        counts.push(
+            lines
+                .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum::<f64>() as u64,
+        );
+    }
+    Ok(counts)
+}
+
+/// Shows that every replica served a part.
+async fn shared(fleet: &Fleet, service: &str, method: &str, before: &[u64]) -> Result<()> {
+    let after = served(fleet, service, method).await?;
+    let parts: Vec<u64> = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect();
+    println!("{method}: served by the replicas of {service}: {parts:?}");
+    assert!(
+        parts.iter().all(|part| *part > 0),
+        "each replica serves a part: {parts:?}"
+    );
+    Ok(())
+}
+
+fn statuses(answers: &[Answer]) -> BTreeMap<u16, usize> {
+    let mut counts = BTreeMap::new();
+    for answer in answers {
+        *counts.entry(answer.status).or_default() += 1;
+    }
+    counts
+}
+
+async fn count(fleet: &Fleet, sql: &'static str, value: &str) -> Result<i64> {
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    Ok(sqlx::query_scalar(sql)
+        .bind(value)
+        .fetch_one(&mut connection)
+        .await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_creates_with_one_request_id_make_one_tenant_and_equal_answers() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let before = served(fleet, "registry", "CreateTenant").await?;
+    let (name, request_id) = (unique("Once"), unique("request"));
+    let body = json!({"name": name, "request_id": request_id});
+    let answers =
+        try_join_all((0..AT_ONCE).map(|_| operator.post("/api/v1/tenants", body.clone()))).await?;
+    assert_eq!(statuses(&answers), BTreeMap::from([(200, AT_ONCE)]));
+    let bodies: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!(bodies.len(), 1, "all answers are equal");
+    assert_eq!(
+        count(
+            fleet,
+            "SELECT count(*) FROM registry.tenants WHERE name = $1",
+            &name
+        )
+        .await?,
+        1
+    );
+    let id = text(&answers[0].json(), "id");
+    assert_eq!(
+        count(
+            fleet,
+            "SELECT count(*) FROM registry.outbox WHERE tenant_id = $1::uuid",
+            &id
+        )
+        .await?,
+        1
+    );
+    shared(fleet, "registry", "CreateTenant", &before).await?;
+
+    let other = operator
+        .post(
+            "/api/v1/tenants",
+            json!({"name": "Another", "request_id": request_id}),
+        )
+        .await?;
+    assert_eq!(
+        (other.status, other.reason().as_str()),
+        (400, "REQUEST_ID_REUSED")
+    );
+    let by_header = operator
+        .clone()
+        .header("idempotency-key", &request_id)
+        .post("/api/v1/tenants", json!({"name": name}))
+        .await?;
+    assert_eq!(by_header.text, answers[0].text, "the header is the same id");
+    let both = operator
+        .header("idempotency-key", "something-else")
+        .post("/api/v1/tenants", body)
+        .await?;
+    assert_eq!(
+        (both.status, both.reason().as_str()),
+        (400, "REQUEST_ID_CONFLICT")
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_creates_of_one_slug_make_one_tenant() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let before = served(fleet, "registry", "CreateTenant").await?;
+    let slug = unique("slug");
+    let body = json!({"name": "Slug", "slug": slug});
+    let answers =
+        try_join_all((0..AT_ONCE).map(|_| operator.post("/api/v1/tenants", body.clone()))).await?;
+    assert_eq!(
+        statuses(&answers),
+        BTreeMap::from([(200, 1), (409, AT_ONCE - 1)])
+    );
+    for answer in answers.iter().filter(|answer| answer.status == 409) {
+        assert_eq!(
+            (answer.reason().as_str(), answer.json()["code"].as_i64()),
+            ("SLUG_TAKEN", Some(6))
+        );
+    }
+    assert_eq!(
+        count(
+            fleet,
+            "SELECT count(*) FROM registry.tenants WHERE slug = $1",
+            &slug
+        )
+        .await?,
+        1
+    );
+    shared(fleet, "registry", "CreateTenant", &before).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_equal_key_creates_give_one_key_and_one_secret_that_is_stored_nowhere()
+-> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let path = format!("/api/v1/tenants/{}/api-keys", a.id);
+    let before = served(fleet, "identity", "CreateApiKey").await?;
+    let (name, request_id) = (unique("key"), unique("request"));
+    let body = json!({"name": name, "request_id": request_id});
+    let owner = a.rest(fleet)?;
+    let answers = try_join_all((0..AT_ONCE).map(|_| owner.post(&path, body.clone()))).await?;
+    assert_eq!(statuses(&answers), BTreeMap::from([(200, AT_ONCE)]));
+    let secrets: BTreeSet<String> = answers
+        .iter()
+        .map(|answer| text(&answer.json(), "secret"))
+        .collect();
+    assert_eq!(secrets.len(), 1, "one secret");
+    let secret = secrets.first().unwrap();
+    assert!(secret.len() > 40);
+    assert_eq!(
+        count(
+            fleet,
+            "SELECT count(*) FROM identity.api_keys WHERE name = $1",
+            &name
+        )
+        .await?,
+        1
+    );
+    shared(fleet, "identity", "CreateApiKey", &before).await?;
+
+    // Another principal with the same id makes a key of its own and learns nothing of the first.
+    let other: Value = a.key_rest(fleet)?.post(&path, body).await?.ok()?;
+    assert_ne!(text(&other, "secret"), *secret);
+    assert_ne!(
+        text(&other["api_key"], "id"),
+        text(&answers[0].json()["api_key"], "id")
+    );
+
+    assert!(
+        !dump(fleet).await?.contains(secret.as_str()),
+        "the secret stands in the database"
+    );
+    assert_eq!(
+        fleet
+            .rest()?
+            .header("x-api-key", secret)
+            .get("/api/v1/tenants/current")
+            .await?
+            .status,
+        200
+    );
+    Ok(())
+}
+
+/// Every row of every table of the fleet, and its logs.
+async fn dump(fleet: &Fleet) -> Result<String> {
+    let dump = tokio::process::Command::new("pg_dump")
+        .args([
+            "--data-only",
+            "--inserts",
+            "--no-sync",
+            fleet.superuser_url().as_str(),
+        ])
+        .output()
+        .await?;
+    assert!(
+        dump.status.success(),
+        "{}",
+        String::from_utf8_lossy(&dump.stderr)
+    );
+    let mut all = String::from_utf8_lossy(&dump.stdout).into_owned();
+    assert!(all.contains("api_keys"), "the dump holds the tables");
+    for log in std::fs::read_dir(fleet.dir().join("logs"))? {
+        all.push_str(&String::from_utf8_lossy(&std::fs::read(log?.path())?));
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_updates_with_one_etag_one_wins() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let path = format!("/api/v1/tenants/{}", a.id);
+    let operator = fleet.operator_rest()?;
+    for round in 0..8 {
+        let etag = text(&operator.get(&path).await?.ok()?, "etag");
+        let update = |who: &str| {
+            operator.patch(
+                &path,
+                json!({"name": format!("{who} {round}"), "etag": etag}),
+            )
+        };
+        let (one, other) = tokio::try_join!(update("One"), update("Other"))?;
+        assert_eq!(
+            statuses(&[one.clone(), other.clone()]),
+            BTreeMap::from([(200, 1), (409, 1)])
+        );
+        let loser = if one.status == 409 { one } else { other };
+        assert_eq!(
+            (loser.reason().as_str(), loser.json()["code"].as_i64()),
+            ("ETAG_MISMATCH", Some(10))
+        );
+    }
+    Ok(())
+}

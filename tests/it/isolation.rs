@@ -1,0 +1,249 @@
+//! Isolation: what is another tenant's answers exactly like what doesn't exist, for every RPC, every credential and both
+//! ways in; and B's rows don't move.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::rest::Rest;
+use tonic::transport::Channel;
+
+use crate::matrix::{Class, ROWS, attempts};
+use crate::support::dynamic::{gateway_channel, gateway_methods, native, rest};
+use crate::support::fleet;
+use crate::support::world::Party;
+
+#[test]
+fn every_rpc_of_the_gateway_has_a_row() {
+    let rows: BTreeSet<&str> = ROWS.iter().map(|(path, _)| *path).collect();
+    let methods: BTreeSet<&str> = gateway_methods().iter().map(|m| m.path).collect();
+    assert_eq!(
+        rows, methods,
+        "each RPC of the gateway needs a row in matrix.rs, and each row an RPC"
+    );
+}
+
+/// One of A's credentials, in each form that a call takes it.
+struct Credential<'a> {
+    name: &'static str,
+    header: (&'static str, String),
+    rest: Rest,
+    party: &'a Party,
+}
+
+fn credentials<'a>(fleet: &Fleet, party: &'a Party) -> Result<Vec<Credential<'a>>> {
+    Ok(vec![
+        Credential {
+            name: "user",
+            header: ("authorization", format!("Bearer {}", party.token)),
+            rest: party.rest(fleet)?,
+            party,
+        },
+        Credential {
+            name: "key",
+            header: ("x-api-key", party.key.clone()),
+            rest: party.key_rest(fleet)?,
+            party,
+        },
+    ])
+}
+
+/// Everything that is stored of B's tree, in one text: rows, outbox and counters of both services.
+async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.columns
+         WHERE column_name = 'tenant_id' AND table_schema IN ('registry', 'identity') ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    assert!(tables.len() >= 8, "the services' tables: {tables:?}");
+    let mut all = String::new();
+    for table in tables {
+        // A column for numbering moves on its own.
+        let sql = format!(
+            "SELECT coalesce(string_agg((to_jsonb(t) - 'feed_n')::text, ',' ORDER BY (to_jsonb(t) - 'feed_n')::text), '') \
+             FROM {table} AS t WHERE tenant_id IN ($1::uuid, $2::uuid)"
+        );
+        let rows: String = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(&b.id)
+            .bind(&b.child)
+            .fetch_one(&mut connection)
+            .await?;
+        all.push_str(&format!("{table}: {rows}\n"));
+    }
+    Ok(all)
+}
+
+async fn attack(fleet: &Fleet, channel: &Channel, path: &str, a: &Party, b: &Party) -> Result<()> {
+    let method = tenantry_proto::methods::find(path).unwrap();
+    let attempts = attempts(fleet, path, a, b).await?;
+    for credential in credentials(fleet, a)? {
+        let before = stored(fleet, b).await?;
+        let header = [(credential.header.0, credential.header.1.as_str())];
+        for attempt in &attempts {
+            let what = format!(
+                "{path} by A's {} with B's {}",
+                credential.name, attempt.what
+            );
+            let foreign = native(channel, path, &attempt.at_b, &header).await?;
+            let absent = native(channel, path, &attempt.at_absent, &header).await?;
+            assert_eq!(foreign.bytes(), absent.bytes(), "{what}, natively");
+            if attempt.what != "filter" {
+                assert!(!foreign.is_ok(), "{what} succeeded: {:?}", foreign.messages);
+            }
+            for binding in method.bindings {
+                let foreign = rest(&credential.rest, binding, &attempt.at_b).await?;
+                let absent = rest(&credential.rest, binding, &attempt.at_absent).await?;
+                assert_eq!(
+                    (foreign.status, &foreign.text),
+                    (absent.status, &absent.text),
+                    "{what}, {binding:?}"
+                );
+            }
+            // The tenant named by header, the message left to say what it says.
+            for named in [
+                ("x-tenant-id", b.id.as_str()),
+                ("x-tenant-slug", b.slug.as_str()),
+            ] {
+                let headers = [header[0], named];
+                let foreign = native(channel, path, &attempt.at_b, &headers).await?;
+                assert!(
+                    !foreign.is_ok(),
+                    "{what} and {named:?} succeeded: {:?}",
+                    foreign.messages
+                );
+            }
+        }
+        assert_eq!(
+            stored(fleet, b).await?,
+            before,
+            "{path} by A's {} changed B",
+            credential.name
+        );
+        assert_eq!(credential.party.id, a.id);
+    }
+    control(channel, path, b, &attempts).await
+}
+
+/// The same requests by B's own credential succeed, so the refusals above were not for their form.
+async fn control(
+    channel: &Channel,
+    path: &str,
+    b: &Party,
+    attempts: &[crate::matrix::Attempt],
+) -> Result<()> {
+    for attempt in attempts.iter().filter(|attempt| attempt.control) {
+        let authorization = format!("Bearer {}", b.token);
+        let mut headers = vec![("authorization", authorization.as_str())];
+        // Natively only a header can say that a child is meant.
+        let named = attempt.at_b["tenant"].as_str().unwrap_or_default();
+        if !named.is_empty() && named != b.slug {
+            headers.push(("x-tenant-id", named));
+        }
+        let own = native(channel, path, &attempt.at_b, &headers).await?;
+        assert!(
+            own.is_ok(),
+            "{path} by B itself with its {}: {:?}",
+            attempt.what,
+            own.status
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_id_is_answered_exactly_like_an_absent_one() -> Result<()> {
+    let fleet = fleet().await?;
+    let channel = gateway_channel(fleet).await?;
+    for (path, _) in ROWS.iter().filter(|(_, class)| *class == Class::Tenant) {
+        let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
+        attack(fleet, &channel, path, &a, &b).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_s_people_and_programs_are_no_operators() -> Result<()> {
+    let fleet = fleet().await?;
+    let channel = gateway_channel(fleet).await?;
+    let a = Party::create(fleet).await?;
+    for (path, _) in ROWS.iter().filter(|(_, class)| *class == Class::Operator) {
+        for credential in credentials(fleet, &a)? {
+            let answer = native(
+                &channel,
+                path,
+                &json!({}),
+                &[(credential.header.0, &credential.header.1)],
+            )
+            .await?;
+            assert_eq!(
+                answer.status.code(),
+                tonic::Code::PermissionDenied,
+                "{path} by a {}",
+                credential.name
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_credential_only_the_public_methods_answer() -> Result<()> {
+    let fleet = fleet().await?;
+    let channel = gateway_channel(fleet).await?;
+    for (path, class) in ROWS {
+        let answer = native(&channel, path, &json!({}), &[]).await?;
+        // Public methods may refuse what they are given, but not for want of a credential at the gateway.
+        let refused = answer.status.code() == tonic::Code::Unauthenticated
+            && answer.status.message().contains("X-API-Key");
+        assert_eq!(
+            refused,
+            *class != Class::Public,
+            "{path}: {:?}",
+            answer.status
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_can_t_be_reached_around_the_gateway() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    for service in fleet.services() {
+        let channel = crate::support::dynamic::channel(service.address()).await?;
+        for (path, class) in ROWS {
+            let owner = if path.contains(".registry.") {
+                "registry"
+            } else {
+                "identity"
+            };
+            if owner != service.name() || *class == Class::Public {
+                continue;
+            }
+            let token = format!("Bearer {}", a.token);
+            for header in [
+                ("authorization", token.as_str()),
+                ("x-api-key", &a.key),
+                ("x-tenantry-assertion", &a.token),
+            ] {
+                let answer = native(&channel, path, &json!({}), &[header]).await?;
+                assert_eq!(
+                    answer.status.code(),
+                    tonic::Code::Unauthenticated,
+                    "{path} with {}",
+                    header.0
+                );
+            }
+        }
+        println!(
+            "{} replica {} refused all",
+            service.name(),
+            service.replica()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The whole fleet through the real Envoy: what Tenantry promises, and each way that we know to break it.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+mod arrows;
+mod bad_input;
+mod crash;
+mod edge;
+mod headers;
+mod idempotency;
+mod isolation;
+mod matrix;
+mod operators;
+mod shapes;
+mod support;
+mod suspension;
+mod trace;

@@ -1,0 +1,152 @@
+//! Operators: the right to manage tenants and the right to reach their content are two.
+
+use anyhow::Result;
+use serde_json::json;
+use tenantry_testkit::fleet::sign_in;
+
+use crate::support::world::{PASSWORD, Party, text};
+use crate::support::{fleet, unique};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_operator_holds_both_rights_and_further_ones_start_with_one() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let both = json!(["platform.tenants.manage", "platform.content.access"]);
+    let session = sign_in(
+        &fleet.rest()?,
+        &fleet.operator().email,
+        &fleet.operator().password,
+    )
+    .await?;
+    for rest in [fleet.operator_rest()?, fleet.rest()?.bearer(&session)] {
+        let me = rest.get("/api/v1/auth/me").await?.ok()?;
+        for right in both.as_array().unwrap() {
+            assert!(
+                me["permissions"].as_array().unwrap().contains(right),
+                "{me}"
+            );
+        }
+        assert_eq!(
+            rest.get(&format!("/api/v1/tenants/{}/users", a.id))
+                .await?
+                .status,
+            200
+        );
+    }
+
+    let email = format!("{}@example.com", unique("operator"));
+    let body = json!({"email": email, "password": PASSWORD});
+    let made = fleet
+        .rest()?
+        .bearer(&session)
+        .post("/api/v1/operators", body)
+        .await?
+        .ok()?;
+    assert_eq!(made["permissions"], json!(["platform.tenants.manage"]));
+    let second = fleet
+        .rest()?
+        .bearer(&sign_in(&fleet.rest()?, &email, PASSWORD).await?);
+    assert_eq!(
+        second
+            .get(&format!("/api/v1/tenants/{}", a.id))
+            .await?
+            .status,
+        200,
+        "manages tenants"
+    );
+    for path in ["users", "api-keys"] {
+        let answer = second
+            .get(&format!("/api/v1/tenants/{}/{path}", a.id))
+            .await?;
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (403, "PERMISSION_DENIED"),
+            "{path}: {}",
+            answer.text
+        );
+    }
+    // And can't make itself or another more than it is.
+    let grab = json!({"email": format!("{}@example.com", unique("grab")), "password": PASSWORD, "permissions": both});
+    let answer = second.post("/api/v1/operators", grab).await?;
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (403, "GRANT_EXCEEDS_OWN"),
+        "{}",
+        answer.text
+    );
+    let answer = second
+        .post(
+            "/api/v1/operators/api-keys",
+            json!({"name": "grab", "permissions": both}),
+        )
+        .await?;
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (403, "GRANT_EXCEEDS_OWN"),
+        "{}",
+        answer.text
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bootstrap_works_once() -> Result<()> {
+    let fleet = fleet().await?;
+    for token in ["", "nonsense"] {
+        let body = json!({"token": token, "email": "second@example.com", "password": PASSWORD});
+        let answer = fleet
+            .rest()?
+            .post("/api/v1/operators:bootstrap", body)
+            .await?;
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+        assert!(
+            ["ALREADY_BOOTSTRAPPED", "BOOTSTRAP_TOKEN_INVALID"].contains(&answer.reason().as_str()),
+            "{}",
+            answer.text
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_rotate_and_a_stolen_refresh_token_ends_them() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let rest = fleet.rest()?;
+    let login = json!({"email": a.owner_email, "password": PASSWORD});
+    let pair = rest.post("/api/v1/auth/login", login).await?.ok()?;
+    assert_eq!(pair["token_type"], "Bearer");
+    let refresh =
+        |token: String| rest.post("/api/v1/auth/refresh", json!({"refresh_token": token}));
+    let first = text(&pair, "refresh_token");
+    let second = refresh(first.clone()).await?.ok()?;
+    assert_eq!(
+        rest.clone()
+            .bearer(&text(&second, "access_token"))
+            .get("/api/v1/auth/me")
+            .await?
+            .status,
+        200
+    );
+    assert_eq!(
+        refresh(first).await?.status,
+        401,
+        "an old refresh token is refused"
+    );
+    assert_eq!(
+        refresh(text(&second, "refresh_token")).await?.status,
+        401,
+        "and has ended the session"
+    );
+    for body in [
+        json!({"email": a.owner_email, "password": "wrong password"}),
+        json!({"email": "nobody-at-all@example.com", "password": PASSWORD}),
+    ] {
+        let answer = rest.post("/api/v1/auth/login", body).await?;
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (401, "BAD_CREDENTIALS")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! What the tests share: one fleet of two replicas behind one gateway, tenants of their own, and calls by descriptor.
+
+pub mod dynamic;
+pub mod watch;
+pub mod world;
+
+use anyhow::Result;
+use tenantry_testkit::fleet::{Fleet, FleetConfig};
+use tokio::sync::OnceCell;
+
+/// The fleet that all tests share which neither kill nor reconfigure it: two replicas of each service. It ends with the
+/// process.
+pub async fn fleet() -> Result<&'static Fleet> {
+    static FLEET: OnceCell<Fleet> = OnceCell::const_new();
+    FLEET
+        .get_or_try_init(|| Fleet::start(FleetConfig::replicas(2)))
+        .await
+}
+
+/// Whether the long forms were asked for (`./dev test --full`).
+pub fn full() -> bool {
+    std::env::var_os("TENANTRY_TEST_FULL").is_some()
+}
+
+/// A word that no other test uses, fit for slugs.
+pub fn unique(prefix: &str) -> String {
+    let random = uuid::Uuid::from_bytes(tenantry_core::random::bytes())
+        .simple()
+        .to_string();
+    format!("{prefix}-{}", &random[..12])
+}

@@ -1,0 +1,185 @@
+//! One request can be followed: a trace from Envoy through identity and registry to the SQL, metrics per RPC, and log
+//! lines with the trace's id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::json;
+use tenantry_testkit::fleet::{Fleet, FleetConfig};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use crate::support::unique;
+
+/// Spans by trace, each with the name of its process.
+type Spans = BTreeMap<Vec<u8>, Vec<(String, Span)>>;
+
+/// A receiver as any collector is one.
+struct Receiver(Arc<watch::Sender<Spans>>);
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.send_modify(|spans| {
+            for resource in request.into_inner().resource_spans {
+                let service = resource
+                    .resource
+                    .iter()
+                    .flat_map(|resource| &resource.attributes)
+                    .find(|attribute| attribute.key == "service.name")
+                    .map(|attribute| format!("{:?}", attribute.value))
+                    .unwrap_or_default();
+                for span in resource
+                    .scope_spans
+                    .into_iter()
+                    .flat_map(|scope| scope.spans)
+                {
+                    spans
+                        .entry(span.trace_id.clone())
+                        .or_default()
+                        .push((service.clone(), span));
+                }
+            }
+        });
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let (sender, mut received) = watch::channel(Spans::new());
+    let server = tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(Receiver(Arc::new(sender))))
+        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
+    tokio::spawn(server);
+    let fleet = Fleet::start(FleetConfig {
+        otlp_endpoint: Some(endpoint),
+        ..FleetConfig::default()
+    })
+    .await?;
+
+    let name = unique("Traced");
+    fleet
+        .operator_rest()?
+        .post("/api/v1/tenants", json!({"name": name}))
+        .await?
+        .ok()?;
+    let whole = |spans: &Spans| {
+        spans
+            .values()
+            .find(|trace| {
+                let names: BTreeSet<&str> =
+                    trace.iter().map(|(_, span)| span.name.as_str()).collect();
+                names.contains("tenants.insert")
+            })
+            .cloned()
+            .filter(|trace| {
+                ["gateway", "identity", "registry"]
+                    .iter()
+                    .all(|part| trace.iter().any(|(service, _)| service.contains(part)))
+            })
+    };
+    let deadline = Duration::from_secs(30);
+    tokio::time::timeout(deadline, received.wait_for(|spans| whole(spans).is_some()))
+        .await
+        .context("no whole trace came")??;
+    let trace = whole(&received.borrow()).context("the trace")?;
+    for (service, span) in &trace {
+        println!("{service}: {}", span.name);
+    }
+    // The SQL hangs below registry's request.
+    let by_id: BTreeMap<&[u8], &Span> = trace
+        .iter()
+        .map(|(_, span)| (span.span_id.as_slice(), span))
+        .collect();
+    let insert = trace
+        .iter()
+        .map(|(_, span)| span)
+        .find(|span| span.name == "tenants.insert")
+        .context("insert")?;
+    let mut names = Vec::new();
+    let mut at = Some(insert);
+    while let Some(span) = at {
+        names.push(span.name.as_str());
+        at = by_id.get(span.parent_span_id.as_slice()).copied();
+    }
+    assert!(
+        names
+            .iter()
+            .any(|name| name.ends_with("TenantService/CreateTenant")),
+        "{names:?}"
+    );
+    assert!(names.len() >= 3, "up to the gateway's own span: {names:?}");
+
+    // Metrics per RPC, and the trace's id in the outbox.
+    let metrics = reqwest::get(format!(
+        "http://{}/metrics",
+        fleet.service("registry", 0).metrics()
+    ))
+    .await?
+    .text()
+    .await?;
+    assert!(
+        metrics.contains("tenantry_rpc_requests_total")
+            && metrics.contains("TenantService/CreateTenant"),
+        "{metrics}"
+    );
+    let trace_id: String = insert.trace_id.iter().map(|b| format!("{b:02x}")).collect();
+    let mut connection =
+        <sqlx::PgConnection as sqlx::Connection>::connect(fleet.superuser_url().as_str()).await?;
+    let stored: String = sqlx::query_scalar(
+        "SELECT event -> 'origin' ->> 'trace_id' FROM registry.outbox WHERE event -> 'after' ->> 'name' = $1",
+    )
+    .bind(&name)
+    .fetch_one(&mut connection)
+    .await?;
+    assert_eq!(stored, trace_id, "the event names its trace");
+    fleet.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_lines_are_json_and_carry_the_trace_of_their_request() -> Result<()> {
+    let config = FleetConfig {
+        service_environment: vec![(
+            "registry",
+            "TENANTRY_LOG",
+            "info,tenantry_rpc=debug".to_owned(),
+        )],
+        ..FleetConfig::default()
+    };
+    let fleet = Fleet::start(config).await?;
+    fleet
+        .operator_rest()?
+        .post("/api/v1/tenants", json!({"name": unique("Logged")}))
+        .await?
+        .ok()?;
+    let log = std::fs::read_to_string(fleet.service("registry", 0).unit().log())?;
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let line = lines
+        .iter()
+        .find(|line| line.to_string().contains("TenantService/CreateTenant"))
+        .context("no line of the request")?;
+    let trace = line["span"]["trace_id"].as_str().unwrap_or_default();
+    assert!(
+        trace.len() == 32 && trace.chars().any(|c| c != '0'),
+        "{line}"
+    );
+    fleet.stop().await
+}
