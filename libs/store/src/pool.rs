@@ -8,7 +8,7 @@ use tenantry_core::TenantId;
 use tenantry_core::seal::Sealer;
 
 use crate::error::Error;
-use crate::tx::{PlatformTx, TenantTx};
+use crate::tx::{Mode, PlatformTx, Statements, TenantTx};
 
 /// How to reach a service's schema.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Store {
     app: PgPool,
     platform: PgPool,
+    statements: Statements,
     sealer: Sealer,
 }
 
@@ -50,6 +51,11 @@ impl Store {
         Self {
             app: pool(config.app, config.app_connections),
             platform: pool(config.platform, config.platform_connections),
+            statements: if config.statement_cache == 0 {
+                Statements::Forgotten
+            } else {
+                Statements::Kept
+            },
             sealer,
         }
     }
@@ -59,7 +65,7 @@ impl Store {
     /// # Errors
     /// The database doesn't answer.
     pub async fn begin(&self, scope: TenantId) -> Result<TenantTx, Error> {
-        TenantTx::begin(&self.app, scope, self.sealer.clone(), false).await
+        self.begin_as(scope, Mode::ReadWrite).await
     }
 
     /// Begins a transaction in a tenant's scope that can only read.
@@ -67,7 +73,11 @@ impl Store {
     /// # Errors
     /// The database doesn't answer.
     pub async fn read(&self, scope: TenantId) -> Result<TenantTx, Error> {
-        TenantTx::begin(&self.app, scope, self.sealer.clone(), true).await
+        self.begin_as(scope, Mode::ReadOnly).await
+    }
+
+    async fn begin_as(&self, scope: TenantId, mode: Mode) -> Result<TenantTx, Error> {
+        TenantTx::begin(&self.app, scope, self.sealer.clone(), mode, self.statements).await
     }
 
     /// Begins a transaction that sees every tenant.
@@ -75,7 +85,7 @@ impl Store {
     /// # Errors
     /// The database doesn't answer.
     pub async fn platform(&self) -> Result<PlatformTx, Error> {
-        PlatformTx::begin(&self.platform).await
+        PlatformTx::begin(&self.platform, self.statements).await
     }
 
     /// Asks both pools for a sign of life, for readiness.
@@ -83,8 +93,9 @@ impl Store {
     /// # Errors
     /// The database doesn't answer.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(&self.app).await?;
-        sqlx::query("SELECT 1").execute(&self.platform).await?;
+        // Outside a transaction, so in one message each: a pooler may part two.
+        sqlx::raw_sql("SELECT 1").execute(&self.app).await?;
+        sqlx::raw_sql("SELECT 1").execute(&self.platform).await?;
         Ok(())
     }
 

@@ -7,6 +7,41 @@ use tenantry_core::seal::Sealer;
 
 use crate::error::Error;
 
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    ReadOnly,
+    ReadWrite,
+}
+
+impl Mode {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "READ ONLY",
+            Self::ReadWrite => "READ WRITE",
+        }
+    }
+}
+
+/// What becomes of prepared statements between transactions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Statements {
+    /// The connection keeps them.
+    Kept,
+    /// Each transaction begins without any. The driver names its statements also where it keeps none, and never takes
+    /// them back: behind a pooler that hands one server connection around, two clients' names would meet.
+    Forgotten,
+}
+
+impl Statements {
+    const fn forget(self) -> &'static str {
+        match self {
+            Self::Kept => "",
+            Self::Forgotten => "DEALLOCATE ALL; ",
+        }
+    }
+}
+
 /// A transaction that sees the rows of one tenant. Dropped, it is rolled back.
 #[derive(Debug)]
 pub struct TenantTx {
@@ -21,12 +56,14 @@ impl TenantTx {
         pool: &PgPool,
         scope: TenantId,
         sealer: Sealer,
-        read_only: bool,
+        mode: Mode,
+        statements: Statements,
     ) -> Result<Self, Error> {
         // One round trip. The id is a UUID, so it needs no quoting rules.
-        let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
-        let begin =
-            format!("BEGIN {mode}; SELECT set_config('tenantry.tenant_id', '{scope}', true)");
+        let (mode, forget) = (mode.sql(), statements.forget());
+        let begin = format!(
+            "BEGIN {mode}; {forget}SELECT set_config('tenantry.tenant_id', '{scope}', true)"
+        );
         let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
         Ok(Self {
             tx,
@@ -93,9 +130,10 @@ pub struct PlatformTx {
 }
 
 impl PlatformTx {
-    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, Error> {
+    pub(crate) async fn begin(pool: &PgPool, statements: Statements) -> Result<Self, Error> {
+        let begin = format!("BEGIN; {}", statements.forget());
         Ok(Self {
-            tx: pool.begin().await?,
+            tx: pool.begin_with(sqlx::AssertSqlSafe(begin)).await?,
         })
     }
 
