@@ -1,0 +1,38 @@
+//! No query reaches another tenant's rows, whatever it forgets: tried past the service, in SQL.
+
+mod call_sites;
+mod catalogue;
+mod direct;
+mod pooled;
+
+use sqlx::PgConnection;
+use tenantry_proto::registry::v1::{Tenant, UpdateTenantRequest};
+
+use crate::support::{World, operator, rename};
+
+/// Two tenants, each with a row in every tenant table.
+async fn two_tenants(world: &World) -> [Tenant; 2] {
+    let mut tenants = [world.tenant("Alpha").await, world.tenant("Beta").await];
+    for tenant in &mut tenants {
+        let update = UpdateTenantRequest {
+            request_id: "first".to_owned(),
+            ..rename(tenant, "Renamed")
+        };
+        let updated = world.tenants(&operator()).update_tenant(update).await;
+        *tenant = updated.unwrap().into_inner();
+    }
+    tenants
+}
+
+/// Every table with a tenant's rows in it, by the catalogue.
+async fn tenant_tables(conn: &mut PgConnection) -> Vec<String> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'registry'::regnamespace AND relkind IN ('r', 'p') AND relrowsecurity ORDER BY 1",
+    )
+    .fetch_all(conn)
+    .await
+    .unwrap();
+    assert!(tables.len() >= 5, "{tables:?}");
+    tables
+}

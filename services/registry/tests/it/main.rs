@@ -1,0 +1,7 @@
+//! Registry and the store on a real Postgres: each promise, tried from outside. Every test has a database of its own, and
+//! its registry runs in this process, behind the stack of production, on a real socket.
+#![allow(clippy::unwrap_used)] // A test that can't go on has failed.
+
+mod idempotency;
+mod isolation;
+mod support;

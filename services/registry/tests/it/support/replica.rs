@@ -1,0 +1,144 @@
+//! One replica of registry in this process, and clients of it.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tenantry_core::seal::Sealer;
+use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
+use tenantry_proto::registry::v1::plan_service_client::PlanServiceClient;
+use tenantry_proto::registry::v1::project_service_client::ProjectServiceClient;
+use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
+use tenantry_registry::{Config, Registry};
+use tenantry_rpc::assertion::{Claims, Verifier, sign};
+use tenantry_rpc::client::channel;
+use tenantry_rpc::keys::{KeyRing, Trust};
+use tenantry_rpc::watched::Watched;
+use tenantry_rpc::{Stack, Tasks};
+use tenantry_runtime::{Runtime, Service as _};
+use tenantry_store::{PoolConfig, Store};
+use tenantry_testkit::keys::Keys;
+use tenantry_testkit::paths;
+use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+
+use super::Assertions;
+
+type Authed = InterceptedService<Channel, Assertions>;
+pub(crate) type Tenants = TenantServiceClient<Authed>;
+pub(crate) type Projects = ProjectServiceClient<Authed>;
+pub(crate) type Plans = PlanServiceClient<Authed>;
+pub(crate) type Feeds = TenantFeedServiceClient<Authed>;
+
+/// How a replica reaches its database.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    pub(super) app: PgConnectOptions,
+    pub(super) platform: PgConnectOptions,
+    pub(super) statement_cache: usize,
+}
+
+/// One replica. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) store: Store,
+    pub(crate) tasks: Tasks,
+    keys: Keys,
+    channel: Channel,
+}
+
+impl Replica {
+    pub(super) async fn start(database: Database, keys: &Keys) -> Self {
+        let tasks = Tasks::new();
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        let sealer = Sealer::parse(&read(keys.seal_key("registry"))).unwrap();
+        let config = PoolConfig {
+            app: database.app,
+            platform: database.platform,
+            app_connections: 16,
+            platform_connections: 6,
+            statement_cache: database.statement_cache,
+        };
+        let runtime = Runtime {
+            store: Store::new(config, sealer),
+            trust: Watched::open(keys.trust_file(), &tasks, Trust::parse).unwrap(),
+            service_keys: Watched::open(keys.service_ring("registry"), &tasks, KeyRing::parse)
+                .unwrap(),
+            tasks: tasks.clone(),
+        };
+        let plans_file = paths::repository().join("deploy/plans.json");
+        let routes = Registry::start(Config { plans_file }, &runtime)
+            .await
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::builder()
+            .layer(Stack::new(
+                Registry::NAME,
+                Verifier::new(runtime.trust.clone(), Registry::NAME),
+            ))
+            .add_routes(routes)
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        let ended = tasks.token();
+        tasks.spawn("server", async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                served = server => served.unwrap(),
+            }
+        });
+        Self {
+            store: runtime.store,
+            tasks,
+            keys: keys.clone(),
+            channel: channel(&format!("http://{address}")).unwrap(),
+        }
+    }
+
+    /// Clients of the three public services, as this caller.
+    pub(crate) fn tenants(&self, claims: &Claims) -> Tenants {
+        self.tenants_with(self.sign(claims))
+    }
+
+    pub(crate) fn tenants_with(&self, assertions: Assertions) -> Tenants {
+        TenantServiceClient::with_interceptor(self.channel.clone(), assertions)
+    }
+
+    pub(crate) fn projects(&self, claims: &Claims) -> Projects {
+        ProjectServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    pub(crate) fn plans(&self, claims: &Claims) -> Plans {
+        PlanServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    /// A client of the internal feed.
+    pub(crate) fn feed(&self, claims: &Claims) -> Feeds {
+        TenantFeedServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    /// The assertion of these claims, signed by whoever they say they are from.
+    pub(crate) fn sign(&self, claims: &Claims) -> Assertions {
+        Assertions(vec![sign(&self.ring(&claims.iss), claims).unwrap()])
+    }
+
+    /// The private keys of an issuer.
+    pub(crate) fn ring(&self, issuer: &str) -> KeyRing {
+        let file = match issuer.strip_prefix("service:") {
+            Some(service) => self.keys.service_ring(service),
+            None => self.keys.assertion_ring(),
+        };
+        KeyRing::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
+    }
+
+    /// Ends this replica, and returns once its tasks have ended.
+    pub(crate) async fn end(&self) {
+        self.tasks.end(Duration::from_secs(5)).await;
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.tasks.cancel();
+    }
+}

@@ -1,0 +1,123 @@
+//! A database of the test's own, and replicas of registry on it.
+
+use std::ops::Deref;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant};
+use tenantry_registry::Registry;
+use tenantry_runtime::Service as _;
+use tenantry_testkit::cluster::Role;
+use tenantry_testkit::database::TestDatabase;
+use tenantry_testkit::keys::Keys;
+use tenantry_testkit::paths;
+use tenantry_testkit::pgbouncer::PgBouncer;
+
+use super::replica::{Database, Replica};
+use super::{named, operator};
+
+/// A database, the keys of a fleet, and a first replica, which it stands for.
+#[derive(Debug)]
+pub(crate) struct World {
+    database: TestDatabase,
+    keys: Keys,
+    pooler: Option<PgBouncer>,
+    first: Replica,
+}
+
+impl Deref for World {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.first
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_behind(None).await
+    }
+
+    /// The same, behind a PgBouncer in transaction mode that has one server connection for each role.
+    pub(crate) async fn start_pooled() -> Self {
+        let cluster = tenantry_testkit::database::shared_cluster().await.unwrap();
+        Self::start_behind(Some(PgBouncer::start(cluster, 1).await.unwrap())).await
+    }
+
+    async fn start_behind(pooler: Option<PgBouncer>) -> Self {
+        let database = TestDatabase::migrated("registry", async |template: &TestDatabase| {
+            let owner = template.url("registry", Role::Owner).as_str().parse()?;
+            tenantry_store::migrate::run(&owner, Registry::migrations()).await
+        })
+        .await
+        .unwrap();
+        let keys = Keys::create(&paths::scratch("keys").unwrap()).unwrap();
+        let first = Replica::start(reach(&database, pooler.as_ref()), &keys).await;
+        Self {
+            database,
+            keys,
+            pooler,
+            first,
+        }
+    }
+
+    /// One more replica on the same database.
+    pub(crate) async fn replica(&self) -> Replica {
+        Replica::start(reach(&self.database, self.pooler.as_ref()), &self.keys).await
+    }
+
+    /// A connection of a role of registry, past the service.
+    pub(crate) async fn connect(&self, role: Role) -> PgConnection {
+        PgConnection::connect_with(&options(&self.database, self.pooler.as_ref(), role))
+            .await
+            .unwrap()
+    }
+
+    /// A connection that sees every row.
+    pub(crate) async fn owner(&self) -> PgConnection {
+        PgConnection::connect_with(&options(&self.database, None, Role::Owner))
+            .await
+            .unwrap()
+    }
+
+    /// Name of the database.
+    pub(crate) fn database(&self) -> &str {
+        self.database.name()
+    }
+
+    /// A tenant that an operator created.
+    pub(crate) async fn tenant(&self, name: &str) -> Tenant {
+        self.create(named(name)).await
+    }
+
+    /// The same, below a parent.
+    pub(crate) async fn child(&self, name: &str, parent: &Tenant) -> Tenant {
+        self.create(CreateTenantRequest {
+            parent_id: parent.id.clone(),
+            ..named(name)
+        })
+        .await
+    }
+
+    pub(crate) async fn create(&self, request: CreateTenantRequest) -> Tenant {
+        let mut tenants = self.tenants(&operator());
+        tenants.create_tenant(request).await.unwrap().into_inner()
+    }
+}
+
+fn reach(database: &TestDatabase, pooler: Option<&PgBouncer>) -> Database {
+    Database {
+        app: options(database, pooler, Role::App),
+        platform: options(database, pooler, Role::Platform),
+        statement_cache: if pooler.is_some() { 0 } else { 100 },
+    }
+}
+
+fn options(database: &TestDatabase, pooler: Option<&PgBouncer>, role: Role) -> PgConnectOptions {
+    let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
+    cluster
+        .url("registry", role, database.name())
+        .as_str()
+        .parse()
+        .unwrap()
+}
