@@ -1,0 +1,246 @@
+//! What Envoy is answered.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection};
+use tenantry_core::TenantId;
+use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
+use tenantry_proto::identity::v1 as wire;
+
+use crate::world::{Who, World, until};
+
+const MORE_THAN_THE_GRACE: Duration = Duration::from_millis(2_600);
+
+#[tokio::test]
+async fn a_request_selects_one_tenant_of_those_that_its_credential_reaches() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let beta = world.tenant("beta", None).await;
+    let foreign = world.tenant("foreign", None).await;
+    world.member(acme, "ann@example.com", "member").await;
+    let ann = world.member(beta, "ann@example.com", "member").await;
+    let only = world.member(acme, "only@example.com", "member").await;
+    let (id_of_acme, id_of_foreign) = (acme.to_string(), foreign.to_string());
+    let rest = |path: &str| ann.clone().with("x-envoy-original-path", path);
+    let cases: Vec<(&str, Who, Result<TenantId, &str>)> = vec![
+        ("the only one", only.clone(), Ok(acme)),
+        ("none of two", ann.clone(), Err("none")),
+        ("by path", rest("/api/v1/tenants/beta/users"), Ok(beta)),
+        (
+            "by id in the path",
+            rest(&format!("/api/v1/tenants/{id_of_acme}:undelete")),
+            Ok(acme),
+        ),
+        (
+            "an own word of the API",
+            rest("/api/v1/tenants/current"),
+            Err("none"),
+        ),
+        ("by header", ann.clone().at(beta), Ok(beta)),
+        (
+            "by slug",
+            ann.clone().with("x-tenant-slug", "acme"),
+            Ok(acme),
+        ),
+        (
+            "by host",
+            ann.clone().with(":authority", "beta.tenants.example:8080"),
+            Ok(beta),
+        ),
+        (
+            "twice the same",
+            rest("/api/v1/tenants/acme").at(acme),
+            Ok(acme),
+        ),
+        (
+            "two by slug",
+            rest("/api/v1/tenants/acme").with("x-tenant-slug", "beta"),
+            Err("conflict"),
+        ),
+        (
+            "two by id and slug",
+            rest("/api/v1/tenants/beta").at(acme),
+            Err("conflict"),
+        ),
+        (
+            "two absent ones",
+            rest("/api/v1/tenants/x").with("x-tenant-slug", "y"),
+            Err("conflict"),
+        ),
+        (
+            "a header twice",
+            ann.clone()
+                .with("x-tenant-id", &format!("{id_of_acme},{id_of_foreign}")),
+            Err("conflict"),
+        ),
+        ("out of reach", only.clone().at(beta), Err("not_found")),
+        ("absent", only.clone().at(TenantId::new()), Err("not_found")),
+        (
+            "out of reach, by its own slug",
+            rest("/api/v1/tenants/foreign").at(foreign),
+            Err("not_found"),
+        ),
+        (
+            "out of reach, by another slug",
+            rest("/api/v1/tenants/acme").at(foreign),
+            Err("not_found"),
+        ),
+        (
+            "another project's slug",
+            only.with("x-project", "other")
+                .with("x-tenant-slug", "acme"),
+            Ok(acme),
+        ),
+    ];
+    for (what, who, expected) in cases {
+        let assertion = world.assertion(&who).await.unwrap();
+        let chosen = assertion.tenant.ok_or(assertion.no_tenant.as_str());
+        assert_eq!(chosen, expected, "{what}");
+        assert_eq!(
+            assertion.permissions.is_empty(),
+            expected.is_err(),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn suspension_stops_the_tenants_own_within_a_second_and_is_seen_by_them_alone() {
+    let world = World::start().await;
+    let top = world.tenant("top", None).await;
+    let tenant = world.tenant("acme", Some(top)).await;
+    let other = world.tenant("other", None).await;
+    let owner = world
+        .member(tenant, "owner@example.com", "owner")
+        .await
+        .of_replica(1);
+    let manager = world
+        .member(top, "manager@example.com", "admin")
+        .await
+        .at(tenant);
+    let stranger = world
+        .member(other, "stranger@example.com", "owner")
+        .await
+        .at(tenant);
+    let request = wire::CreateApiKeyRequest {
+        name: "ci".to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(&owner, request).await.unwrap();
+    let secret = world
+        .api_keys()
+        .create_api_key(ask)
+        .await
+        .unwrap()
+        .into_inner()
+        .secret;
+    let key = Who::key(&secret).of_replica(1);
+    assert!(world.assertion(&key).await.is_ok());
+
+    world.registry.set_status(tenant, "suspended");
+    until(async || world.reason(&owner).await == "TENANT_SUSPENDED").await;
+    until(async || world.reason(&key).await == "TENANT_SUSPENDED").await;
+    until(async || world.reason(&key.clone().at(other)).await == "TENANT_SUSPENDED").await;
+    assert_eq!(
+        world.assertion(&stranger).await.unwrap().no_tenant,
+        "not_found"
+    );
+    assert_eq!(
+        world.assertion(&manager).await.unwrap().tenant,
+        Some(tenant)
+    );
+    let operator = Who::bearer(&world.operator).at(tenant);
+    assert_eq!(
+        world.assertion(&operator).await.unwrap().tenant,
+        Some(tenant)
+    );
+
+    world.registry.set_status(tenant, "active");
+    until(async || world.assertion(&owner).await.is_ok()).await;
+    world.registry.set_status(tenant, "deleted");
+    until(async || {
+        world
+            .assertion(&owner)
+            .await
+            .is_ok_and(|a| a.no_tenant == "not_found")
+    })
+    .await;
+    assert_eq!(world.assertion(&key).await.unwrap().no_tenant, "not_found");
+    world.registry.set_status(top, "suspended");
+    until(async || {
+        world
+            .assertion(&manager)
+            .await
+            .is_ok_and(|a| a.no_tenant == "not_found")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_warm_check_asks_no_database_and_uses_its_assertion_again() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let first = world.assertion(&owner).await.unwrap().token;
+    assert_eq!(world.assertion(&owner).await.unwrap().token, first);
+    // Behind identity's back, and without an event: only a reading would see it.
+    let mut connection = PgConnection::connect(world.database.superuser_url().as_str())
+        .await
+        .unwrap();
+    sqlx::query("UPDATE identity.sessions SET ended_at = clock_timestamp()")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(world.assertion(&owner).await.unwrap().token, first);
+}
+
+#[tokio::test]
+async fn without_registry_for_longer_than_the_grace_nothing_is_admitted_to_a_tenant() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    world.registry.stop();
+    assert!(
+        world.assertion(&owner).await.is_ok(),
+        "an outage shorter than the grace is not felt"
+    );
+    tokio::time::sleep(MORE_THAN_THE_GRACE).await;
+    assert_eq!(world.reason(&owner).await, "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn the_answer_takes_away_what_identity_alone_reads_and_public_methods_need_no_credential() {
+    let world = World::start().await;
+    let public = Who::default().with(":path", "/tenantry.identity.v1.AuthService/Login");
+    for (who, headers) in [(public, 0), (Who::bearer(&world.operator), 1)] {
+        let Some(HttpResponse::OkResponse(ok)) = world.check(&who).await.http_response else {
+            panic!("refused");
+        };
+        assert_eq!(ok.headers.len(), headers);
+        for input in [
+            "authorization",
+            "x-api-key",
+            "x-tenant-id",
+            "x-tenant-slug",
+            "x-project",
+        ] {
+            assert!(
+                ok.headers_to_remove.iter().any(|removed| removed == input),
+                "{input}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_denial_is_finished_json_for_rest() {
+    let world = World::start().await;
+    let rest = Who::default().with("x-envoy-original-path", "/api/v1/tenants");
+    let Some(HttpResponse::DeniedResponse(denied)) = world.check(&rest).await.http_response else {
+        panic!("admitted");
+    };
+    assert_eq!(denied.status.unwrap().code, 401);
+    let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+    assert_eq!(body["code"], 16);
+    assert_eq!(body["details"][0]["reason"], "UNAUTHENTICATED");
+}

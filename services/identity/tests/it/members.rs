@@ -1,0 +1,256 @@
+//! Members of a tenant.
+
+use tenantry_core::{TenantId, UserId};
+use tenantry_proto::identity::v1 as wire;
+use tonic::{Code, Status};
+
+use crate::world::{Who, World, reason, until};
+
+fn create(email: &str, roles: &[&str]) -> wire::CreateMemberRequest {
+    wire::CreateMemberRequest {
+        email: email.to_owned(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+async fn add(
+    world: &World,
+    who: &Who,
+    request: wire::CreateMemberRequest,
+) -> Result<wire::Member, Status> {
+    let ask = world.ask(who, request).await?;
+    Ok(world.members().create_member(ask).await?.into_inner())
+}
+
+async fn remove(world: &World, who: &Who, user: &str) -> Result<(), Status> {
+    let request = wire::RemoveMemberRequest {
+        user: user.to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(who, request).await?;
+    world.members().remove_member(ask).await.map(drop)
+}
+
+async fn list(
+    world: &World,
+    who: &Who,
+    size: i32,
+    token: &str,
+) -> Result<wire::ListMembersResponse, Status> {
+    let request = wire::ListMembersRequest {
+        page_size: size,
+        page_token: token.to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(who, request).await?;
+    Ok(world.members().list_members(ask).await?.into_inner())
+}
+
+#[tokio::test]
+async fn pages_hold_every_member_once_and_their_tokens_are_one_tenants() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let other = world.tenant("beta", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    for name in ["d", "b", "a", "c"] {
+        add(&world, &owner, create(&format!("{name}@example.com"), &[]))
+            .await
+            .unwrap();
+    }
+    let mut emails = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = list(&world, &owner, 2, &token).await.unwrap();
+        emails.extend(page.users.into_iter().map(|user| user.email));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let expected = ["a", "b", "c", "d", "owner"].map(|name| format!("{name}@example.com"));
+    assert_eq!(emails, expected);
+    let page = list(&world, &owner, 2, "").await.unwrap();
+    let operator = Who::bearer(&world.operator).at(other);
+    let foreign = list(&world, &operator, 2, &page.next_page_token)
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&foreign), "INVALID_PAGE_TOKEN");
+}
+
+#[tokio::test]
+async fn a_foreign_tenant_and_user_are_answered_like_absent_ones() {
+    let world = World::start().await;
+    let own = world.tenant("acme", None).await;
+    let foreign = world.tenant("beta", None).await;
+    let owner = world.member(own, "owner@example.com", "owner").await;
+    world.member(foreign, "theirs@example.com", "owner").await;
+    let operator = Who::bearer(&world.operator).at(foreign);
+    let theirs = list(&world, &operator, 0, "")
+        .await
+        .unwrap()
+        .users
+        .remove(0)
+        .id;
+    let same = |one: Status, other: Status| {
+        assert_eq!(
+            (one.code(), one.message(), one.details()),
+            (other.code(), other.message(), other.details())
+        );
+        one
+    };
+    let absent = TenantId::new();
+    for tenant in [foreign, absent].map(|id| owner.clone().at(id)) {
+        let refused = list(&world, &tenant, 0, "").await.unwrap_err();
+        assert_eq!(reason(&refused), "TENANT_NOT_FOUND");
+    }
+    same(
+        list(&world, &owner.clone().at(foreign), 0, "")
+            .await
+            .unwrap_err(),
+        list(&world, &owner.clone().at(absent), 0, "")
+            .await
+            .unwrap_err(),
+    );
+    let nobody = UserId::new().to_string();
+    let refused = same(
+        remove(&world, &owner, &theirs).await.unwrap_err(),
+        remove(&world, &owner, &nobody).await.unwrap_err(),
+    );
+    assert_eq!(reason(&refused), "USER_NOT_FOUND");
+    let by_id = async |user: &str| {
+        let request = wire::AddMemberRequest {
+            user: user.to_owned(),
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        world.members().add_member(ask).await.unwrap_err()
+    };
+    same(by_id(&theirs).await, by_id(&nobody).await);
+    assert!(
+        remove(&world, &owner, "7")
+            .await
+            .is_err_and(|e| e.code() == Code::InvalidArgument)
+    );
+    assert_eq!(list(&world, &operator, 0, "").await.unwrap().users.len(), 1);
+}
+
+#[tokio::test]
+async fn users_of_tenants_above_and_below_can_be_added_by_id() {
+    let world = World::start().await;
+    let top = world.tenant("top", None).await;
+    let below = world.tenant("below", Some(top)).await;
+    let admin = world.member(top, "admin@example.com", "admin").await;
+    let owner = world.member(below, "owner@example.com", "owner").await;
+    let id = |page: wire::ListMembersResponse| page.users[0].id.clone();
+    let of_top = id(list(&world, &admin, 0, "").await.unwrap());
+    let of_below = id(list(&world, &owner, 0, "").await.unwrap());
+    for (who, user) in [(&owner, of_top), (&admin, of_below)] {
+        let request = wire::AddMemberRequest {
+            user,
+            roles: vec!["viewer".to_owned()],
+            ..Default::default()
+        };
+        let ask = world.ask(who, request).await.unwrap();
+        world.members().add_member(ask).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_the_last_two_owners_removed_at_once_one_stays() {
+    let world = World::start().await;
+    for round in 0..5 {
+        let tenant = world.tenant(&format!("acme-{round}"), None).await;
+        let operator = Who::bearer(&world.operator).at(tenant);
+        let one = add(&world, &operator, create("one@example.com", &["owner"]))
+            .await
+            .unwrap();
+        let other = add(&world, &operator, create("other@example.com", &["owner"]))
+            .await
+            .unwrap();
+        add(&world, &operator, create("member@example.com", &[]))
+            .await
+            .unwrap();
+        let (first, second) = tokio::join!(
+            remove(&world, &operator, &one.id),
+            remove(&world, &operator, &other.id)
+        );
+        let refused = [first, second]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect::<Vec<_>>();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(reason(&refused[0]), "LAST_OWNER");
+    }
+}
+
+#[tokio::test]
+async fn nobody_gives_or_takes_more_than_they_hold() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    world.member(tenant, "owner@example.com", "owner").await;
+    let admin = world.member(tenant, "admin@example.com", "admin").await;
+    let viewer = world.member(tenant, "viewer@example.com", "viewer").await;
+    let up = add(&world, &admin, create("new@example.com", &["owner"]))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&up), "GRANT_EXCEEDS_OWN");
+    let members = list(&world, &admin, 0, "").await.unwrap().users;
+    let owner = members
+        .iter()
+        .find(|member| member.roles == ["owner"])
+        .unwrap();
+    let down = remove(&world, &admin, &owner.id).await.unwrap_err();
+    assert_eq!(reason(&down), "GRANT_EXCEEDS_OWN");
+    let not = add(&world, &viewer, create("new@example.com", &["viewer"]))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&not), "PERMISSION_DENIED");
+    let twice = add(&world, &admin, create("viewer@example.com", &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&twice), "MEMBER_EXISTS");
+}
+
+#[tokio::test]
+async fn equal_creates_at_once_make_one_member_and_equal_answers() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let operator = Who::bearer(&world.operator).at(tenant);
+    let request = wire::CreateMemberRequest {
+        request_id: "once".to_owned(),
+        password: crate::world::PASSWORD.to_owned(),
+        ..create("new@example.com", &[])
+    };
+    let all = (0..16).map(|_| add(&world, &operator, request.clone()));
+    let answers = futures::future::join_all(all).await;
+    let first = answers[0].clone().unwrap();
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == first));
+    let other = wire::CreateMemberRequest {
+        request_id: "once".to_owned(),
+        ..create("another@example.com", &[])
+    };
+    let reused = add(&world, &operator, other).await.unwrap_err();
+    assert_eq!(reason(&reused), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn a_removed_member_is_out_on_another_replica_within_a_second() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    world.member(tenant, "owner@example.com", "owner").await;
+    let leaving = world.member(tenant, "leaving@example.com", "member").await;
+    let elsewhere = leaving.clone().at(tenant).of_replica(1);
+    assert_eq!(
+        world.assertion(&elsewhere).await.unwrap().tenant,
+        Some(tenant)
+    );
+    let operator = Who::bearer(&world.operator).at(tenant);
+    let users = list(&world, &operator, 0, "").await.unwrap().users;
+    let user = users
+        .iter()
+        .find(|user| user.email == "leaving@example.com")
+        .unwrap();
+    remove(&world, &operator, &user.id).await.unwrap();
+    until(async || world.assertion(&elsewhere).await.unwrap().no_tenant == "not_found").await;
+}

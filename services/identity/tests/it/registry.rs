@@ -1,0 +1,132 @@
+//! A stand-in for registry: the tenants that a test says, watched and looked up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantry_core::TenantId;
+use tenantry_proto::internal::registry::v1::follow_tenants_response::Item;
+use tenantry_proto::internal::registry::v1::tenant_feed_service_server::{
+    TenantFeedService, TenantFeedServiceServer,
+};
+use tenantry_proto::internal::registry::v1::{
+    FeedBookmark, FollowTenantsRequest, FollowTenantsResponse, LookupTenantRequest, TenantEntry,
+};
+use tenantry_rpc::Tasks;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+/// The tenants there are.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    tenants: Arc<watch::Sender<Vec<TenantEntry>>>,
+    gone: CancellationToken,
+    pub(crate) address: String,
+}
+
+impl Registry {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = Self {
+            tenants: Arc::new(watch::Sender::new(Vec::new())),
+            gone: CancellationToken::new(),
+            address: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let serving = tonic::transport::Server::builder()
+            .add_service(TenantFeedServiceServer::new(registry.clone()))
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(listener),
+                registry.gone.clone().cancelled_owned(),
+            );
+        let tasks = Tasks::new();
+        tasks.spawn("registry", async move { serving.await.unwrap() });
+        registry
+    }
+
+    pub(crate) fn add(&self, slug: &str, parent: Option<TenantId>) -> TenantId {
+        let id = TenantId::new();
+        self.tenants.send_modify(|tenants| {
+            tenants.push(TenantEntry {
+                id: id.to_string(),
+                project: "default".to_owned(),
+                slug: slug.to_owned(),
+                status: "active".to_owned(),
+                plan: "free".to_owned(),
+                parent_id: parent.map(|id| id.to_string()).unwrap_or_default(),
+                version: 1,
+            });
+        });
+        id
+    }
+
+    pub(crate) fn set_status(&self, id: TenantId, status: &str) {
+        self.tenants.send_modify(|tenants| {
+            let id = id.to_string();
+            let tenant = tenants.iter_mut().find(|tenant| tenant.id == id).unwrap();
+            tenant.status = status.to_owned();
+            tenant.version += 1;
+        });
+    }
+
+    /// Ends it for good.
+    pub(crate) fn stop(&self) {
+        self.gone.cancel();
+    }
+}
+
+fn item(item: Item) -> Result<FollowTenantsResponse, Status> {
+    let item = Some(item);
+    let resume_token = String::new();
+    Ok(FollowTenantsResponse { item, resume_token })
+}
+
+#[tonic::async_trait]
+impl TenantFeedService for Registry {
+    type FollowTenantsStream = ReceiverStream<Result<FollowTenantsResponse, Status>>;
+
+    async fn follow_tenants(
+        &self,
+        _request: Request<FollowTenantsRequest>,
+    ) -> Result<Response<Self::FollowTenantsStream>, Status> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        let mut tenants = self.tenants.subscribe();
+        let gone = self.gone.clone();
+        Tasks::new().spawn("feed", async move {
+            loop {
+                let now = tenants.borrow_and_update().clone();
+                let bookmark = Item::Bookmark(FeedBookmark {
+                    age_ms: 0,
+                    complete: true,
+                });
+                for next in now.into_iter().map(Item::Tenant).chain([bookmark]) {
+                    if sender.send(item(next)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    () = gone.cancelled() => return,
+                    _ = tokio::time::timeout(Duration::from_millis(100), tenants.changed()) => {}
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn lookup_tenant(
+        &self,
+        request: Request<LookupTenantRequest>,
+    ) -> Result<Response<TenantEntry>, Status> {
+        let asked = request.into_inner();
+        let tenants = self.tenants.borrow();
+        tenants
+            .iter()
+            .find(|tenant| {
+                tenant.id == asked.id || (asked.id.is_empty() && tenant.slug == asked.slug)
+            })
+            .cloned()
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("no such tenant"))
+    }
+}

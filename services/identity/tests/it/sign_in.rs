@@ -1,0 +1,172 @@
+//! Sessions.
+
+use tenantry_proto::identity::v1 as wire;
+use tenantry_rpc::assertion::HEADER;
+use tonic::{Code, Request};
+
+use crate::world::{OPERATOR, PASSWORD, Who, World, reason, until};
+
+fn login(email: &str, password: &str, tenant: &str) -> wire::LoginRequest {
+    wire::LoginRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        tenant: tenant.to_owned(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_refused_like_a_wrong_password() {
+    let world = World::start().await;
+    let wrong = world
+        .auth()
+        .login(login(OPERATOR, "not the password", ""))
+        .await
+        .unwrap_err();
+    let unknown = world
+        .auth()
+        .login(login("nobody@example.com", PASSWORD, ""))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&wrong), "BAD_CREDENTIALS");
+    assert_eq!(
+        (wrong.code(), wrong.message(), wrong.details()),
+        (unknown.code(), unknown.message(), unknown.details())
+    );
+    assert!(
+        world
+            .auth()
+            .login(login(" Root@Example.COM", PASSWORD, ""))
+            .await
+            .is_ok()
+    );
+    let bad = world.auth().login(login("", "", "")).await.unwrap_err();
+    assert_eq!(bad.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_its_second_use_ends_the_session_everywhere() {
+    let world = World::start().await;
+    let first = world.login(OPERATOR).await;
+    let refresh = |token: &str| wire::RefreshRequest {
+        refresh_token: token.to_owned(),
+    };
+    let second = world
+        .auth()
+        .refresh(refresh(&first.refresh_token))
+        .await
+        .unwrap()
+        .into_inner();
+    let elsewhere = Who::bearer(&second.access_token).of_replica(1);
+    assert!(world.assertion(&elsewhere).await.is_ok());
+    let reused = world
+        .auth()
+        .refresh(refresh(&first.refresh_token))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&reused), "CREDENTIAL_REVOKED");
+    until(async || world.reason(&elsewhere).await == "CREDENTIAL_REVOKED").await;
+    let newest = world
+        .auth()
+        .refresh(refresh(&second.refresh_token))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&newest), "CREDENTIAL_REVOKED");
+    let nonsense = world.auth().refresh(refresh("tr_x")).await.unwrap_err();
+    assert_eq!(reason(&nonsense), "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn after_logout_the_token_is_refused_on_another_replica_within_a_second() {
+    let world = World::start().await;
+    let session = world.login(OPERATOR).await;
+    let who = Who::bearer(&session.access_token);
+    let elsewhere = who.clone().of_replica(1);
+    assert!(world.assertion(&elsewhere).await.is_ok());
+    let ask = world.ask(&who, wire::LogoutRequest {}).await.unwrap();
+    world.auth().logout(ask).await.unwrap();
+    until(async || world.reason(&elsewhere).await == "CREDENTIAL_REVOKED").await;
+    until(async || world.reason(&who).await == "CREDENTIAL_REVOKED").await;
+    let other = Who::bearer(&world.operator);
+    assert!(
+        world.assertion(&other).await.is_ok(),
+        "another session of the same user goes on"
+    );
+}
+
+#[tokio::test]
+async fn an_assertion_is_no_access_token_and_the_other_way_round() {
+    let world = World::start().await;
+    let who = Who::bearer(&world.operator);
+    let assertion = world.assertion(&who).await.unwrap().token;
+    assert_eq!(
+        world.reason(&Who::bearer(&assertion)).await,
+        "UNAUTHENTICATED"
+    );
+    let mut request = Request::new(wire::GetCallerRequest {});
+    request
+        .metadata_mut()
+        .insert(HEADER, world.operator.parse().unwrap());
+    let refused = world.auth().get_caller(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let none = world
+        .auth()
+        .get_caller(wire::GetCallerRequest {})
+        .await
+        .unwrap_err();
+    assert_eq!(none.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_session_for_a_tenant_selects_it_and_one_out_of_reach_is_absent() {
+    let world = World::start().await;
+    let own = world.tenant("acme", None).await;
+    let second = world.tenant("beta", None).await;
+    world.tenant("foreign", None).await;
+    world.member(own, "ann@example.com", "member").await;
+    let ann = world.member(second, "ann@example.com", "viewer").await;
+    assert_eq!(world.assertion(&ann).await.unwrap().no_tenant, "none");
+    let pair = world
+        .auth()
+        .login(login("ann@example.com", PASSWORD, "beta"))
+        .await
+        .unwrap();
+    let for_beta = Who::bearer(&pair.into_inner().access_token);
+    assert_eq!(
+        world.assertion(&for_beta).await.unwrap().tenant,
+        Some(second)
+    );
+    let foreign = world
+        .auth()
+        .login(login("ann@example.com", PASSWORD, "foreign"))
+        .await
+        .unwrap_err();
+    let absent = world
+        .auth()
+        .login(login("ann@example.com", PASSWORD, "absent"))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&foreign), "TENANT_NOT_FOUND");
+    assert_eq!(
+        (foreign.message(), foreign.details()),
+        (absent.message(), absent.details())
+    );
+
+    let ask = world
+        .ask(&for_beta, wire::GetCallerRequest {})
+        .await
+        .unwrap();
+    let caller = world.auth().get_caller(ask).await.unwrap().into_inner();
+    assert_eq!(
+        (caller.kind.as_str(), caller.email.as_str()),
+        ("user", "ann@example.com")
+    );
+    assert_eq!(caller.tenant_id, second.to_string());
+    assert_eq!(caller.permissions, ["tenants.read"]);
+    let slugs: Vec<_> = caller
+        .memberships
+        .iter()
+        .map(|m| m.tenant_slug.as_str())
+        .collect();
+    assert_eq!(slugs, ["acme", "beta"]);
+}
