@@ -38,6 +38,12 @@ impl App {
         };
         let mut tx = self.store.begin(scope).await?;
         if let Some(replay) = tx.claim::<Tenant>(key).await? {
+            if let Parent::Own(parent) = parent {
+                let parent = tenants::find(tx.conn(), parent).await?;
+                parent
+                    .ok_or(Error::TenantNotFound)?
+                    .admit(ctx.permissions)?;
+            }
             return Ok(replay.answer);
         }
         if let Some(parent) = self.parent(&mut tx, ctx, &parent, &new.project).await? {
@@ -49,7 +55,7 @@ impl App {
         let id = TenantId::new();
         tx.enter_new(id).await?;
         let slug = take_slug(&mut tx, id, &new).await?;
-        let tenant = new.create(id, slug, tenantry_core::clock::now());
+        let tenant = new.create(id, slug, super::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
         let event = Event::of(

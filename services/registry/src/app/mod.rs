@@ -7,6 +7,7 @@ mod tenants;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_store::Store;
 
@@ -41,6 +42,12 @@ impl<T> Page<T> {
         items.truncate(size);
         Self { items, more }
     }
+}
+
+/// The present instant as a row keeps it, to the microsecond: an answer, its event and a later reading then agree.
+fn now() -> Timestamp {
+    let now = tenantry_core::clock::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 impl App {

@@ -52,8 +52,8 @@ impl App {
     /// Deletes a tenant without living children; none can appear meanwhile.
     pub(crate) async fn delete(&self, change: Change<'_>) -> Result<Tenant, Error> {
         let mut tx = self.store.begin(change.id).await?;
-        if let Some(replay) = tx.claim::<Tenant>(change.key).await? {
-            return Ok(replay.answer);
+        if let Some(answer) = replay(&mut tx, change).await? {
+            return Ok(answer);
         }
         tree::hold(tx.conn(), change.id, true).await?;
         let mut platform = self.store.platform().await?;
@@ -74,8 +74,8 @@ impl App {
         decide: impl FnOnce(&Tenant, Timestamp) -> Outcome,
     ) -> Result<Tenant, Error> {
         let mut tx = self.store.begin(change.id).await?;
-        if let Some(replay) = tx.claim::<Tenant>(change.key).await? {
-            return Ok(replay.answer);
+        if let Some(answer) = replay(&mut tx, change).await? {
+            return Ok(answer);
         }
         self.transit(tx, change, decide).await
     }
@@ -92,8 +92,7 @@ impl App {
             .ok_or(Error::TenantNotFound)?;
         before.admit(change.ctx.permissions)?;
         before.compare(change.etag)?;
-        let Some(Transition { tenant, action }) = decide(&before, tenantry_core::clock::now())?
-        else {
+        let Some(Transition { tenant, action }) = decide(&before, super::now())? else {
             tx.finish(change.key, &before).await?;
             return Ok(before);
         };
@@ -118,4 +117,16 @@ impl App {
         tx.finish(change.key, &tenant).await?;
         Ok(tenant)
     }
+}
+
+/// The first answer to a request that comes again, while the tenant still admits its caller.
+async fn replay(tx: &mut TenantTx, change: Change<'_>) -> Result<Option<Tenant>, Error> {
+    let Some(replay) = tx.claim::<Tenant>(change.key).await? else {
+        return Ok(None);
+    };
+    let tenant = tenants::find(tx.conn(), change.id)
+        .await?
+        .ok_or(Error::TenantNotFound)?;
+    tenant.admit(change.ctx.permissions)?;
+    Ok(Some(replay.answer))
 }
