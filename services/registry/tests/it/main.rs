@@ -4,4 +4,5 @@
 
 mod idempotency;
 mod isolation;
+mod outbox;
 mod support;
