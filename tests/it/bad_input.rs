@@ -266,11 +266,11 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         ),
         (
             (Method::DELETE, format!("{own}/users/not-a-uuid"), None),
-            "USER_NOT_FOUND",
+            invalid,
         ),
         (
             (Method::DELETE, format!("{own}/api-keys/not-a-uuid"), None),
-            "API_KEY_NOT_FOUND",
+            invalid,
         ),
         (
             (
@@ -305,7 +305,7 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn free_json_comes_back_through_the_gateway_as_it_went() -> Result<()> {
     let fleet = fleet().await?;
-    let metadata = json!({"a": "", "b": null, "c": false, "d": 0.0, "e": {}, "f": [], "g": [{"h": ""}, 0.0, null]});
+    let metadata = json!({"a": "", "b": null, "c": false, "d": 0, "e": {}, "f": [], "g": [{"h": ""}, 0, null]});
     let body = json!({"name": "Zero values", "metadata": metadata, "labels": [{"key": "a", "value": "b"}]});
     let made = fleet
         .operator_rest()?

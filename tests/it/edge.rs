@@ -140,6 +140,7 @@ async fn grpc_web_passes_through() -> Result<()> {
         .rest()?
         .bearer(&a.token)
         .header("content-type", "application/grpc-web-text")
+        .header("accept", "application/grpc-web-text")
         .header("x-grpc-web", "1");
     let answer = rest
         .send(

@@ -1,7 +1,7 @@
 //! A service's own view of all tenants, fed by registry's watch: what is needed to admit a request, without asking anyone.
 //!
-//! The view is as old as its last bookmark, not its connection. Up to [`FRESH`] old it is simply believed. Older, each
-//! tenant that is asked for is looked up at registry, once for all who ask at the same time, while the follower tries
+//! The view is as old as its last bookmark, not its connection. Up to [`FRESH`] old it is believed for what it knows. Older,
+//! or for what it doesn't know, each tenant that is asked for is looked up at registry, once for all who ask at the same time, while the follower tries
 //! another replica. When registry can't be reached the view serves for the grace, and then nothing is admitted.
 
 mod follower;
@@ -59,24 +59,38 @@ impl Tenants {
         }
     }
 
-    /// The tenant of this name, or `None` where there is none.
+    /// The tenant of this name, or `None` where there is none. One that the view doesn't know is looked up: it may be
+    /// younger than the view, and whoever made it goes on with it at once.
     ///
     /// # Errors
     /// UNAVAILABLE once registry was out of reach for longer than the grace.
-    pub async fn find(
-        &self,
-        project: &str,
-        name: &TenantRef,
-    ) -> Result<Option<TenantEntry>, Refusal> {
-        let age = self.view.age();
-        if age <= FRESH {
-            return Ok(self.view.find(project, name));
+    pub async fn find(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Refusal> {
+        match self.known(project, name) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.find_anew(project, name).await,
         }
+    }
+
+    /// The tenant of this name as the view knows it, while the view is fresh.
+    #[must_use]
+    pub fn known(&self, project: &str, name: &TenantRef) -> Option<TenantEntry> {
+        if self.view.age() > FRESH {
+            return None;
+        }
+        self.view.find(project, name)
+    }
+
+    /// The tenant of this name as registry knows it now; as the view knows it where registry can't be asked.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn find_anew(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Refusal> {
         match self.lookup.find(project, name).await {
             Ok(found) => Ok(found),
             Err(_) if self.view.age() <= self.grace => Ok(self.view.find(project, name)),
             Err(status) => {
-                tracing::warn!(age_ms = age.as_millis(), error = %status, "tenants are unknown: registry is out of reach");
+                let age_ms = self.view.age().as_millis();
+                tracing::warn!(age_ms, error = %status, "tenants are unknown: registry is out of reach");
                 Err(Refusal::unavailable())
             }
         }

@@ -189,21 +189,40 @@ async fn choose(
     } else {
         String::new()
     };
-    let Some(entry) = app.tenants.find(&project, &name).await? else {
+    let Some((entry, reach)) = sought(app, holder, &project, &name).await? else {
         return Ok((Chosen::NotFound, nowhere));
     };
-    match reach(app, holder, &entry).await? {
+    // Only once the tenant of that id is known to be in reach: else the answer would tell of others.
+    if slug.is_some_and(|slug| slug != entry.slug || project != *entry.project) {
+        return Ok((Chosen::Conflict, nowhere));
+    }
+    match reach {
         Reach::Absent => Ok((Chosen::NotFound, nowhere)),
-        // Only once the tenant of that id is known to be in reach: else the answer would tell of others.
-        _ if slug
-            .as_ref()
-            .is_some_and(|slug| *slug != entry.slug || project != *entry.project) =>
-        {
-            Ok((Chosen::Conflict, nowhere))
-        }
         Reach::Suspended => Err(Error::Suspended),
         Reach::Admitted(permissions) => Ok((Chosen::Tenant(entry), permissions)),
     }
+}
+
+/// The tenant of this name, where the holder reaches it. Where the view says that it doesn't, registry is asked: the tenant
+/// may have just been made or moved. That one is out of reach and that there is none cost the same, so that time doesn't
+/// tell them apart.
+async fn sought(
+    app: &App,
+    holder: &Holder,
+    project: &str,
+    name: &TenantRef,
+) -> Result<Option<(TenantEntry, Reach)>, Error> {
+    if let Some(entry) = app.tenants.known(project, name) {
+        let reach = reach(app, holder, &entry).await?;
+        if reach != Reach::Absent {
+            return Ok(Some((entry, reach)));
+        }
+    }
+    let Some(entry) = app.tenants.find_anew(project, name).await? else {
+        return Ok(None);
+    };
+    let reach = reach(app, holder, &entry).await?;
+    Ok((reach != Reach::Absent).then_some((entry, reach)))
 }
 
 /// The project that slugs are looked up in: that of the credential's tenant, else the one asked for, else the default.

@@ -14,7 +14,7 @@ use tenantry_store::Store;
 use crate::domain::plan::{Catalogue, Plan};
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
-use crate::store::{list, tree};
+use crate::store::{list, tenants as rows, tree};
 
 pub(crate) use create::Parent;
 pub(crate) use tenants::Change;
@@ -88,15 +88,20 @@ impl App {
         ctx: &RequestContext,
         id: TenantId,
     ) -> Result<(Tenant, i64), Error> {
-        let mut tx = self.store.read(id).await?;
-        let tenant = crate::store::tenants::find(tx.conn(), id)
-            .await?
-            .ok_or(Error::TenantNotFound)?;
-        tenant.admit(ctx.permissions)?;
-        drop(tx);
+        let tenant = self.admit(ctx, id).await?;
         let mut tx = self.store.platform().await?;
         let children = tree::children(tx.conn(), id).await?;
         Ok((tenant, children))
+    }
+
+    /// The tenant, unless its status doesn't admit the caller.
+    pub(crate) async fn admit(&self, ctx: &RequestContext, id: TenantId) -> Result<Tenant, Error> {
+        let mut tx = self.store.read(id).await?;
+        let tenant = rows::find(tx.conn(), id)
+            .await?
+            .ok_or(Error::TenantNotFound)?;
+        tenant.admit(ctx.permissions)?;
+        Ok(tenant)
     }
 
     /// One page of tenants.

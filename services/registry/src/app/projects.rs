@@ -37,6 +37,16 @@ impl App {
         Ok(project)
     }
 
+    /// Refuses the key of no project.
+    pub(crate) async fn require_project(&self, key: &str) -> Result<(), Error> {
+        let mut tx = self.store.read(TenantId::PLATFORM).await?;
+        if projects::exists(tx.conn(), key).await? {
+            Ok(())
+        } else {
+            Err(Error::ProjectNotFound)
+        }
+    }
+
     pub(crate) async fn list_projects(
         &self,
         after: &str,

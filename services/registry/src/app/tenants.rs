@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId};
+use tenantry_core::{RequestContext, TenantId, TenantRef, TenantStatus};
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -45,8 +45,30 @@ impl App {
         self.change(change, Tenant::resume).await
     }
 
+    /// Brings a tenant back whose parent isn't deleted; it can't be meanwhile.
     pub(crate) async fn undelete(&self, change: Change<'_>) -> Result<Tenant, Error> {
-        self.change(change, Tenant::undelete).await
+        let mut tx = self.store.begin(change.id).await?;
+        if let Some(answer) = replay(&mut tx, change).await? {
+            return Ok(answer);
+        }
+        let parent = tenants::find(tx.conn(), change.id)
+            .await?
+            .and_then(|tenant| tenant.parent_id);
+        let mut orphan = false;
+        if let Some(parent) = parent {
+            tree::hold(tx.conn(), parent, false).await?;
+            let parent = self.resolve("", &TenantRef::Id(parent)).await?;
+            orphan = parent.status == TenantStatus::Deleted;
+        }
+        self.transit(tx, change, |tenant, now| {
+            if orphan && tenant.status == TenantStatus::Deleted {
+                return Err(Error::StatusForbids(
+                    "Its parent tenant is deleted. Undelete that first.",
+                ));
+            }
+            tenant.undelete(now)
+        })
+        .await
     }
 
     /// Deletes a tenant without living children; none can appear meanwhile.
@@ -60,7 +82,7 @@ impl App {
         let children = tree::children(platform.conn(), change.id).await?;
         drop(platform);
         self.transit(tx, change, |tenant, now| {
-            if children > 0 && tenant.status != tenantry_core::TenantStatus::Deleted {
+            if children > 0 && tenant.status != TenantStatus::Deleted {
                 return Err(Error::HasChildren);
             }
             tenant.delete(now)

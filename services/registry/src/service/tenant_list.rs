@@ -21,7 +21,7 @@ pub(crate) async fn query<'a>(
     message: &ListTenantsRequest,
 ) -> Result<(Query, PageTokens<'a>), Refusal> {
     let reach = reach(ctx)?;
-    let project = project(app, reach, &message.project).await?;
+    let project = project(app, ctx, reach, &message.project).await?;
     let below = below(app, reach, &project, message).await?;
     let asked = if message.page_size == 0 {
         message.limit
@@ -101,13 +101,21 @@ pub(crate) fn sees_all(ctx: &RequestContext) -> Result<bool, Refusal> {
     }
 }
 
-/// The project that is listed: for a tenant's people always that of their tenant.
-async fn project(app: &App, reach: Reach, asked: &str) -> Result<String, Error> {
+/// The project that is listed: for a tenant's people always that of their tenant, which must admit them.
+async fn project(
+    app: &App,
+    ctx: &RequestContext,
+    reach: Reach,
+    asked: &str,
+) -> Result<String, Error> {
     match reach {
         Reach::Project if asked.is_empty() => Ok(DEFAULT_PROJECT.to_owned()),
-        Reach::Project => Ok(asked.to_owned()),
+        Reach::Project => {
+            app.require_project(asked).await?;
+            Ok(asked.to_owned())
+        }
         Reach::Own(own) | Reach::Subtree(own) => {
-            let own = app.resolve("", &TenantRef::Id(own)).await?;
+            let own = app.admit(ctx, own).await?;
             if asked.is_empty() || asked == own.project {
                 Ok(own.project)
             } else {

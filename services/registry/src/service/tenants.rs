@@ -240,6 +240,9 @@ impl TenantService for Tenants {
                 Some(self.target(&call.ctx, "").await?)
             };
             require(&call.ctx, Permission::TenantsRead)?;
+            if let Some(own) = tenant {
+                self.app.admit(&call.ctx, own).await?;
+            }
             self.feed
                 .watch(&call.ctx, tenant, &call.message.resume_token)
                 .await

@@ -13,6 +13,9 @@ use crate::error::Error;
 
 type Sql = QueryBuilder<Postgres>;
 
+/// The start of the common era: no tenant is older, and Postgres ends a few millennia before it.
+const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// A page of tenants, on the platform's connection: the reach in the query is what the caller may see.
 #[tracing::instrument(name = "tenants.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<Tenant>, Error> {
@@ -28,9 +31,9 @@ fn statement(query: &Query) -> Result<Sql, Refusal> {
     let mut sql = Sql::new("");
     match (query.reach, query.below) {
         (Reach::Project | Reach::Own(_) | Reach::Subtree(_), Some((root, true))) => {
-            subtree(&mut sql, root, false)
+            subtree(&mut sql, query.reach, root, false)
         }
-        (Reach::Subtree(root), None) => subtree(&mut sql, root, true),
+        (Reach::Subtree(root), None) => subtree(&mut sql, query.reach, root, true),
         (Reach::Project | Reach::Own(_), None) | (_, Some((_, false))) => {
             sql.push("SELECT t.* FROM tenants AS t WHERE t.project = ")
                 .push_bind(query.project.clone());
@@ -61,14 +64,21 @@ fn statement(query: &Query) -> Result<Sql, Refusal> {
     Ok(sql)
 }
 
-/// Begins a statement over the tenants below `root`, in use from there down; with the root itself where `whole`.
-fn subtree(sql: &mut Sql, root: TenantId, whole: bool) {
+/// Begins a statement over the tenants below `root`; with the root itself where `whole`. A role reaches none below a
+/// tenant out of use, operators see all.
+fn subtree(sql: &mut Sql, reach: Reach, root: TenantId, whole: bool) {
+    let in_use = match reach {
+        Reach::Project => "",
+        Reach::Own(_) | Reach::Subtree(_) => "tree.status IN ('trial', 'active') AND ",
+    };
     sql.push("WITH RECURSIVE tree AS (SELECT tenant_id, status, 1 AS level FROM tenants WHERE tenant_id = ")
         .push_bind(root.uuid())
         .push(
-            " UNION ALL SELECT c.tenant_id, c.status, tree.level + 1 FROM tenants AS c JOIN tree ON c.parent_id = tree.tenant_id \
-             WHERE tree.status IN ('trial', 'active') AND tree.level < ",
+            " UNION ALL SELECT c.tenant_id, c.status, tree.level + 1 FROM tenants AS c \
+             JOIN tree ON c.parent_id = tree.tenant_id WHERE ",
         )
+        .push(in_use)
+        .push("tree.level < ")
         .push_bind(MAX_LEVELS as i32)
         .push(") SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level > ")
         .push_bind(i32::from(!whole));
@@ -152,6 +162,9 @@ fn push_joined(sql: &mut Sql, parts: &[Filter], word: &str) -> Result<(), Refusa
 }
 
 fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
+    if term.field.contains('\0') || term.value.contains('\0') {
+        return Err(refuse("it has a NUL character, which nothing stored has"));
+    }
     match term.field.as_str() {
         "name" => push_text(sql, "t.name", term),
         "slug" => push_text(sql, "t.slug", term),
@@ -232,7 +245,8 @@ fn push_time(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
         let date: jiff::civil::Date = term.value.parse().ok()?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     };
-    let at = term.value.parse().ok().or_else(day).ok_or_else(|| {
+    let parsed = term.value.parse().ok().or_else(day);
+    let at = parsed.filter(|at| *at >= EARLIEST).ok_or_else(|| {
         refuse(format!(
             "`{}` is compared with a time, as \"2026-01-31T12:00:00Z\" or 2026-01-31",
             term.field

@@ -58,6 +58,9 @@ pub(crate) async fn page(
 /// Whether a project of this key exists.
 #[tracing::instrument(name = "projects.exists", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn exists(conn: &mut PgConnection, key: &str) -> Result<bool, Error> {
+    if key.contains('\0') {
+        return Ok(false); // Postgres takes none, so nothing is called by one.
+    }
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM projects WHERE key = $1) AS "found!""#,
         key

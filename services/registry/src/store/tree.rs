@@ -24,6 +24,8 @@ pub(crate) async fn resolve(
             .fetch_optional(conn)
             .await?
         }
+        // Postgres takes no NUL, so nothing is called by one.
+        TenantRef::Slug(slug) if slug.contains('\0') || project.contains('\0') => None,
         TenantRef::Slug(slug) => {
             sqlx::query_as!(
                 TenantRow,

@@ -8,8 +8,8 @@ mod world;
 
 pub(crate) use caller::{Assertions, member, operator, service};
 pub(crate) use golden::assert_golden;
-pub(crate) use refused::{fields, why};
-pub(crate) use replica::{Feeds, Replica, Tenants};
+pub(crate) use refused::{fields, reason, why};
+pub(crate) use replica::Replica;
 pub(crate) use world::World;
 
 use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant, UpdateTenantRequest};

@@ -79,14 +79,11 @@ impl Replica {
                 Verifier::new(runtime.trust.clone(), Registry::NAME),
             ))
             .add_routes(routes)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
-        let ended = tasks.token();
-        tasks.spawn("server", async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                served = server => served.unwrap(),
-            }
-        });
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                tasks.token().cancelled_owned(),
+            );
+        tasks.spawn("server", async move { server.await.unwrap() });
         Self {
             store: runtime.store,
             tasks,
