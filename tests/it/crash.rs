@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::support::watch::Watch;
 use crate::support::world::text;
-use crate::support::{full, unique};
+use crate::support::{OwnFleet, full, unique};
 
 const CLIENTS: usize = 16;
 
@@ -117,7 +117,7 @@ async fn watcher(rest: Rest, stop: Arc<AtomicBool>) -> Result<HashMap<String, Ve
 }
 
 async fn storm(plan: Plan) -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
+    let fleet = OwnFleet::start(FleetConfig {
         database: Database::Own(Durability::Full),
         database_proxies: plan.everything,
         ..FleetConfig::replicas(2)

@@ -160,7 +160,10 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
         no_tenant: String::new(),
         perms: tenantry_core::Permissions::of(tenantry_core::Permission::ALL),
         credential_exp: None,
-        credential: claims_of(&party.token)?["sid"].as_str().unwrap_or_default().to_owned(),
+        credential: claims_of(&party.token)?["sid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
     };
     let text = if genuine {
         std::fs::read_to_string(fleet.keys().assertion_ring())?

@@ -7,9 +7,9 @@ use serde_json::json;
 use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
 
-use crate::support::fleet;
 use crate::support::watch::Watch;
 use crate::support::world::{PASSWORD, Party};
+use crate::support::{OwnFleet, fleet};
 
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -155,7 +155,7 @@ async fn registry_restarting_is_no_outage_and_gone_is_no_stale_admission() -> Re
         )],
         ..FleetConfig::replicas(2)
     };
-    let fleet = Fleet::start(config).await?;
+    let fleet = OwnFleet::start(config).await?;
     let a = Party::create(&fleet).await?;
     let user = a.rest(&fleet)?;
     // Answered by identity alone, so that only its view of the tenants counts.

@@ -14,11 +14,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use tenantry_testkit::fleet::{Fleet, FleetConfig};
+use tenantry_testkit::fleet::FleetConfig;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use crate::support::unique;
+use crate::support::{OwnFleet, unique};
 
 /// Spans by trace, each with the name of its process.
 type Spans = BTreeMap<Vec<u8>, Vec<(String, Span)>>;
@@ -66,7 +66,7 @@ async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -
         .add_service(TraceServiceServer::new(Receiver(Arc::new(sender))))
         .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
     tokio::spawn(server);
-    let fleet = Fleet::start(FleetConfig {
+    let fleet = OwnFleet::start(FleetConfig {
         otlp_endpoint: Some(endpoint),
         ..FleetConfig::default()
     })
@@ -161,7 +161,7 @@ async fn log_lines_are_json_and_carry_the_trace_of_their_request() -> Result<()>
         )],
         ..FleetConfig::default()
     };
-    let fleet = Fleet::start(config).await?;
+    let fleet = OwnFleet::start(config).await?;
     fleet
         .operator_rest()?
         .post("/api/v1/tenants", json!({"name": unique("Logged")}))

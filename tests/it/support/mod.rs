@@ -4,9 +4,11 @@ pub mod dynamic;
 pub mod watch;
 pub mod world;
 
+use std::ops::Deref;
+
 use anyhow::Result;
 use tenantry_testkit::fleet::{Fleet, FleetConfig};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// The fleet that all tests share which neither kill nor reconfigure it: two replicas of each service. It ends with the
 /// process.
@@ -15,6 +17,31 @@ pub async fn fleet() -> Result<&'static Fleet> {
     FLEET
         .get_or_try_init(|| Fleet::start(FleetConfig::replicas(2)))
         .await
+}
+
+/// A fleet of a test's own, to kill and reconfigure. One at a time: each is a dozen processes.
+pub struct OwnFleet {
+    fleet: Fleet,
+    _turn: SemaphorePermit<'static>,
+}
+
+impl OwnFleet {
+    pub async fn start(config: FleetConfig) -> Result<Self> {
+        static TURNS: Semaphore = Semaphore::const_new(1);
+        let turn = TURNS.acquire().await?;
+        Ok(Self {
+            fleet: Fleet::start(config).await?,
+            _turn: turn,
+        })
+    }
+}
+
+impl Deref for OwnFleet {
+    type Target = Fleet;
+
+    fn deref(&self) -> &Fleet {
+        &self.fleet
+    }
 }
 
 /// Whether the long forms were asked for (`./dev test --full`).
