@@ -7,3 +7,4 @@ mod idempotency;
 mod isolation;
 mod outbox;
 mod support;
+mod tenants;
