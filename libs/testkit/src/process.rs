@@ -26,6 +26,9 @@ const TAIL_BYTES: usize = 3_000;
 /// Longest wait for a killed process to be gone.
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Closes the moment between start and death signal: a parent that ended in it left us to another, and we go too.
+const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$1" ] || exit 1; shift; exec "$@""#;
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -134,6 +137,8 @@ impl Command {
         let signal = self.death_signal.as_str().trim_start_matches("SIG");
         command
             .args(["--pdeathsig", signal, "--"])
+            .args(["/bin/sh", "-c", UNLESS_ORPHANED, "sh"])
+            .arg(std::process::id().to_string())
             .arg(&self.program)
             .args(&self.arguments);
         command
