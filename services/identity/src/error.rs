@@ -43,6 +43,8 @@ pub(crate) enum Error {
     Grant(String),
     #[error("the queue of password hashing is full")]
     HashingFull,
+    #[error("too many failed sign-ins")]
+    TooManyFailures,
     #[error("signing or hashing failed: {0}")]
     Crypto(String),
     #[error(transparent)]
@@ -79,6 +81,11 @@ impl From<Error> for Refusal {
                 return Self::overloaded(
                     "Too many sign-ins at once. Wait a second, then try again.",
                 );
+            }
+            Error::TooManyFailures => {
+                let mut refusal = Self::overloaded("Too many failed sign-ins. Wait a minute, then try again.");
+                refusal.retry_after_ms = Some(60_000);
+                return refusal;
             }
             Error::Crypto(what) => {
                 tracing::error!(error = what, "signing or hashing failed");

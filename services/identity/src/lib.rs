@@ -2,6 +2,7 @@
 //! request.
 
 mod app;
+mod attempts;
 mod authz;
 mod config;
 mod convert;
@@ -68,6 +69,7 @@ impl Service for Identity {
             tenants: follow_tenants(&registry, &config, runtime),
             principals: principals::Principals::start(runtime.store.clone(), grace, &runtime.tasks),
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
+            attempts: attempts::Attempts::new(),
             passwords: passwords::Passwords::new()?,
             mail,
             registry: registry.into(),

@@ -16,6 +16,7 @@ use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 use tonic::transport::Channel;
 
+use crate::attempts::Attempts;
 use crate::domain::principal::Membership;
 use crate::domain::rights::{self, Ancestor, Reach};
 use crate::error::Error;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) principals: Principals,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
     pub(crate) mail: Option<Mailer>,
     /// Replicas of registry, to ask for their health.
     pub(crate) registry: Arc<[Channel]>,

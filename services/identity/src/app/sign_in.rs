@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::{
-    PrincipalKind, Reason, Refusal, RequestContext, SessionId, TenantId, TenantRef,
-    TenantSelection, UserId,
+    PrincipalKind, RequestContext, SessionId, TenantId, TenantRef, TenantSelection, UserId,
 };
 use tenantry_rpc::Tasks;
 
@@ -49,7 +48,9 @@ pub(crate) struct Caller {
 
 impl App {
     /// Begins a session. An unknown address takes as long, and is refused in the same words, as a wrong password.
-    pub(crate) async fn login(&self, login: Login) -> Result<Pair, Error> {
+    pub(crate) async fn login(&self, ctx: &RequestContext, login: Login) -> Result<Pair, Error> {
+        let address = ctx.origin.ip.as_str();
+        self.attempts.admit(address, &login.email)?;
         let known = {
             let mut tx = self.store.read(TenantId::PLATFORM).await?;
             store::users::by_email(tx.conn(), &login.email).await?
@@ -58,7 +59,10 @@ impl App {
             (Some(known.user), known.password_hash)
         });
         let matches = self.passwords.verify(&login.password, hash).await?;
-        let user = user.filter(|_| matches).ok_or(Error::BadPassword)?;
+        let Some(user) = user.filter(|_| matches) else {
+            self.attempts.failed(address, &login.email);
+            return Err(Error::BadPassword);
+        };
         let tenant = match &login.tenant {
             Some(name) => Some(self.tenant_of_login(user.id, name, &login.project).await?),
             None => None,
@@ -193,17 +197,17 @@ impl App {
                 None
             }
         };
-        let unknown = || Refusal::new(Reason::CredentialRevoked, "The credential has ended.");
         let (name, memberships) = match ctx.principal.kind {
             PrincipalKind::User => {
-                let session: SessionId = ctx.credential.parse().map_err(|_| unknown())?;
-                let user = self.principals.signed_in(session).await?;
-                let user = user.ok_or_else(unknown)?;
-                (user.name.clone(), user.memberships.clone())
+                let id = ctx.principal.id.into();
+                let mut tx = self.store.platform().await?;
+                let user = store::users::by_id(tx.conn(), id).await?;
+                let memberships = store::principals::memberships(&mut tx, id).await?;
+                (user.ok_or(Error::Revoked)?.name, memberships)
             }
             PrincipalKind::ApiKey => {
                 let key = self.principals.key(ctx.principal.id.into()).await?;
-                (key.ok_or_else(unknown)?.name.clone(), Vec::new())
+                (key.ok_or(Error::Revoked)?.name.clone(), Vec::new())
             }
             PrincipalKind::Service | PrincipalKind::Anonymous => (String::new(), Vec::new()),
         };

@@ -1,9 +1,11 @@
 //! Answers to Envoy: the assertion and what to take away, or a finished google.rpc.Status for whichever protocol the
 //! caller speaks.
 
+use std::collections::BTreeMap;
+
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use serde_json::json;
+use serde::Serialize;
 use tenantry_core::Refusal;
 use tenantry_proto::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use tenantry_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
@@ -110,27 +112,45 @@ pub(super) fn denied(refusal: Refusal, is_grpc: bool) -> CheckResponse {
     }
 }
 
-/// google.rpc.Status in the JSON that the gateway's transcoder writes.
+/// google.rpc.Status as the gateway's transcoder writes it in JSON, members in their order.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: i32,
+    message: &'a str,
+    details: Vec<Detail<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "@type")]
+enum Detail<'a> {
+    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
+    ErrorInfo {
+        reason: &'a str,
+        domain: &'a str,
+        metadata: BTreeMap<&'a str, &'a str>,
+    },
+    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
+    RetryInfo { retry_delay: String },
+}
+
 fn body(refusal: &Refusal) -> String {
-    let metadata: serde_json::Map<_, _> = refusal
-        .metadata
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), value.clone().into()))
-        .collect();
-    let mut details = vec![json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": refusal.reason.word(),
-        "domain": DOMAIN,
-        "metadata": metadata,
-    })];
-    if let Some(ms) = refusal.retry_after_ms {
-        details.push(json!({
-            "@type": "type.googleapis.com/google.rpc.RetryInfo",
-            "retry_delay": format!("{}.{:03}s", ms / 1000, ms % 1000),
-        }));
-    }
-    let code = i32::from(tenantry_rpc::status::code(refusal.kind()));
-    json!({ "code": code, "message": refusal.message, "details": details }).to_string()
+    let metadata = refusal.metadata.iter();
+    let info = Detail::ErrorInfo {
+        reason: refusal.reason.word(),
+        domain: DOMAIN,
+        metadata: metadata
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect(),
+    };
+    let retry = refusal.retry_after_ms.map(|ms| Detail::RetryInfo {
+        retry_delay: format!("{}.{:03}s", ms / 1000, ms % 1000),
+    });
+    let body = Body {
+        code: tenantry_rpc::status::code(refusal.kind()).into(),
+        message: &refusal.message,
+        details: std::iter::once(info).chain(retry).collect(),
+    };
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// The HTTP status of the few codes that the gateway itself answers with.

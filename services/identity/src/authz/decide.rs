@@ -1,12 +1,14 @@
 //! Whose a request is and which tenant it selects.
 
+use std::sync::Arc;
+
 use tenantry_core::{Permissions, Principal, PrincipalKind, TenantId, TenantRef};
 use tenantry_rpc::tenants::TenantEntry;
 use uuid::Uuid;
 
 use super::request::{Asked, Credential};
 use crate::app::App;
-use crate::domain::principal::{Key, Membership, SignedIn};
+use crate::domain::principal::{Key, SignedIn};
 use crate::domain::rights::{self, Reach};
 use crate::domain::secret;
 use crate::domain::selection::{self, Named};
@@ -51,8 +53,8 @@ enum Set {
     All(Permissions),
     /// One tenant, with these permissions.
     One(TenantId, Permissions),
-    /// Where memberships reach.
-    Memberships(Vec<Membership>),
+    /// Where this user's memberships reach.
+    Memberships(Arc<SignedIn>),
 }
 
 /// Decides about one request.
@@ -86,10 +88,10 @@ async fn signed_in(app: &App, token: &str) -> Result<Holder, Error> {
     let claims = app.tokens.verify(token)?;
     let user = app.principals.signed_in(claims.sid).await?;
     let user = user.ok_or(Error::Revoked)?;
-    of_user(&user, claims.exp)
+    of_user(user, claims.exp)
 }
 
-fn of_user(user: &SignedIn, token_exp: i64) -> Result<Holder, Error> {
+fn of_user(user: Arc<SignedIn>, token_exp: i64) -> Result<Holder, Error> {
     if user.ended || user.expires_at <= tenantry_core::clock::now() {
         return Err(Error::Revoked);
     }
@@ -99,7 +101,7 @@ fn of_user(user: &SignedIn, token_exp: i64) -> Result<Holder, Error> {
         _ => None,
     };
     let set = if platform.is_empty() {
-        Set::Memberships(user.memberships.clone())
+        Set::Memberships(Arc::clone(&user))
     } else {
         Set::All(platform)
     };
@@ -250,6 +252,6 @@ async fn reach(app: &App, holder: &Holder, entry: &TenantEntry) -> Result<Reach,
             Admission::Suspended => Reach::Suspended,
             Admission::Absent => Reach::Absent,
         }),
-        Set::Memberships(memberships) => app.reach_of(memberships, entry).await,
+        Set::Memberships(user) => app.reach_of(&user.memberships, entry).await,
     }
 }

@@ -91,6 +91,11 @@ pub(crate) fn permissions(names: &[String]) -> Result<Option<Permissions>, Strin
         })
 }
 
+/// An instant as a row keeps it, to the microsecond: an answer, its event and a later reading then agree.
+pub(crate) fn as_stored(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
 /// An end that is yet to come.
 pub(crate) fn in_future(at: Timestamp, now: Timestamp) -> Result<Timestamp, String> {
     if at > now {

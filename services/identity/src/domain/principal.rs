@@ -10,7 +10,6 @@ pub(crate) struct SignedIn {
     pub(crate) session: SessionId,
     pub(crate) user: UserId,
     pub(crate) email: String,
-    pub(crate) name: String,
     /// The tenant that the session is for.
     pub(crate) tenant: Option<TenantId>,
     pub(crate) expires_at: Timestamp,

@@ -25,8 +25,9 @@ pub(crate) struct Auth(pub(crate) Arc<App>);
 impl AuthService for Auth {
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<TokenPair>, Status> {
         answer(async {
-            let login = parse_login(open(request)?.message)?;
-            Ok(convert::pair(self.0.login(login).await?))
+            let call = open(request)?;
+            let login = parse_login(call.message)?;
+            Ok(convert::pair(self.0.login(&call.ctx, login).await?))
         })
         .await
     }

@@ -6,23 +6,10 @@ pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod readiness;
 
-use std::str::FromStr;
-
 use secrecy::SecretString;
-use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
 
 use crate::domain::field;
-
-/// An id in a message.
-fn id<T: FromStr>(name: &str, text: &str) -> Result<T, Refusal> {
-    text.parse().map_err(|_| {
-        Refusal::field(
-            name,
-            "must be an id, a UUID as 0198c5a2-7d3e-7000-8000-000000000000",
-        )
-    })
-}
 
 /// A password in a message, where there is one.
 fn password(wrong: &mut Violations, text: String) -> Option<SecretString> {

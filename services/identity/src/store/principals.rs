@@ -15,7 +15,7 @@ pub(crate) async fn signed_in(
     session: SessionId,
 ) -> Result<Option<SignedIn>, Error> {
     let row = sqlx::query!(
-        r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.ended_at IS NOT NULL AS "ended!", u.email, u.name,
+        r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.ended_at IS NOT NULL AS "ended!", u.email,
                   coalesce(o.permissions, 0) AS "platform!",
                   coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles)) FROM memberships m
                             WHERE m.user_id = s.user_id), '[]') AS "memberships!: serde_json::Value"
@@ -32,7 +32,6 @@ pub(crate) async fn signed_in(
         session: row.id.into(),
         user: row.user_id.into(),
         email: row.email,
-        name: row.name,
         tenant: row.tenant_id.map(TenantId::from),
         expires_at: row.expires_at.into(),
         ended: row.ended,

@@ -7,7 +7,8 @@ use tenantry_core::ApiKeyId;
 use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
 
-use crate::world::{Who, World, reason, until};
+use crate::caller::{Who, reason};
+use crate::world::{World, until};
 
 fn create(name: &str, permissions: &[&str], request_id: &str) -> wire::CreateApiKeyRequest {
     wire::CreateApiKeyRequest {

@@ -7,7 +7,8 @@ use tenantry_core::TenantId;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1 as wire;
 
-use crate::world::{Who, World, until};
+use crate::caller::Who;
+use crate::world::{World, until};
 
 const MORE_THAN_THE_GRACE: Duration = Duration::from_millis(2_600);
 

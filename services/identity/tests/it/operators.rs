@@ -4,7 +4,8 @@ use tenantry_core::{Permission, Permissions};
 use tenantry_proto::identity::v1 as wire;
 use tonic::Code;
 
-use crate::world::{OPERATOR, PASSWORD, Who, World, reason};
+use crate::caller::{Who, reason};
+use crate::world::{OPERATOR, PASSWORD, World};
 
 #[tokio::test]
 async fn of_two_first_operators_at_once_there_is_one() {

@@ -4,7 +4,8 @@ use tenantry_proto::identity::v1 as wire;
 use tenantry_rpc::assertion::HEADER;
 use tonic::{Code, Request};
 
-use crate::world::{OPERATOR, PASSWORD, Who, World, reason, until};
+use crate::caller::{Who, reason};
+use crate::world::{OPERATOR, PASSWORD, World, until};
 
 fn login(email: &str, password: &str, tenant: &str) -> wire::LoginRequest {
     wire::LoginRequest {

@@ -1,0 +1,75 @@
+//! One replica of identity in this process.
+
+use tenantry_core::seal::Sealer;
+use tenantry_identity::{Config, Identity};
+use tenantry_rpc::assertion::Verifier;
+use tenantry_rpc::client::channel;
+use tenantry_rpc::keys::{KeyRing, Trust};
+use tenantry_rpc::watched::Watched;
+use tenantry_rpc::{Stack, Tasks};
+use tenantry_runtime::{Runtime, Service as _};
+use tenantry_store::{PoolConfig, Store};
+use tenantry_testkit::cluster::Role;
+use tenantry_testkit::database::TestDatabase;
+use tenantry_testkit::keys::Keys;
+use tenantry_testkit::pgbouncer::PgBouncer;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Channel;
+
+use crate::registry::Registry;
+
+/// How long it serves without registry; short, so that a test can outlast it.
+const GRACE_MS: u64 = 1_500;
+
+/// Starts a replica, which runs as long as the tasks.
+pub(crate) async fn replica(
+    database: &TestDatabase,
+    pooler: Option<&PgBouncer>,
+    registry: &Registry,
+    keys: &Keys,
+    tasks: &Tasks,
+) -> Channel {
+    let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
+    let options = |role| {
+        let url = cluster.url("identity", role, database.name());
+        url.as_str().parse().unwrap()
+    };
+    let pools = PoolConfig {
+        app: options(Role::App),
+        platform: options(Role::Platform),
+        app_connections: 8,
+        platform_connections: 4,
+        statement_cache: if pooler.is_some() { 0 } else { 100 },
+    };
+    let seal_key = std::fs::read_to_string(keys.seal_key("identity")).unwrap();
+    let trust = Watched::open(keys.trust_file(), tasks, Trust::parse).unwrap();
+    let runtime = Runtime {
+        store: Store::new(pools, Sealer::parse(&seal_key).unwrap()),
+        tasks: tasks.clone(),
+        trust: trust.clone(),
+        service_keys: Watched::open(keys.service_ring("identity"), tasks, KeyRing::parse).unwrap(),
+    };
+    let config = Config {
+        assertion_key_file: keys.assertion_ring(),
+        token_key_file: keys.token_ring(),
+        registry_addrs: vec![registry.address.clone()],
+        issuer: "tenantry".to_owned(),
+        base_domain: Some("tenants.example".to_owned()),
+        mail_url: None,
+        mail_from: String::new(),
+        freshness_grace_ms: GRACE_MS,
+    };
+    let routes = Identity::start(config, &runtime).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = tonic::transport::Server::builder()
+        .layer(Stack::new("identity", Verifier::new(trust, "identity")))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            tasks.token().cancelled_owned(),
+        );
+    tasks.spawn("identity", async move { server.await.unwrap() });
+    channel(&address).unwrap()
+}
