@@ -17,7 +17,7 @@ const TENANTS: Permissions = Permissions::of(&[
 ]);
 
 /// Everything that an operator holds: the platform permissions, and what they mean in every tenant. Managing tenants
-/// doesn't give the right to their content.
+/// doesn't give the right to their content, nor the other way round.
 pub(crate) fn of_operator(platform: Permissions) -> Permissions {
     let platform = platform.intersection(Permissions::PLATFORM);
     let mut all = platform;
@@ -25,7 +25,8 @@ pub(crate) fn of_operator(platform: Permissions) -> Permissions {
         all = all.union(TENANTS);
     }
     if platform.contains(P::PlatformContentAccess) {
-        all = all.union(Permissions::of(P::ALL).without(Permissions::PLATFORM));
+        let content = Permissions::of(P::ALL).without(Permissions::PLATFORM.union(TENANTS));
+        all = all.union(content).union(Permissions::of(&[P::TenantsRead]));
     }
     all
 }

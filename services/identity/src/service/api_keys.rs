@@ -13,11 +13,11 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, convert as wire, open};
 use tonic::{Request, Response, Status};
 
+use super::id;
 use crate::app::App;
 use crate::app::api_keys::NewKey;
 use crate::convert;
 use crate::domain::{api_key, field};
-use crate::error::Error;
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl ApiKeyService for ApiKeys {
                 .0
                 .authorise(&call.ctx, &message.tenant, Permission::ApiKeysManage)
                 .await?;
-            let api_key = message.api_key.parse().map_err(|_| Error::ApiKeyNotFound)?;
+            let api_key = id("api_key", &message.api_key)?;
             let key = self
                 .0
                 .revoke_api_key(&call.ctx, request_key, &tenant, api_key)

@@ -13,12 +13,11 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use super::password;
+use super::{id, password};
 use crate::app::App;
 use crate::app::members::NewMember;
 use crate::convert;
 use crate::domain::field;
-use crate::error::Error;
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -82,7 +81,7 @@ impl MemberService for Members {
                 .0
                 .authorise(&call.ctx, &message.tenant, Permission::MembersManage)
                 .await?;
-            let user = message.user.parse().map_err(|_| Error::UserNotFound)?;
+            let user = id("user", &message.user)?;
             let roles = field::roles(&message.roles).map_err(|why| Refusal::field("roles", why))?;
             let member = self
                 .0
@@ -105,7 +104,7 @@ impl MemberService for Members {
                 .0
                 .authorise(&call.ctx, &message.tenant, Permission::MembersManage)
                 .await?;
-            let user = message.user.parse().map_err(|_| Error::UserNotFound)?;
+            let user = id("user", &message.user)?;
             self.0.remove_member(&call.ctx, key, &tenant, user).await?;
             Ok(RemoveMemberResponse {})
         })

@@ -6,10 +6,23 @@ pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod readiness;
 
+use std::str::FromStr;
+
 use secrecy::SecretString;
+use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
 
 use crate::domain::field;
+
+/// An id in a message.
+fn id<T: FromStr>(name: &str, text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::field(
+            name,
+            "must be an id: a UUID, as in the answer that you have it from",
+        )
+    })
+}
 
 /// A password in a message, where there is one.
 fn password(wrong: &mut Violations, text: String) -> Option<SecretString> {
