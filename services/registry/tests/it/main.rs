@@ -4,6 +4,7 @@
 
 mod feed;
 mod idempotency;
+mod identity_wall;
 mod isolation;
 mod outbox;
 mod support;

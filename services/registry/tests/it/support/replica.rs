@@ -19,9 +19,13 @@ use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::paths;
 use tokio::net::TcpListener;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
 
 use super::Assertions;
 
@@ -112,6 +116,22 @@ impl Replica {
     /// A client of the internal feed.
     pub(crate) fn feed(&self, claims: &Claims) -> Feeds {
         TenantFeedServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    /// Calls any method with an empty message, and forgets what is answered.
+    pub(crate) async fn call(
+        &self,
+        path: &'static str,
+        assertions: Assertions,
+    ) -> Result<Response<()>, Status> {
+        let channel = InterceptedService::new(self.channel.clone(), assertions);
+        let mut client = Grpc::new(channel);
+        client.ready().await.unwrap();
+        let path = PathAndQuery::from_static(path);
+        // Every method answers like a stream, of one message or of many.
+        let answered = client.server_streaming(Request::new(()), path, ProstCodec::default());
+        let answer: Response<Streaming<()>> = answered.await?;
+        Ok(answer.map(drop))
     }
 
     /// The assertion of these claims, signed by whoever they say they are from.

@@ -27,7 +27,10 @@ async fn a_create_with_only_a_name_gets_the_defaults() {
     assert_eq!((tenant.status.as_str(), tenant.is_active), ("active", true));
     assert_eq!(tenant.project, "default");
     assert_eq!(tenant.subscription_tier, "free");
-    assert_eq!((tenant.timezone.as_str(), tenant.locale.as_str()), ("UTC", "en-US"));
+    assert_eq!(
+        (tenant.timezone.as_str(), tenant.locale.as_str()),
+        ("UTC", "en-US")
+    );
     assert_eq!(tenant.trial_ends_at, None);
     assert!(!tenant.etag.is_empty() && tenant.created_at == tenant.updated_at);
     let id: uuid::Uuid = tenant.id.parse().unwrap();
@@ -63,13 +66,20 @@ async fn a_create_with_everything_is_read_back_as_it_was_answered() {
     let created = world.create(request.clone()).await;
     assert_eq!(created.status, "trial");
     assert!(created.is_active);
-    assert_eq!(created.subscription_tier, "professional", "an alias becomes the plan's key");
+    assert_eq!(
+        created.subscription_tier, "professional",
+        "an alias becomes the plan's key"
+    );
     let lasts = created.trial_ends_at.unwrap().seconds - created.created_at.unwrap().seconds;
     assert_eq!(lasts, 14 * DAY_SECONDS);
     assert_eq!(created.labels, request.labels);
     assert_eq!(created.metadata, request.metadata);
 
-    let read = world.tenants(&operator()).get_tenant(get(&created.id)).await.unwrap();
+    let read = world
+        .tenants(&operator())
+        .get_tenant(get(&created.id))
+        .await
+        .unwrap();
     let mut read = read.into_inner();
     assert_eq!(read.sub_tenants_count.take(), Some(0));
     assert_eq!(read, created);
@@ -90,7 +100,10 @@ async fn a_tenant_is_found_by_id_by_slug_and_as_one_s_own() {
         }
     }
     let upper = tenant.id.to_uppercase();
-    assert_eq!(own.get_tenant(get(&upper)).await.unwrap().into_inner().id, tenant.id);
+    assert_eq!(
+        own.get_tenant(get(&upper)).await.unwrap().into_inner().id,
+        tenant.id
+    );
     assert_eq!(why(above.get_tenant(get("")).await), Reason::TenantRequired);
 }
 
@@ -104,14 +117,33 @@ async fn suspending_and_resuming_a_trial_gives_the_trial_back() {
             ..named("Acme")
         })
         .await;
-    let suspended = tenants.suspend_tenant(suspend(&trial)).await.unwrap().into_inner();
-    assert_eq!((suspended.status.as_str(), suspended.is_active), ("suspended", false));
-    let again = tenants.suspend_tenant(suspend(&trial)).await.unwrap().into_inner();
+    let suspended = tenants
+        .suspend_tenant(suspend(&trial))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (suspended.status.as_str(), suspended.is_active),
+        ("suspended", false)
+    );
+    let again = tenants
+        .suspend_tenant(suspend(&trial))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again, suspended, "suspending it again changes nothing");
-    let resumed = tenants.resume_tenant(resume(&trial)).await.unwrap().into_inner();
+    let resumed = tenants
+        .resume_tenant(resume(&trial))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(resumed.status, "trial");
     assert_eq!(resumed.trial_ends_at, trial.trial_ends_at);
-    let again = tenants.resume_tenant(resume(&trial)).await.unwrap().into_inner();
+    let again = tenants
+        .resume_tenant(resume(&trial))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again, resumed, "resuming it again changes nothing");
 }
 
@@ -132,15 +164,38 @@ async fn a_suspended_tenant_refuses_its_own_people_in_every_rpc_and_obeys_those_
         ..named("Child")
     };
     assert_eq!(why(own.get_tenant(get("")).await), Reason::TenantSuspended);
-    assert_eq!(why(own.list_tenants(ListTenantsRequest::default()).await), Reason::TenantSuspended);
-    assert_eq!(why(own.update_tenant(rename(&tenant, "New")).await), Reason::TenantSuspended);
-    assert_eq!(why(own.create_tenant(child.clone()).await), Reason::TenantSuspended);
+    assert_eq!(
+        why(own.list_tenants(ListTenantsRequest::default()).await),
+        Reason::TenantSuspended
+    );
+    assert_eq!(
+        why(own.update_tenant(rename(&tenant, "New")).await),
+        Reason::TenantSuspended
+    );
+    assert_eq!(
+        why(own.create_tenant(child.clone()).await),
+        Reason::TenantSuspended
+    );
 
-    let renamed = above.update_tenant(rename(&tenant, "New")).await.unwrap().into_inner();
-    assert_eq!((renamed.name.as_str(), renamed.status.as_str()), ("New", "suspended"));
-    assert_eq!(why(above.create_tenant(child).await), Reason::ParentNotFound, "not in use");
+    let renamed = above
+        .update_tenant(rename(&tenant, "New"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (renamed.name.as_str(), renamed.status.as_str()),
+        ("New", "suspended")
+    );
+    assert_eq!(
+        why(above.create_tenant(child).await),
+        Reason::ParentNotFound,
+        "not in use"
+    );
     above.resume_tenant(resume(&tenant)).await.unwrap();
-    assert_eq!(own.get_tenant(get("")).await.unwrap().into_inner().name, "New");
+    assert_eq!(
+        own.get_tenant(get("")).await.unwrap().into_inner().name,
+        "New"
+    );
 }
 
 #[tokio::test]
@@ -149,16 +204,30 @@ async fn a_deleted_tenant_is_absent_to_its_own_and_comes_back_as_it_was() {
     let tenant = world.tenant("Acme").await;
     let mut above = world.tenants(&operator());
     above.suspend_tenant(suspend(&tenant)).await.unwrap();
-    let deleted = above.delete_tenant(delete(&tenant)).await.unwrap().into_inner();
-    assert_eq!((deleted.status.as_str(), deleted.is_active), ("deleted", false));
+    let deleted = above
+        .delete_tenant(delete(&tenant))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (deleted.status.as_str(), deleted.is_active),
+        ("deleted", false)
+    );
     let purge_after = deleted.purge_at.unwrap().seconds - deleted.deleted_at.unwrap().seconds;
     assert_eq!(purge_after, UNDELETE_DAYS * DAY_SECONDS);
-    let again = above.delete_tenant(delete(&tenant)).await.unwrap().into_inner();
+    let again = above
+        .delete_tenant(delete(&tenant))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again, deleted, "deleting it again changes nothing");
 
     let mut own = world.tenants(&member(&tenant, &[Permission::TenantsRead]));
     assert_eq!(why(own.get_tenant(get("")).await), Reason::TenantNotFound);
-    assert_eq!(why(own.list_tenants(ListTenantsRequest::default()).await), Reason::TenantNotFound);
+    assert_eq!(
+        why(own.list_tenants(ListTenantsRequest::default()).await),
+        Reason::TenantNotFound
+    );
     for (refused, what) in [
         (above.update_tenant(rename(&tenant, "New")).await, "update"),
         (above.suspend_tenant(suspend(&tenant)).await, "suspend"),
@@ -166,10 +235,18 @@ async fn a_deleted_tenant_is_absent_to_its_own_and_comes_back_as_it_was() {
     ] {
         assert_eq!(why(refused), Reason::StatusForbids, "{what}");
     }
-    let back = above.undelete_tenant(undelete(&tenant)).await.unwrap().into_inner();
+    let back = above
+        .undelete_tenant(undelete(&tenant))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(back.status, "suspended");
     assert_eq!((back.deleted_at, back.purge_at), (None, None));
-    let again = above.undelete_tenant(undelete(&tenant)).await.unwrap().into_inner();
+    let again = above
+        .undelete_tenant(undelete(&tenant))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(again, back, "undeleting it again changes nothing");
 }
 
@@ -188,15 +265,26 @@ async fn a_slug_is_never_another_tenant_s_again() {
         ..Default::default()
     };
     tenants.update_tenant(moved).await.unwrap();
-    assert_eq!(why(tenants.create_tenant(slug("acme")).await), Reason::SlugTaken, "freed");
-    assert_eq!(why(tenants.get_tenant(get("acme")).await), Reason::TenantNotFound);
+    assert_eq!(
+        why(tenants.create_tenant(slug("acme")).await),
+        Reason::SlugTaken,
+        "freed"
+    );
+    assert_eq!(
+        why(tenants.get_tenant(get("acme")).await),
+        Reason::TenantNotFound
+    );
     let other = world.create(slug("other")).await;
     let grab = UpdateTenantRequest {
         tenant: other.id.clone(),
         slug: Some("acme".to_owned()),
         ..Default::default()
     };
-    assert_eq!(why(tenants.update_tenant(grab).await), Reason::SlugTaken, "freed");
+    assert_eq!(
+        why(tenants.update_tenant(grab).await),
+        Reason::SlugTaken,
+        "freed"
+    );
 
     let back = UpdateTenantRequest {
         tenant: first.id.clone(),
@@ -206,8 +294,16 @@ async fn a_slug_is_never_another_tenant_s_again() {
     let back = tenants.update_tenant(back).await.unwrap().into_inner();
     assert_eq!(back.slug, "acme", "it is its former tenant's to have again");
     tenants.delete_tenant(delete(&first)).await.unwrap();
-    assert_eq!(why(tenants.create_tenant(slug("acme")).await), Reason::SlugTaken, "deleted");
-    assert_eq!(why(tenants.create_tenant(slug("acme-two")).await), Reason::SlugTaken, "freed");
+    assert_eq!(
+        why(tenants.create_tenant(slug("acme")).await),
+        Reason::SlugTaken,
+        "deleted"
+    );
+    assert_eq!(
+        why(tenants.create_tenant(slug("acme-two")).await),
+        Reason::SlugTaken,
+        "freed"
+    );
 }
 
 #[tokio::test]
@@ -218,7 +314,12 @@ async fn a_slug_is_one_project_s() {
         key: "other".to_owned(),
         ..Default::default()
     };
-    let made = world.projects(&caller).create_project(project.clone()).await.unwrap().into_inner();
+    let made = world
+        .projects(&caller)
+        .create_project(project.clone())
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((made.key.as_str(), made.name.as_str()), ("other", "other"));
     let again = world.projects(&caller).create_project(project).await;
     assert_eq!(why(again), Reason::ProjectExists);
@@ -247,28 +348,68 @@ async fn only_those_with_the_right_may() {
     let world = World::start().await;
     let tenant = world.tenant("Acme").await;
     let mut nobody = world.tenants(&member(&tenant, &[]));
-    assert_eq!(why(nobody.get_tenant(get("")).await), Reason::PermissionDenied);
-    assert_eq!(why(nobody.list_tenants(ListTenantsRequest::default()).await), Reason::PermissionDenied);
-    let mut own = world.tenants(&member(&tenant, &[Permission::TenantsRead, Permission::TenantsUpdate]));
+    assert_eq!(
+        why(nobody.get_tenant(get("")).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(nobody.list_tenants(ListTenantsRequest::default()).await),
+        Reason::PermissionDenied
+    );
+    let mut own = world.tenants(&member(
+        &tenant,
+        &[Permission::TenantsRead, Permission::TenantsUpdate],
+    ));
     let child = CreateTenantRequest {
         parent_id: tenant.id.clone(),
         ..named("Child")
     };
-    assert_eq!(why(own.create_tenant(child).await), Reason::PermissionDenied);
-    assert_eq!(why(own.create_tenant(named("Top")).await), Reason::PermissionDenied);
-    assert_eq!(why(own.suspend_tenant(suspend(&tenant)).await), Reason::PermissionDenied);
-    assert_eq!(why(own.resume_tenant(resume(&tenant)).await), Reason::PermissionDenied);
-    assert_eq!(why(own.delete_tenant(delete(&tenant)).await), Reason::PermissionDenied);
-    assert_eq!(why(own.undelete_tenant(undelete(&tenant)).await), Reason::PermissionDenied);
+    assert_eq!(
+        why(own.create_tenant(child).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(own.create_tenant(named("Top")).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(own.suspend_tenant(suspend(&tenant)).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(own.resume_tenant(resume(&tenant)).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(own.delete_tenant(delete(&tenant)).await),
+        Reason::PermissionDenied
+    );
+    assert_eq!(
+        why(own.undelete_tenant(undelete(&tenant)).await),
+        Reason::PermissionDenied
+    );
     for managed in [
-        UpdateTenantRequest { slug: Some("mine".to_owned()), ..Default::default() },
-        UpdateTenantRequest { subscription_tier: Some("enterprise".to_owned()), ..Default::default() },
-        UpdateTenantRequest { external_id: Some("x".to_owned()), ..Default::default() },
+        UpdateTenantRequest {
+            slug: Some("mine".to_owned()),
+            ..Default::default()
+        },
+        UpdateTenantRequest {
+            subscription_tier: Some("enterprise".to_owned()),
+            ..Default::default()
+        },
+        UpdateTenantRequest {
+            external_id: Some("x".to_owned()),
+            ..Default::default()
+        },
     ] {
-        assert_eq!(why(own.update_tenant(managed).await), Reason::PermissionDenied);
+        assert_eq!(
+            why(own.update_tenant(managed).await),
+            Reason::PermissionDenied
+        );
     }
-    let projects = world.projects(&member(&tenant, &Permission::ALL[2..])).list_projects(
-        tenantry_proto::registry::v1::ListProjectsRequest::default(),
-    ).await;
+    let projects = world
+        .projects(&member(&tenant, &Permission::ALL[2..]))
+        .list_projects(tenantry_proto::registry::v1::ListProjectsRequest::default())
+        .await;
     assert_eq!(why(projects), Reason::PermissionDenied);
 }

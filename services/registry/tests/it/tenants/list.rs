@@ -1,0 +1,546 @@
+//! Lists: filters, orders and pages.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use tenantry_core::{Permission, Reason};
+use tenantry_proto::registry::v1::{
+    CreateProjectRequest, CreateTenantRequest, Label, ListProjectsRequest, ListTenantsRequest,
+    ListTenantsResponse,
+};
+
+use super::{delete, suspend};
+use crate::support::{World, fields, member, named, operator, rename, why};
+
+async fn list(world: &World, request: ListTenantsRequest) -> ListTenantsResponse {
+    let page = world.tenants(&operator()).list_tenants(request).await;
+    page.unwrap().into_inner()
+}
+
+fn slugs(page: ListTenantsResponse) -> Vec<String> {
+    page.tenants.into_iter().map(|tenant| tenant.slug).collect()
+}
+
+fn filter(filter: &str) -> ListTenantsRequest {
+    ListTenantsRequest {
+        filter: filter.to_owned(),
+        order_by: "slug".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// Reads to the end, page by page.
+async fn all_pages(world: &World, request: ListTenantsRequest) -> Vec<String> {
+    let (mut request, mut all) = (request, Vec::new());
+    loop {
+        let page = list(world, request.clone()).await;
+        let next = page.next_page_token.clone();
+        let size = request.page_size as usize;
+        assert!(page.tenants.len() == size || next.is_empty());
+        all.extend(slugs(page));
+        if next.is_empty() {
+            return all;
+        }
+        request.page_token = next;
+    }
+}
+
+/// Three tenants that differ in everything that can be filtered by.
+async fn three(world: &World) {
+    let one = |slug: &str, name: &str, plan: &str, region: &str| CreateTenantRequest {
+        slug: slug.to_owned(),
+        subscription_tier: plan.to_owned(),
+        region: region.to_owned(),
+        email: format!("ops@{slug}.example.com"),
+        external_id: format!("crm-{slug}"),
+        labels: vec![Label {
+            key: "size".to_owned(),
+            value: slug.to_owned(),
+        }],
+        ..named(name)
+    };
+    let big = world
+        .create(one("big", "Big 100% Corp", "enterprise", "eu"))
+        .await;
+    world
+        .create(one("mid", "Mid_dle \\ Inc", "basic", "us"))
+        .await;
+    let small = CreateTenantRequest {
+        labels: Vec::new(),
+        external_id: String::new(),
+        trial_days: 3,
+        parent_id: big.id,
+        ..one("small", "small corp", "free", "")
+    };
+    world.create(small).await;
+}
+
+#[tokio::test]
+async fn a_filter_finds_what_it_says() {
+    let world = World::start().await;
+    three(&world).await;
+    let id = list(&world, filter("slug = big")).await.tenants[0]
+        .id
+        .clone();
+    let (by_id, by_parent, not_parent) = (
+        format!("id = {id}"),
+        format!("parent_id = {id}"),
+        format!("parent_id != {id}"),
+    );
+    for (text, expected) in [
+        ("", vec!["big", "mid", "small"]),
+        ("status = trial", vec!["small"]),
+        ("status != trial", vec!["big", "mid"]),
+        ("NOT status = trial", vec!["big", "mid"]),
+        ("subscription_tier = \"enterprise\"", vec!["big"]),
+        ("name : \"CORP\"", vec!["big", "small"]),
+        ("name : \"100%\"", vec!["big"]),
+        ("name : \"0_\"", vec![]),
+        ("name : \"_d\"", vec!["mid"]),
+        ("name : \"\\\\\"", vec!["mid"]),
+        ("name = \"'; DROP TABLE tenants; --\"", vec![]),
+        ("slug = big OR slug = mid", vec!["big", "mid"]),
+        ("slug = big AND region = us", vec![]),
+        ("(slug = big OR slug = mid) -region = us", vec!["big"]),
+        ("slug > big", vec!["mid", "small"]),
+        ("region = \"\"", vec!["small"]),
+        ("external_id = \"\"", vec!["small"]),
+        ("external_id != crm-big", vec!["mid", "small"]),
+        ("email : \"@mid.\"", vec!["mid"]),
+        ("labels.size = big", vec!["big"]),
+        ("labels.size != big", vec!["mid", "small"]),
+        ("labels.size : *", vec!["big", "mid"]),
+        ("NOT labels.size : *", vec!["small"]),
+        ("NOT labels.size = big", vec!["mid", "small"]),
+        ("labels.nothing = big", vec![]),
+        ("created_at > 2020-01-01", vec!["big", "mid", "small"]),
+        ("created_at < \"2020-01-31T12:00:00Z\"", vec![]),
+        ("updated_at >= 0001-01-01", vec!["big", "mid", "small"]),
+        ("created_at <= 9999-12-30", vec!["big", "mid", "small"]),
+        (by_id.as_str(), vec!["big"]),
+        (by_parent.as_str(), vec!["small"]),
+        (not_parent.as_str(), vec!["big", "mid"]),
+    ] {
+        assert_eq!(slugs(list(&world, filter(text)).await), expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_can_t_be_used_is_refused_with_its_reason() {
+    let world = World::start().await;
+    let mut tenants = world.tenants(&operator());
+    let (long, deep) = ("a".repeat(3_000), "NOT ".repeat(20) + "slug = a");
+    for bad in [
+        "nonsense",
+        "slug =",
+        "= a",
+        "unknown = a",
+        "metadata.a = b",
+        "labels = a",
+        "status = nothing",
+        "status > active",
+        "id = 7",
+        "id > 01900000-0000-7000-8000-000000000001",
+        "created_at = yesterday",
+        "created_at : 2026",
+        "created_at > \"-009999-01-01T00:00:00Z\"",
+        "created_at > \"-004800-01-01\"",
+        "labels.size < big",
+        "slug = \"unclosed",
+        "name = \"a\0b\"",
+        "name : \"a\0b\"",
+        "labels.size = \"a\0\"",
+        "labels.\0 : *",
+        "slug = a OR",
+        "(slug = a",
+        &long,
+        &deep,
+    ] {
+        let refused = tenants.list_tenants(filter(bad)).await;
+        assert_eq!(why(refused), Reason::InvalidFilter, "{bad:?}");
+    }
+    // A label's key may be any text: one that no label has finds nothing.
+    for odd in ["labels. : *", "labels.a_b/c = \"'\"", "labels.a.b = c"] {
+        assert_eq!(slugs(list(&world, filter(odd)).await), [""; 0], "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn the_short_filters_say_the_same() {
+    let world = World::start().await;
+    three(&world).await;
+    let mut above = world.tenants(&operator());
+    let mid = list(&world, filter("slug = mid")).await.tenants.remove(0);
+    let small = list(&world, filter("slug = small")).await.tenants.remove(0);
+    above.suspend_tenant(suspend(&mid)).await.unwrap();
+    above.delete_tenant(delete(&small)).await.unwrap();
+    let by = |status: &str, tier: &str, show_deleted: bool| ListTenantsRequest {
+        status: status.to_owned(),
+        tier: tier.to_owned(),
+        show_deleted,
+        order_by: "slug".to_owned(),
+        ..Default::default()
+    };
+    for (request, expected) in [
+        (by("", "", false), vec!["big", "mid"]),
+        (by("", "", true), vec!["big", "mid", "small"]),
+        (by("active", "", false), vec!["big"]),
+        (by("suspended", "", false), vec!["mid"]),
+        (by("inactive", "", false), vec!["mid"]),
+        (by("deleted", "", false), vec!["small"]),
+        (by("", "enterprise", false), vec!["big"]),
+        (by("", "pro", false), vec![]),
+    ] {
+        assert_eq!(
+            slugs(list(&world, request.clone()).await),
+            expected,
+            "{request:?}"
+        );
+    }
+    assert_eq!(
+        fields(above.list_tenants(by("Active", "", false)).await),
+        ["status"]
+    );
+    assert_eq!(
+        why(above.list_tenants(by("", "gold", false)).await),
+        Reason::PlanNotFound
+    );
+}
+
+#[tokio::test]
+async fn every_order_is_kept_from_page_to_page() {
+    let world = World::start().await;
+    // Names repeat, so that ties fall on the pages' edges.
+    let creates = (0..23).map(|n| {
+        let world = &world;
+        async move {
+            let request = CreateTenantRequest {
+                slug: format!("slug-{:02}", (n * 7) % 23),
+                ..named(["B", "a", "Ä", "b"][n % 4])
+            };
+            world.create(request).await
+        }
+    });
+    let mut tenants = join_all(creates).await;
+    for tenant in &tenants[..5] {
+        world
+            .tenants(&operator())
+            .update_tenant(rename(tenant, "a"))
+            .await
+            .unwrap();
+    }
+    tenants = list(
+        &world,
+        ListTenantsRequest {
+            page_size: 100,
+            ..Default::default()
+        },
+    )
+    .await
+    .tenants;
+    assert_eq!(tenants.len(), 23);
+    let micros = |at: &Option<prost_types::Timestamp>| at.map(|at| (at.seconds, at.nanos));
+    for key in ["name", "slug", "created_at", "updated_at", ""] {
+        tenants.sort_by(|a, b| {
+            let order = match key {
+                "name" => a.name.cmp(&b.name),
+                "slug" => a.slug.cmp(&b.slug),
+                "updated_at" => micros(&a.updated_at).cmp(&micros(&b.updated_at)),
+                _ => micros(&a.created_at).cmp(&micros(&b.created_at)),
+            };
+            order.then_with(|| a.id.cmp(&b.id))
+        });
+        let mut expected: Vec<String> = tenants.iter().map(|tenant| tenant.slug.clone()).collect();
+        for (suffix, reversed) in [("", false), (" asc", false), (" desc", true)] {
+            if key.is_empty() && !suffix.is_empty() {
+                continue;
+            }
+            let request = ListTenantsRequest {
+                order_by: format!("{key}{suffix}"),
+                page_size: 4,
+                ..Default::default()
+            };
+            if reversed {
+                expected.reverse();
+            }
+            assert_eq!(all_pages(&world, request).await, expected, "{key}{suffix}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_neither_skip_nor_repeat_while_others_insert() {
+    let world = World::start().await;
+    let names = |prefix: &'static str| (0..12).map(move |n| format!("{prefix} {n:02}"));
+    join_all(names("Old").map(|name| {
+        let world = &world;
+        async move { world.tenant(&name).await }
+    }))
+    .await;
+    let paging = async {
+        let mut request = ListTenantsRequest {
+            order_by: "name".to_owned(),
+            page_size: 3,
+            ..Default::default()
+        };
+        let mut seen = Vec::new();
+        loop {
+            let page = list(&world, request.clone()).await;
+            seen.extend(page.tenants.into_iter().map(|tenant| tenant.name));
+            if page.next_page_token.is_empty() {
+                return seen;
+            }
+            request.page_token = page.next_page_token;
+        }
+    };
+    // New ones sort before, between and behind.
+    let inserting = join_all(
+        names("Old 05 and")
+            .chain(names("New"))
+            .chain(names("Zzz"))
+            .map(|name| {
+                let world = &world;
+                async move { world.tenant(&name).await }
+            }),
+    );
+    let (seen, _) = futures::join!(paging, inserting);
+    let distinct: BTreeSet<&String> = seen.iter().collect();
+    assert_eq!(distinct.len(), seen.len(), "nothing twice: {seen:?}");
+    assert!(
+        names("Old").all(|name| distinct.contains(&name)),
+        "nothing skipped: {seen:?}"
+    );
+    assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn a_page_token_belongs_to_its_list_and_parameters() {
+    let world = World::start().await;
+    for n in 0..4 {
+        world.tenant(&format!("Tenant {n}")).await;
+    }
+    let base = ListTenantsRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    let token = list(&world, base.clone()).await.next_page_token;
+    assert!(!token.is_empty());
+    let with = |request: ListTenantsRequest| ListTenantsRequest {
+        page_token: token.clone(),
+        ..request
+    };
+    let larger = ListTenantsRequest {
+        page_size: 10,
+        ..base.clone()
+    };
+    assert_eq!(
+        list(&world, with(larger)).await.tenants.len(),
+        2,
+        "the size may change"
+    );
+
+    let mut tenants = world.tenants(&operator());
+    for other in [
+        ListTenantsRequest {
+            order_by: "name".to_owned(),
+            ..base.clone()
+        },
+        ListTenantsRequest {
+            filter: "slug : tenant".to_owned(),
+            ..base.clone()
+        },
+        ListTenantsRequest {
+            status: "active".to_owned(),
+            ..base.clone()
+        },
+        ListTenantsRequest {
+            tier: "free".to_owned(),
+            ..base.clone()
+        },
+        ListTenantsRequest {
+            show_deleted: true,
+            ..base.clone()
+        },
+        ListTenantsRequest {
+            parent: "tenant-0".to_owned(),
+            ..base.clone()
+        },
+    ] {
+        let refused = tenants.list_tenants(with(other.clone())).await;
+        assert_eq!(why(refused), Reason::InvalidPageToken, "{other:?}");
+    }
+    let own = list(&world, filter("slug = tenant-0"))
+        .await
+        .tenants
+        .remove(0);
+    let mut own = world.tenants(&member(&own, &[Permission::TenantsRead]));
+    assert_eq!(
+        why(own.list_tenants(with(base.clone())).await),
+        Reason::InvalidPageToken
+    );
+    let projects = ListProjectsRequest {
+        page_token: token.clone(),
+        ..Default::default()
+    };
+    let refused = world.projects(&operator()).list_projects(projects).await;
+    assert_eq!(why(refused), Reason::InvalidPageToken);
+    let mut flipped = token.clone();
+    flipped.replace_range(40..41, if &token[40..41] == "A" { "B" } else { "A" });
+    for damaged in [&flipped, &token[1..], "x", "%", "\0", &"A".repeat(9_999)] {
+        let request = ListTenantsRequest {
+            page_token: damaged.to_owned(),
+            ..base.clone()
+        };
+        assert_eq!(
+            why(tenants.list_tenants(request).await),
+            Reason::InvalidPageToken
+        );
+    }
+}
+
+#[tokio::test]
+async fn sizes_and_offsets_have_bounds() {
+    let world = World::start().await;
+    three(&world).await;
+    let mut tenants = world.tenants(&operator());
+    let sized = |page_size, limit, offset| ListTenantsRequest {
+        page_size,
+        limit,
+        offset,
+        order_by: "slug".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(slugs(list(&world, sized(0, 0, 0)).await).len(), 3);
+    assert_eq!(slugs(list(&world, sized(i32::MAX, 0, 0)).await).len(), 3);
+    assert_eq!(
+        slugs(list(&world, sized(0, 1, 1)).await),
+        ["mid"],
+        "limit and offset"
+    );
+    assert_eq!(
+        slugs(list(&world, sized(2, 1, 0)).await).len(),
+        2,
+        "page_size first"
+    );
+    assert_eq!(slugs(list(&world, sized(0, 0, 10_000)).await), [""; 0]);
+    for (request, field) in [
+        (sized(-1, 0, 0), "page_size"),
+        (sized(0, -1, 0), "page_size"),
+        (sized(0, 0, -1), "offset"),
+        (sized(0, 0, 10_001), "offset"),
+    ] {
+        assert_eq!(fields(tenants.list_tenants(request).await), [field]);
+    }
+}
+
+#[tokio::test]
+async fn what_can_t_be_sorted_by_or_looked_below_is_refused() {
+    let world = World::start().await;
+    let mut tenants = world.tenants(&operator());
+    for order_by in [
+        "email",
+        "name up",
+        "name desc asc",
+        "name,slug",
+        "name; DROP",
+        "\0",
+    ] {
+        let request = ListTenantsRequest {
+            order_by: order_by.to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(
+            why(tenants.list_tenants(request).await),
+            Reason::InvalidOrderBy,
+            "{order_by}"
+        );
+    }
+    for parent in [
+        "nobody",
+        "nul\0",
+        "01900000-0000-7000-8000-000000000001",
+        "Ä",
+        "%",
+    ] {
+        let request = ListTenantsRequest {
+            parent: parent.to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(
+            why(tenants.list_tenants(request).await),
+            Reason::TenantNotFound,
+            "{parent:?}"
+        );
+    }
+    for project in ["nowhere", "nul\0", "DEFAULT"] {
+        let request = ListTenantsRequest {
+            project: project.to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(
+            why(tenants.list_tenants(request).await),
+            Reason::ProjectNotFound,
+            "{project:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_list_stays_inside_one_project() {
+    let world = World::start().await;
+    let caller = operator();
+    for key in ["one", "two"] {
+        let project = CreateProjectRequest {
+            key: key.to_owned(),
+            ..Default::default()
+        };
+        world
+            .projects(&caller)
+            .create_project(project)
+            .await
+            .unwrap();
+        let tenant = CreateTenantRequest {
+            project: key.to_owned(),
+            ..named(&format!("In {key}"))
+        };
+        world.create(tenant).await;
+    }
+    let of = |project: &str| ListTenantsRequest {
+        project: project.to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(slugs(list(&world, of("")).await), [""; 0]);
+    let mut in_one = list(&world, of("one")).await.tenants;
+    assert_eq!(in_one.len(), 1);
+    let own = in_one.remove(0);
+    let mut tenants = world.tenants(&member(&own, &[Permission::TenantsRead]));
+    let listed = tenants.list_tenants(of("")).await.unwrap().into_inner();
+    assert_eq!(slugs(listed), [own.slug]);
+    // Another project, there or not, is one answer.
+    for other in ["two", "nowhere"] {
+        assert_eq!(
+            why(tenants.list_tenants(of(other)).await),
+            Reason::ProjectNotFound
+        );
+    }
+    // Projects are listed by key, page by page.
+    let mut request = ListProjectsRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    let mut keys = Vec::new();
+    loop {
+        let page = world
+            .projects(&caller)
+            .list_projects(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        keys.extend(page.projects.into_iter().map(|project| project.key));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(keys, ["default", "one", "two"]);
+}

@@ -22,15 +22,25 @@ fn below(parent: &Tenant) -> CreateTenantRequest {
 async fn chain(world: &World, length: usize) -> Vec<Tenant> {
     let mut chain = vec![world.tenant("Level 1").await];
     for level in 2..=length {
-        let child = world.child(&format!("Level {level}"), &chain[level - 2]).await;
+        let child = world
+            .child(&format!("Level {level}"), &chain[level - 2])
+            .await;
         chain.push(child);
     }
     chain
 }
 
-async fn listed(world: &World, claims: &tenantry_rpc::assertion::Claims, request: ListTenantsRequest) -> BTreeSet<String> {
+async fn listed(
+    world: &World,
+    claims: &tenantry_rpc::assertion::Claims,
+    request: ListTenantsRequest,
+) -> BTreeSet<String> {
     let list = world.tenants(claims).list_tenants(request).await.unwrap();
-    list.into_inner().tenants.into_iter().map(|tenant| tenant.name).collect()
+    list.into_inner()
+        .tenants
+        .into_iter()
+        .map(|tenant| tenant.name)
+        .collect()
 }
 
 fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
@@ -42,7 +52,10 @@ async fn a_tree_is_ten_levels_deep_at_most() {
     let world = World::start().await;
     let chain = chain(&world, 10).await;
     assert_eq!(chain[9].parent_id, chain[8].id);
-    let eleventh = world.tenants(&operator()).create_tenant(below(&chain[9])).await;
+    let eleventh = world
+        .tenants(&operator())
+        .create_tenant(below(&chain[9]))
+        .await;
     assert_eq!(why(eleventh), Reason::HierarchyTooDeep);
     let own = member(&chain[9], &[Permission::TenantsCreate]);
     let eleventh = world.tenants(&own).create_tenant(below(&chain[9])).await;
@@ -61,28 +74,59 @@ async fn children_and_subtrees_are_listed_as_far_as_the_caller_reaches() {
         ..Default::default()
     };
     let above = operator();
-    assert_eq!(listed(&world, &above, under(&chain[0], false)).await, names(["Level 2", "Sibling"]));
+    assert_eq!(
+        listed(&world, &above, under(&chain[0], false)).await,
+        names(["Level 2", "Sibling"])
+    );
     assert_eq!(
         listed(&world, &above, under(&chain[0], true)).await,
         names(["Level 2", "Level 3", "Level 4", "Sibling"])
     );
-    let manager = member(&chain[1], &[Permission::TenantsRead, Permission::TenantsCreate]);
+    let manager = member(
+        &chain[1],
+        &[Permission::TenantsRead, Permission::TenantsCreate],
+    );
     let all = ListTenantsRequest::default();
-    assert_eq!(listed(&world, &manager, all.clone()).await, names(["Level 2", "Level 3", "Level 4"]));
-    assert_eq!(listed(&world, &manager, under(&chain[2], false)).await, names(["Level 4"]));
+    assert_eq!(
+        listed(&world, &manager, all.clone()).await,
+        names(["Level 2", "Level 3", "Level 4"])
+    );
+    assert_eq!(
+        listed(&world, &manager, under(&chain[2], false)).await,
+        names(["Level 4"])
+    );
     let viewer = member(&chain[1], &[Permission::TenantsRead]);
-    assert_eq!(listed(&world, &viewer, all.clone()).await, names(["Level 2"]));
+    assert_eq!(
+        listed(&world, &viewer, all.clone()).await,
+        names(["Level 2"])
+    );
     for outside in [&chain[0], &chain[3]] {
-        let refused = world.tenants(&viewer).list_tenants(under(outside, true)).await;
+        let refused = world
+            .tenants(&viewer)
+            .list_tenants(under(outside, true))
+            .await;
         assert_eq!(why(refused), Reason::TenantNotFound);
     }
-    let refused = world.tenants(&manager).list_tenants(under(&chain[0], false)).await;
+    let refused = world
+        .tenants(&manager)
+        .list_tenants(under(&chain[0], false))
+        .await;
     assert_eq!(why(refused), Reason::TenantNotFound);
 
     // A role doesn't reach through a tenant out of use; an operator sees on.
-    world.tenants(&above).suspend_tenant(suspend(&chain[2])).await.unwrap();
-    assert_eq!(listed(&world, &manager, all).await, names(["Level 2", "Level 3"]));
-    let refused = world.tenants(&manager).list_tenants(under(&chain[3], false)).await;
+    world
+        .tenants(&above)
+        .suspend_tenant(suspend(&chain[2]))
+        .await
+        .unwrap();
+    assert_eq!(
+        listed(&world, &manager, all).await,
+        names(["Level 2", "Level 3"])
+    );
+    let refused = world
+        .tenants(&manager)
+        .list_tenants(under(&chain[3], false))
+        .await;
     assert_eq!(why(refused), Reason::TenantNotFound);
     assert_eq!(
         listed(&world, &above, under(&chain[0], true)).await,
@@ -95,17 +139,33 @@ async fn a_tenant_with_living_children_is_not_deleted() {
     let world = World::start().await;
     let chain = chain(&world, 2).await;
     let mut tenants = world.tenants(&operator());
-    assert_eq!(why(tenants.delete_tenant(delete(&chain[0])).await), Reason::TenantHasChildren);
+    assert_eq!(
+        why(tenants.delete_tenant(delete(&chain[0])).await),
+        Reason::TenantHasChildren
+    );
     let get = GetTenantRequest {
         tenant: chain[0].id.clone(),
     };
-    let count = tenants.get_tenant(get.clone()).await.unwrap().into_inner().sub_tenants_count;
+    let count = tenants
+        .get_tenant(get.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .sub_tenants_count;
     assert_eq!(count, Some(1));
     tenants.delete_tenant(delete(&chain[1])).await.unwrap();
-    let count = tenants.get_tenant(get).await.unwrap().into_inner().sub_tenants_count;
+    let count = tenants
+        .get_tenant(get)
+        .await
+        .unwrap()
+        .into_inner()
+        .sub_tenants_count;
     assert_eq!(count, Some(0));
     tenants.delete_tenant(delete(&chain[0])).await.unwrap();
-    assert_eq!(why(tenants.create_tenant(below(&chain[0])).await), Reason::ParentNotFound);
+    assert_eq!(
+        why(tenants.create_tenant(below(&chain[0])).await),
+        Reason::ParentNotFound
+    );
 }
 
 #[tokio::test]
@@ -129,7 +189,11 @@ async fn children_that_come_while_their_parent_goes_never_outlive_it() {
     let parents: Vec<Tenant> = join_all((0..8).map(|_| world.tenant("Parent"))).await;
     let undeleted: Vec<Tenant> = join_all(parents.iter().map(|p| world.child("Back", p))).await;
     join_all(undeleted.iter().map(|child| async {
-        world.tenants(&operator()).delete_tenant(delete(child)).await.unwrap();
+        world
+            .tenants(&operator())
+            .delete_tenant(delete(child))
+            .await
+            .unwrap();
     }))
     .await;
     let mut refusals = BTreeSet::new();
@@ -165,7 +229,11 @@ async fn a_child_belongs_to_its_parent_s_project() {
         key: "other".to_owned(),
         ..Default::default()
     };
-    world.projects(&operator()).create_project(project).await.unwrap();
+    world
+        .projects(&operator())
+        .create_project(project)
+        .await
+        .unwrap();
     let parent = world
         .create(CreateTenantRequest {
             project: "other".to_owned(),
