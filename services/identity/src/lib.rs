@@ -16,6 +16,7 @@ mod store;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
@@ -36,6 +37,10 @@ use tonic::transport::Channel;
 
 pub use config::{Command, Config};
 pub use mail::MailUrl;
+
+/// Longest wait at the start for a first view of all tenants, and how often it is asked for.
+const FIRST_VIEW_WITHIN: Duration = Duration::from_secs(10);
+const FIRST_VIEW_ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// The identity service.
 #[derive(Debug)]
@@ -78,6 +83,7 @@ impl Service for Identity {
             "sweep of sessions",
             Arc::clone(&app).sweep_sessions(runtime.tasks.clone()),
         );
+        first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
         let base_domain = config.base_domain.unwrap_or_default();
         let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions, base_domain);
@@ -109,6 +115,24 @@ impl Service for Identity {
                 platform_database_url,
             } => app::bootstrap::print_token(&platform_database_url.0).await,
         }
+    }
+}
+
+/// Waits for a first view of all tenants, so that the gateway sends no request before one can be admitted; not for ever,
+/// because readiness and sign-in also work without registry.
+async fn first_view(tenants: &Tenants) {
+    let complete = async {
+        while !tenants.is_ready() {
+            tokio::time::sleep(FIRST_VIEW_ASK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_VIEW_WITHIN, complete)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "registry is out of reach: no request is admitted to a tenant before it answers"
+        );
     }
 }
 
