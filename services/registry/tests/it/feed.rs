@@ -154,7 +154,7 @@ async fn a_watch_that_goes_on_elsewhere_has_each_change_once_in_order() {
     let other = world.replica().await;
     let tenant = world.tenant("Acme").await;
     let caller = operator();
-    let mut watch = Watch::open_whole(&world, &caller).await;
+    let watch = Watch::open_whole(&world, &caller).await;
     let mut position = watch.position;
     let mut versions = Vec::new();
     for version in 2..=21_i64 {
@@ -180,7 +180,7 @@ async fn what_happened_while_a_watcher_was_away_comes_when_it_is_back() {
     let world = World::start().await;
     let [seen, missed] = [world.tenant("Seen").await, world.tenant("Missed").await];
     let caller = operator();
-    let mut watch = Watch::open_whole(&world, &caller).await;
+    let watch = Watch::open_whole(&world, &caller).await;
     let position = watch.position.clone();
     drop(watch);
     let mut tenants = world.tenants(&caller);
@@ -232,7 +232,7 @@ async fn a_token_that_is_damaged_or_of_another_stream_is_refused() {
     let read = [Permission::TenantsRead];
     let mut tokens = Vec::new();
     for claims in [operator(), member(&foreign, &read)] {
-        let mut watch = Watch::open_whole(&world, &claims).await;
+        let watch = Watch::open_whole(&world, &claims).await;
         tokens.push(watch.position.token);
     }
     let mut follow = world.feed(&service("identity"));
@@ -359,7 +359,7 @@ async fn a_watch_of_a_deleted_tenant_ends_and_can_t_be_opened_again() {
     let world = World::start().await;
     let own = world.tenant("Own").await;
     let claims = member(&own, &[Permission::TenantsRead]);
-    let mut watch = Watch::open_whole(&world, &claims).await;
+    let watch = Watch::open_whole(&world, &claims).await;
     let delete = DeleteTenantRequest {
         tenant: own.id.clone(),
         ..Default::default()
@@ -395,7 +395,7 @@ async fn a_replica_that_ends_tells_its_watchers_who_go_on_at_another() {
     let world = World::start().await;
     let leaving = world.replica().await;
     let caller = operator();
-    let mut watch = Watch::open_whole(&leaving, &caller).await;
+    let watch = Watch::open_whole(&leaving, &caller).await;
     let position = watch.position.clone();
     let (ended, ()) = futures::join!(watch.until_end(), leaving.end());
     assert_eq!(ended.1.reason, "STREAM_LIFETIME_REACHED");
