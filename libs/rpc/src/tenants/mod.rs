@@ -64,7 +64,11 @@ impl Tenants {
     ///
     /// # Errors
     /// UNAVAILABLE once registry was out of reach for longer than the grace.
-    pub async fn find(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Refusal> {
+    pub async fn find(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<TenantEntry>, Refusal> {
         match self.known(project, name) {
             Some(entry) => Ok(Some(entry)),
             None => self.find_anew(project, name).await,
@@ -84,7 +88,11 @@ impl Tenants {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn find_anew(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Refusal> {
+    pub async fn find_anew(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<TenantEntry>, Refusal> {
         match self.lookup.find(project, name).await {
             Ok(found) => Ok(found),
             Err(_) if self.view.age() <= self.grace => Ok(self.view.find(project, name)),
