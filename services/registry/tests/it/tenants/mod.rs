@@ -3,6 +3,7 @@
 mod input;
 mod lifecycle;
 mod list;
+mod pages;
 mod tree;
 mod update;
 

@@ -1,108 +1,20 @@
-//! List, then watch, through gRPC: everything once, in order, on any replica, and to nobody who may not see it.
+//! The public stream, of all tenants and of one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tenantry_core::{Permission, Reason};
-use tenantry_proto::internal::registry::v1::follow_tenants_response::Item as FollowItem;
-use tenantry_proto::internal::registry::v1::{
-    FollowTenantsRequest, FollowTenantsResponse, LookupTenantRequest,
-};
+use tenantry_proto::internal::registry::v1::FollowTenantsRequest;
 use tenantry_proto::registry::v1::watch_tenants_response::Item;
 use tenantry_proto::registry::v1::{
-    DeleteTenantRequest, StreamEnd, SuspendTenantRequest, Tenant, TenantChange,
-    WatchTenantsRequest, WatchTenantsResponse,
+    DeleteTenantRequest, SuspendTenantRequest, Tenant, TenantChange, WatchTenantsRequest,
 };
-use tenantry_rpc::assertion::Claims;
-use tonic::{Status, Streaming};
 
+use super::client::{Position, Watch};
 use crate::support::{Replica, World, member, operator, reason, rename, service, why};
 
 /// A suspension must end streams this soon.
 const SUSPENSION_WITHIN: Duration = Duration::from_secs(1);
-
-/// Where a client is: the token to go on with, and the versions that it had in the first, complete state.
-#[derive(Clone, Default)]
-struct Position {
-    token: String,
-    state: BTreeMap<String, i64>,
-}
-
-/// A stream as its client keeps it.
-struct Watch {
-    stream: Streaming<WatchTenantsResponse>,
-    position: Position,
-}
-
-impl Watch {
-    async fn open(replica: &Replica, claims: &Claims) -> Self {
-        Self::resume(replica, claims, Position::default()).await
-    }
-
-    async fn resume(replica: &Replica, claims: &Claims, position: Position) -> Self {
-        let request = WatchTenantsRequest {
-            resume_token: position.token.clone(),
-        };
-        let opened = replica.tenants(claims).watch_tenants(request).await;
-        Self {
-            stream: opened.unwrap().into_inner(),
-            position,
-        }
-    }
-
-    /// Opens a stream and reads the first state to its end.
-    async fn open_whole(replica: &Replica, claims: &Claims) -> Self {
-        let mut watch = Self::open(replica, claims).await;
-        while watch.position.token.is_empty() {
-            watch.item().await.unwrap();
-        }
-        watch
-    }
-
-    /// The next item that is news: a change that the first state held already is not.
-    async fn item(&mut self) -> Result<Option<Item>, Status> {
-        loop {
-            let Some(response) = self.stream.message().await? else {
-                return Ok(None);
-            };
-            if !response.resume_token.is_empty() {
-                self.position.token = response.resume_token;
-            }
-            if let Some(Item::Change(change)) = &response.item {
-                let id = change.tenant.as_ref().unwrap().id.clone();
-                if change.action.is_empty() {
-                    self.position.state.insert(id, change.version);
-                } else if self.position.state.get(&id) >= Some(&change.version) {
-                    continue;
-                }
-            }
-            return Ok(response.item);
-        }
-    }
-
-    /// The next change, past bookmarks.
-    async fn change(&mut self) -> TenantChange {
-        loop {
-            match self.item().await.unwrap().unwrap() {
-                Item::Change(change) => return change,
-                Item::Bookmark(_) => {}
-                Item::End(end) => panic!("ended: {end:?}"),
-            }
-        }
-    }
-
-    /// The in-band end and the status behind it, and the changes before them.
-    async fn until_end(mut self) -> (Vec<TenantChange>, StreamEnd, Status) {
-        let mut changes = Vec::new();
-        loop {
-            match self.item().await.unwrap().unwrap() {
-                Item::Change(change) => changes.push(change),
-                Item::Bookmark(_) => {}
-                Item::End(end) => return (changes, end, self.item().await.unwrap_err()),
-            }
-        }
-    }
-}
 
 fn steps(changes: &[TenantChange]) -> Vec<(&str, i64)> {
     changes
@@ -402,99 +314,4 @@ async fn a_replica_that_ends_tells_its_watchers_who_go_on_at_another() {
     let tenant = world.tenant("Acme").await;
     let mut watch = Watch::resume(&world, &caller, position).await;
     assert_eq!(watch.change().await.tenant.unwrap().id, tenant.id);
-}
-
-async fn tenants_until_complete(stream: &mut Streaming<FollowTenantsResponse>) -> Vec<String> {
-    let mut ids = Vec::new();
-    loop {
-        match stream.message().await.unwrap().unwrap().item.unwrap() {
-            FollowItem::Tenant(tenant) => ids.push(tenant.id),
-            FollowItem::Bookmark(bookmark) if bookmark.complete => return ids,
-            FollowItem::Bookmark(_) => {}
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_trusted_service_follows_all_tenants_of_all_projects() {
-    let world = World::start().await;
-    let mut ids = Vec::new();
-    for n in 0..5 {
-        ids.push(world.tenant(&format!("Tenant {n}")).await.id);
-    }
-    let deleted = ids.pop().unwrap();
-    let delete = DeleteTenantRequest {
-        tenant: deleted.clone(),
-        ..Default::default()
-    };
-    world
-        .tenants(&operator())
-        .delete_tenant(delete)
-        .await
-        .unwrap();
-    ids.push(deleted);
-    let mut feed = world.feed(&service("identity"));
-    let mut stream = feed
-        .follow_tenants(FollowTenantsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    let mut followed = tenants_until_complete(&mut stream).await;
-    followed.sort();
-    followed.dedup();
-    ids.sort();
-    assert_eq!(
-        followed, ids,
-        "deleted ones too: a follower must know that they are"
-    );
-}
-
-#[tokio::test]
-async fn a_lookup_finds_by_id_and_by_slug_inside_its_project() {
-    let world = World::start().await;
-    let tenant = world.tenant("Acme").await;
-    let mut feed = world.feed(&service("identity"));
-    let by = |id: &str, project: &str, slug: &str| LookupTenantRequest {
-        id: id.to_owned(),
-        project: project.to_owned(),
-        slug: slug.to_owned(),
-    };
-    for found in [by(&tenant.id, "", ""), by("", "default", "acme")] {
-        let entry = feed.lookup_tenant(found).await.unwrap().into_inner();
-        assert_eq!((entry.id, entry.version), (tenant.id.clone(), 1));
-    }
-    let nobody = uuid::Uuid::from_u128(7).to_string();
-    for absent in [
-        by(&nobody, "", ""),
-        by("", "default", "nobody"),
-        by("", "other", "acme"),
-        by("", "default", "nul\0"),
-        by("", "nul\0", "acme"),
-        by("", "", ""),
-    ] {
-        assert_eq!(
-            why(feed.lookup_tenant(absent).await),
-            Reason::TenantNotFound
-        );
-    }
-}
-
-#[tokio::test]
-async fn the_internal_feed_refuses_the_gateway_and_services_not_trusted_for_it() {
-    let world = World::start().await;
-    let other_audience = Claims {
-        aud: "service:identity".to_owned(),
-        ..service("identity")
-    };
-    for (claims, expected) in [
-        (operator(), Reason::InternalMethod),
-        (service("registry"), Reason::InternalMethod),
-        (other_audience, Reason::Unauthenticated),
-    ] {
-        let mut feed = world.feed(&claims);
-        let refused = feed.follow_tenants(FollowTenantsRequest::default()).await;
-        assert_eq!(why(refused), expected);
-        let refused = feed.lookup_tenant(LookupTenantRequest::default()).await;
-        assert_eq!(why(refused), expected);
-    }
 }

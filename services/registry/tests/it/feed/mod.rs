@@ -1,0 +1,5 @@
+//! List, then watch, through gRPC: everything once, in order, on any replica, and to nobody who may not see it.
+
+mod client;
+mod internal;
+mod watch;
