@@ -150,3 +150,59 @@ async fn sessions_rotate_and_a_stolen_refresh_token_ends_them() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_one_tenant_chose_opens_no_other_and_not_the_platform() -> Result<()> {
+    let fleet = fleet().await?;
+    let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
+    let operator = fleet.operator_rest()?;
+    // A's owner chooses a password for an address that B and the platform trust later.
+    let email = format!("{}@example.com", unique("victim"));
+    crate::support::world::add_user(&a.rest(fleet)?, &a.id, &email, "member").await?;
+    let add = json!({"email": email, "roles": ["owner"]});
+    operator
+        .post(&format!("/api/v1/tenants/{}/users", b.id), add)
+        .await?
+        .ok()?;
+    let waiting = fleet
+        .rest()?
+        .bearer(&sign_in(&fleet.rest()?, &email, PASSWORD).await?);
+    assert_eq!(
+        waiting
+            .get(&format!("/api/v1/tenants/{}", a.id))
+            .await?
+            .status,
+        200
+    );
+    assert_eq!(
+        waiting
+            .get(&format!("/api/v1/tenants/{}", b.id))
+            .await?
+            .status,
+        404
+    );
+
+    let own = "chosen by the platform";
+    let body = json!({"email": email, "password": own});
+    operator.post("/api/v1/operators", body).await?.ok()?;
+    let login = json!({"email": email, "password": PASSWORD});
+    assert_eq!(
+        fleet
+            .rest()?
+            .post("/api/v1/auth/login", login)
+            .await?
+            .status,
+        401
+    );
+    let trusted = fleet
+        .rest()?
+        .bearer(&sign_in(&fleet.rest()?, &email, own).await?);
+    assert_eq!(
+        trusted
+            .get(&format!("/api/v1/tenants/{}", b.id))
+            .await?
+            .status,
+        200
+    );
+    Ok(())
+}

@@ -8,6 +8,9 @@ CREATE TABLE users (
     name text NOT NULL,
     -- argon2id in PHC form; null for who can't sign in by password.
     password_hash text,
+    -- The tenant whose people chose the password; null where the platform did. The address isn't known to be the person's,
+    -- so such a password reaches that tenant and what lies below it, and nothing else that the address is added to.
+    password_of uuid,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- For the copies of the address in other tables, which pages are read by.
     CONSTRAINT users_id_email UNIQUE (id, email)

@@ -14,6 +14,7 @@ use super::{App, Page, cut};
 use crate::domain::member::{Member, User, may_grant};
 use crate::error::Error;
 use crate::store;
+use crate::store::users::Credentials;
 
 /// A person to add by address.
 #[derive(Debug)]
@@ -50,6 +51,9 @@ impl App {
     }
 
     /// The user of an address; a new one, with its event, where there is none.
+    ///
+    /// A password that a tenant's people choose for an address that may be anyone's reaches their tenant alone: else they
+    /// could wait in every tenant, or on the platform, that adds the address later. One that an operator gives replaces it.
     pub(super) async fn find_or_create_user(
         &self,
         ctx: &RequestContext,
@@ -58,19 +62,31 @@ impl App {
         name: &str,
         password: Option<&SecretString>,
     ) -> Result<User, Error> {
-        if let Some(known) = store::users::by_email(tx.conn(), email).await? {
-            return Ok(known.user);
+        let known = store::users::by_email(tx.conn(), email).await?;
+        let by_operator = tx.scope().is_platform() || ctx.is_operator();
+        let replaced = |known: &Credentials| {
+            known.password_of.is_some()
+                && by_operator
+                && (password.is_some() || tx.scope().is_platform())
+        };
+        if let Some(known) = known.as_ref().filter(|known| !replaced(known)) {
+            return Ok(known.user.clone());
         }
         let hash = match password {
             Some(password) => Some(self.passwords.hash(password).await?),
             None => None,
         };
+        if let Some(known) = known {
+            store::users::take_over(tx.conn(), known.user.id, hash.as_deref()).await?;
+            return Ok(known.user);
+        }
+        let password_of = (!by_operator && password.is_some()).then_some(tx.scope());
         let user = User {
             id: UserId::new(),
             email: email.to_owned(),
             name: name.to_owned(),
         };
-        if store::users::insert(tx.conn(), &user, hash.as_deref()).await? {
+        if store::users::insert(tx.conn(), &user, hash.as_deref(), password_of).await? {
             let event = Event::of(
                 ctx,
                 "user.created",

@@ -8,7 +8,7 @@ use super::{permissions, roles};
 use crate::domain::principal::{Key, Membership, SignedIn};
 use crate::error::Error;
 
-/// The user of a session, with all memberships.
+/// The user of a session, with all memberships that its password reaches.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn signed_in(
     tx: &mut PlatformTx,
@@ -16,9 +16,10 @@ pub(crate) async fn signed_in(
 ) -> Result<Option<SignedIn>, Error> {
     let row = sqlx::query!(
         r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.ended_at IS NOT NULL AS "ended!", u.email,
-                  coalesce(o.permissions, 0) AS "platform!",
+                  CASE WHEN u.password_of IS NULL THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
                   coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles)) FROM memberships m
-                            WHERE m.user_id = s.user_id), '[]') AS "memberships!: serde_json::Value"
+                            WHERE m.user_id = s.user_id
+                              AND (u.password_of IS NULL OR m.tenant_id = u.password_of)), '[]') AS "memberships!: serde_json::Value"
            FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN operators o ON o.user_id = s.user_id
            WHERE s.id = $1"#,
         session.uuid(),
@@ -67,14 +68,15 @@ pub(crate) async fn key(tx: &mut PlatformTx, id: ApiKeyId) -> Result<Option<Key>
     }))
 }
 
-/// The memberships of a user, across tenants.
+/// The memberships of a user, across tenants, that its password reaches.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn memberships(
     tx: &mut PlatformTx,
     user: tenantry_core::UserId,
 ) -> Result<Vec<Membership>, Error> {
     let rows = sqlx::query!(
-        "SELECT tenant_id, roles FROM memberships WHERE user_id = $1 ORDER BY tenant_id",
+        "SELECT m.tenant_id, m.roles FROM memberships m JOIN users u ON u.id = m.user_id
+         WHERE m.user_id = $1 AND (u.password_of IS NULL OR m.tenant_id = u.password_of) ORDER BY m.tenant_id",
         user.uuid(),
     )
     .fetch_all(tx.conn())
@@ -88,14 +90,14 @@ pub(crate) async fn memberships(
         .collect())
 }
 
-/// The platform permissions of a user; none for who is no operator.
+/// The platform permissions of a user; none for who is no operator, or whose password is of a tenant.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn platform_permissions(
     tx: &mut PlatformTx,
     user: tenantry_core::UserId,
 ) -> Result<tenantry_core::Permissions, Error> {
     let bits = sqlx::query_scalar!(
-        "SELECT permissions FROM operators WHERE user_id = $1",
+        "SELECT o.permissions FROM operators o JOIN users u ON u.id = o.user_id WHERE o.user_id = $1 AND u.password_of IS NULL",
         user.uuid()
     )
     .fetch_optional(tx.conn())

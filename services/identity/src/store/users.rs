@@ -1,7 +1,7 @@
 //! Users: global, in no tenant's scope.
 
 use sqlx::PgConnection;
-use tenantry_core::UserId;
+use tenantry_core::{TenantId, UserId};
 
 use crate::domain::member::User;
 use crate::error::Error;
@@ -10,6 +10,8 @@ use crate::error::Error;
 pub(crate) struct Credentials {
     pub(crate) user: User,
     pub(crate) password_hash: Option<String>,
+    /// The tenant that alone the password reaches, where a tenant's people chose it.
+    pub(crate) password_of: Option<TenantId>,
 }
 
 /// The user of this address.
@@ -19,7 +21,7 @@ pub(crate) async fn by_email(
     email: &str,
 ) -> Result<Option<Credentials>, Error> {
     let row = sqlx::query!(
-        "SELECT id, email, name, password_hash FROM users WHERE email = $1",
+        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1",
         email
     )
     .fetch_optional(conn)
@@ -31,6 +33,7 @@ pub(crate) async fn by_email(
             name: row.name,
         },
         password_hash: row.password_hash,
+        password_of: row.password_of.map(TenantId::from),
     }))
 }
 
@@ -53,15 +56,42 @@ pub(crate) async fn insert(
     conn: &mut PgConnection,
     user: &User,
     password_hash: Option<&str>,
+    password_of: Option<TenantId>,
 ) -> Result<bool, Error> {
     let written = sqlx::query!(
-        "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) ON CONFLICT (email) DO NOTHING",
+        "INSERT INTO users (id, email, name, password_hash, password_of) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (email) DO NOTHING",
         user.id.uuid(),
         user.email,
         user.name,
         password_hash,
+        password_of.map(TenantId::uuid),
     )
     .execute(conn)
     .await?;
     Ok(written.rows_affected() == 1)
+}
+
+/// Replaces a password that a tenant's people chose by one of the platform's, or by none, and ends every session that the
+/// old one began. The event of the same change makes the replicas forget the user.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn take_over(
+    conn: &mut PgConnection,
+    user: UserId,
+    password_hash: Option<&str>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, password_of = NULL WHERE id = $1",
+        user.uuid(),
+        password_hash,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = $1 AND ended_at IS NULL",
+        user.uuid(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
