@@ -324,3 +324,80 @@ async fn free_json_comes_back_through_the_gateway_as_it_went() -> Result<()> {
     assert_eq!(again["metadata"], metadata);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_transport_refuses_is_told_like_any_refusal() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    for depth in [17, 34, 60] {
+        let metadata = (0..depth).fold(json!({}), |inner, _| json!({ "a": inner }));
+        let body = json!({"name": "Deep", "metadata": metadata});
+        let answer = operator.post("/api/v1/tenants", body).await?;
+        check(&format!("{depth} levels"), &answer);
+    }
+    // Garbage and unknown methods, natively.
+    let channel = crate::support::dynamic::gateway_channel(fleet).await?;
+    for (path, code, reason) in [
+        (
+            "/tenantry.registry.v1.TenantService/GetTenant",
+            tonic::Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+        ),
+        (
+            "/tenantry.registry.v1.TenantService/NoSuchMethod",
+            tonic::Code::Unimplemented,
+            "UNKNOWN_METHOD",
+        ),
+    ] {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        grpc.ready().await?;
+        let mut request = tonic::Request::new(crate::edge::Raw(vec![0x0a, 0xff, 0xff]));
+        request
+            .metadata_mut()
+            .insert("x-api-key", fleet.operator().token.parse()?);
+        let answer = grpc
+            .unary(request, path.parse()?, crate::edge::RawCodec)
+            .await;
+        let status = answer.map(|_| ()).unwrap_err();
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        assert_eq!(
+            (
+                status.code(),
+                details.error_info().map(|info| info.reason.as_str())
+            ),
+            (code, Some(reason)),
+            "{path}: {status:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_come_once_is_refused_twice() -> Result<()> {
+    let fleet = fleet().await?;
+    let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
+    let operator = fleet.operator_rest()?;
+    let twice = operator
+        .clone()
+        .header("idempotency-key", "one")
+        .header("idempotency-key", "other");
+    check(
+        "two keys",
+        &twice
+            .post("/api/v1/tenants", json!({"name": "Twice"}))
+            .await?,
+    );
+    let conflict = operator
+        .header("x-tenant-id", &a.id)
+        .header("x-tenant-slug", &b.slug);
+    let answer = conflict
+        .post("/api/v1/tenants", json!({"name": "Conflict"}))
+        .await?;
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (400, "TENANT_CONFLICT"),
+        "{}",
+        answer.text
+    );
+    Ok(())
+}

@@ -149,7 +149,7 @@ async fn storm(plan: Plan) -> Result<()> {
             n => fleet.service("registry", n % 2).unit(),
         };
         if plan.everything {
-            fleet.database_proxy("registry").cut_next_reply_after(0);
+            fleet.database_proxy("registry").cut_reply_to_next_commit();
         }
         victim.kill_9().await?;
         victim.start().await?;

@@ -220,9 +220,9 @@ async fn reflection_is_for_operators_and_shows_the_public_contracts() -> Result<
 }
 
 #[derive(Clone)]
-struct Raw(Vec<u8>);
+pub struct Raw(pub Vec<u8>);
 
-struct RawCodec;
+pub struct RawCodec;
 
 impl tonic::codec::Codec for RawCodec {
     type Encode = Raw;

@@ -158,6 +158,7 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
         tenant: Some(party.id.parse()?),
         slug: party.slug.clone(),
         no_tenant: String::new(),
+        project: String::new(),
         perms: tenantry_core::Permissions::of(tenantry_core::Permission::ALL),
         credential_exp: None,
         credential: claims_of(&party.token)?["sid"]

@@ -247,3 +247,81 @@ async fn services_can_t_be_reached_around_the_gateway() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_shows_no_more_than_single_reads_do() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let operator = fleet.operator_rest()?;
+    let body = json!({"name": crate::support::unique("Grandchild"), "parent_id": a.child});
+    let grandchild = crate::support::world::create_tenant(&operator, body).await?;
+    let grandchild = grandchild["id"].as_str().unwrap_or_default().to_owned();
+    let ids = async |rest: &Rest, query: &str| {
+        let list = rest.get(&format!("/api/v1/tenants{query}")).await?;
+        let list = list.json();
+        let tenants = list["tenants"].as_array().cloned().unwrap_or_default();
+        anyhow::Ok(
+            tenants
+                .iter()
+                .filter_map(|t| Some(t["id"].as_str()?.to_owned()))
+                .collect::<BTreeSet<_>>(),
+        )
+    };
+    // A key acts in one tenant.
+    assert_eq!(
+        ids(&a.key_rest(fleet)?, "").await?,
+        BTreeSet::from([a.id.clone()])
+    );
+    // A person reaches down, but not below a tenant out of use.
+    let owner = a.rest(fleet)?;
+    assert!(ids(&owner, "").await?.contains(&grandchild));
+    operator
+        .post(
+            &format!("/api/v1/tenants/{}/status/suspended", a.child),
+            json!({}),
+        )
+        .await?
+        .ok()?;
+    let below = format!("?parent={}", a.child);
+    for query in ["", &below, &format!("{below}&subtree=true")] {
+        assert!(!ids(&owner, query).await?.contains(&grandchild), "{query}");
+    }
+    assert!(
+        ids(&operator, &below).await?.contains(&grandchild),
+        "an operator sees it"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_s_slug_is_of_the_project_that_the_request_names() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let (project, slug) = (
+        crate::support::unique("project"),
+        crate::support::unique("same"),
+    );
+    operator
+        .post("/api/v1/projects", json!({"key": project}))
+        .await?
+        .ok()?;
+    let mut made = Vec::new();
+    for project in ["default", &project] {
+        let body = json!({"name": "Same", "slug": slug, "project": project});
+        made.push(crate::support::world::create_tenant(&operator, body).await?["id"].clone());
+    }
+    let channel = gateway_channel(fleet).await?;
+    let path = "/tenantry.registry.v1.TenantService/GetTenant";
+    let key = ("x-api-key", fleet.operator().token.as_str());
+    let plain = native(&channel, path, &json!({"tenant": slug}), &[key]).await?;
+    assert_eq!(plain.messages[0]["id"], made[0]);
+    let named = native(
+        &channel,
+        path,
+        &json!({"tenant": slug}),
+        &[key, ("x-project", &project)],
+    )
+    .await?;
+    assert_eq!(named.messages[0]["id"], made[1]);
+    Ok(())
+}

@@ -110,6 +110,53 @@ async fn a_suspended_tenant_is_refused_within_a_second_and_comes_back() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_open_by_access_from_above_ends_within_a_second_of_the_suspension_there()
+-> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let operator = fleet.operator_rest()?;
+    // Somebody who has a role in the child itself reads it as well.
+    let email = format!("{}@example.com", crate::support::unique("below"));
+    crate::support::world::add_user(&operator, &a.child, &email, "owner").await?;
+    let below = fleet
+        .rest()?
+        .bearer(&sign_in(&fleet.rest()?, &email, PASSWORD).await?);
+    let above = a.rest(fleet)?.header("x-tenant-id", &a.child);
+    let mut watches = Vec::new();
+    for rest in [&above, &below] {
+        let mut watch = Watch::open(rest, "").await?;
+        watch.until(|item| item.get("bookmark").is_some()).await?;
+        watches.push(watch);
+    }
+
+    set_status(fleet, &a.id, "suspended").await?;
+    let suspended = Instant::now();
+    for watch in &mut watches {
+        let ended =
+            tokio::time::timeout(WITHIN, watch.until(|item| item.get("end").is_some())).await??;
+        assert_eq!(ended["end"]["reason"], "STREAM_TENANT_STATUS", "{ended}");
+    }
+    println!("the watches ended {:?} after", suspended.elapsed());
+    assert!(suspended.elapsed() < WITHIN);
+    // Neither anew nor by token, while the child's own people go on where they were.
+    becomes(&above, "/api/v1/tenants/current", 404, WITHIN).await?;
+    for token in ["", &watches[0].token] {
+        assert!(Watch::open(&above, token).await.is_err());
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut again = Watch::open(&below, &watches[1].token).await?;
+        let next = again.next().await?.unwrap_or_default();
+        if next.get("bookmark").is_some() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{next}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logout_and_revocation_are_felt_on_every_replica_within_a_second() -> Result<()> {
     let fleet = fleet().await?;
     let a = Party::create(fleet).await?;

@@ -115,6 +115,8 @@ pub struct RequestContext {
     pub expires_at: Option<Timestamp>,
     /// Id of the session or key that the request was made with.
     pub credential: String,
+    /// Key of the project that slugs in the message are of, where the request names one; else empty.
+    pub project: String,
     /// Where it came from.
     pub origin: Origin,
     /// Full gRPC method, `/package.Service/Method`.
@@ -172,13 +174,12 @@ impl RequestContext {
     /// # Errors
     /// NOT_FOUND for a tenant out of reach, TENANT_REQUIRED where none is named, TENANT_CONFLICT for two.
     pub fn target(&self, named: &str) -> Result<Target, Refusal> {
+        self.named_once()?;
         let named = TenantRef::parse(named);
         match (&self.tenant, named) {
-            (TenantSelection::Conflict, _) => Err(Refusal::new(
-                Reason::TenantConflict,
-                "The request names two different tenants. Name one, in the path or in X-Tenant-ID or X-Tenant-Slug.",
-            )),
-            (TenantSelection::NotFound, _) => Err(Refusal::tenant_not_found()),
+            (TenantSelection::NotFound | TenantSelection::Conflict, _) => {
+                Err(Refusal::tenant_not_found())
+            }
             (TenantSelection::Chosen { id, .. }, None) => Ok(Target::Chosen(*id)),
             (TenantSelection::Chosen { id, slug }, Some(named)) if named.names(*id, slug) => {
                 Ok(Target::Chosen(*id))
@@ -192,6 +193,20 @@ impl RequestContext {
                 Err(Refusal::tenant_not_found())
             }
         }
+    }
+
+    /// Refuses a request that names two different tenants, whatever it asks for.
+    ///
+    /// # Errors
+    /// TENANT_CONFLICT.
+    pub fn named_once(&self) -> Result<(), Refusal> {
+        if self.tenant != TenantSelection::Conflict {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::TenantConflict,
+            "The request names two different tenants. Name one, in the path or in X-Tenant-ID or X-Tenant-Slug.",
+        ))
     }
 
     fn tenant_required() -> Refusal {
@@ -216,6 +231,7 @@ mod tests {
             permissions,
             expires_at: None,
             credential: String::new(),
+            project: String::new(),
             origin: Origin::default(),
             method: String::new(),
         }

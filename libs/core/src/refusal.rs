@@ -11,6 +11,8 @@ pub enum Kind {
     Unauthenticated,
     /// PERMISSION_DENIED, 403.
     PermissionDenied,
+    /// UNIMPLEMENTED, 501.
+    Unimplemented,
     /// NOT_FOUND, 404.
     NotFound,
     /// ALREADY_EXISTS, 409.
@@ -77,6 +79,7 @@ reasons! {
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
     GrantExceedsOwn = "GRANT_EXCEEDS_OWN", PermissionDenied;
     InternalMethod = "INTERNAL_METHOD", PermissionDenied;
+    UnknownMethod = "UNKNOWN_METHOD", Unimplemented;
     TenantRequired = "TENANT_REQUIRED", InvalidArgument;
     TenantConflict = "TENANT_CONFLICT", InvalidArgument;
     TenantNotFound = "TENANT_NOT_FOUND", NotFound;

@@ -6,13 +6,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+
 use crate::random;
 
 const NONCE_BYTES: usize = 24;
 
 /// Seals and opens with one service's key. Every replica of the service has the same.
 #[derive(Clone)]
-pub struct Sealer(XChaCha20Poly1305);
+pub struct Sealer {
+    cipher: XChaCha20Poly1305,
+    key: [u8; 32],
+}
 
 /// A token that this key didn't seal for this context, or that was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,10 @@ impl Sealer {
     /// A sealer with this key.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(&Key::from(key)))
+        Self {
+            cipher: XChaCha20Poly1305::new(&Key::from(key)),
+            key,
+        }
     }
 
     /// Reads a key as its file holds it: 32 bytes in base64url.
@@ -39,7 +48,7 @@ impl Sealer {
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce = random::bytes::<NONCE_BYTES>();
         let sealed = self
-            .0
+            .cipher
             .encrypt(
                 &XNonce::from(nonce),
                 Payload {
@@ -59,7 +68,7 @@ impl Sealer {
         let (nonce, body) = sealed
             .split_first_chunk::<NONCE_BYTES>()
             .ok_or(NotSealedHere)?;
-        self.0
+        self.cipher
             .decrypt(
                 &XNonce::from(*nonce),
                 Payload {
@@ -68,6 +77,19 @@ impl Sealer {
                 },
             )
             .map_err(|_| NotSealedHere)
+    }
+
+    /// A fingerprint of data that only holders of the key can make or try guesses against (HMAC-SHA256, RFC 2104).
+    #[must_use]
+    pub fn fingerprint(&self, data: &[u8]) -> [u8; 32] {
+        // A key of its own, so that one key has one use. HMAC takes keys of any length.
+        let key = Sha256::new()
+            .chain_update(b"fingerprint")
+            .chain_update(self.key)
+            .finalize();
+        <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key)
+            .map(|mac| mac.chain_update(data).finalize().into_bytes().into())
+            .unwrap_or_default()
     }
 
     /// Seals to text that fits into a URL.

@@ -57,6 +57,9 @@ pub struct Claims {
     /// Why there is no tenant: `none`, `not_found` or `conflict`.
     #[serde(default)]
     pub no_tenant: String,
+    /// Key of the project that the request names, where no tenant is chosen.
+    #[serde(default)]
+    pub project: String,
     /// Bitmap of permissions.
     #[serde(default)]
     pub perms: Permissions,
@@ -84,6 +87,7 @@ impl Claims {
             tenant: None,
             slug: String::new(),
             no_tenant: String::new(),
+            project: String::new(),
             perms: Permissions::NONE,
             credential_exp: None,
             credential: String::new(),

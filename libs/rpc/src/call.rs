@@ -25,12 +25,20 @@ pub struct Call<T> {
 /// Takes a request apart.
 ///
 /// # Errors
-/// INTERNAL for a request that didn't pass the stack, which a server can't receive.
+/// TENANT_CONFLICT where the request names two tenants, INVALID_ARGUMENT for two idempotency keys, INTERNAL for a request
+/// that didn't pass the stack, which a server can't receive.
 pub fn open<T>(request: Request<T>) -> Result<Call<T>, Refusal> {
     let (metadata, mut extensions, message) = request.into_parts();
     let ctx = extensions
         .remove::<Arc<RequestContext>>()
         .ok_or_else(Refusal::internal)?;
+    ctx.named_once()?;
+    if metadata.get_all(IDEMPOTENCY_KEY).iter().count() > 1 {
+        return Err(Refusal::field(
+            "Idempotency-Key",
+            "comes more than once; send one",
+        ));
+    }
     let idempotency_key = match metadata.get(IDEMPOTENCY_KEY) {
         None => None,
         Some(value) => Some(

@@ -36,6 +36,8 @@ impl TenantTx {
     ) -> Result<Option<Replay<T>>, Error> {
         let Some(key) = key else { return Ok(None) };
         let scope = self.scope();
+        // Keyed, because a body may hold a password: whoever reads the record can't try guesses against it.
+        let digest = self.sealer.fingerprint(&key.digest);
         let claimed = sqlx::query!(
             "INSERT INTO request_record (tenant_id, principal, method, request_id, digest) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT DO NOTHING",
@@ -43,7 +45,7 @@ impl TenantTx {
             key.principal,
             key.method,
             key.request_id,
-            &key.digest[..],
+            &digest[..],
         )
         .execute(self.conn())
         .await?
@@ -63,7 +65,7 @@ impl TenantTx {
         )
         .fetch_one(self.conn())
         .await?;
-        if row.digest != key.digest {
+        if row.digest != digest {
             return Err(Error::RequestIdReused);
         }
         let secret = row

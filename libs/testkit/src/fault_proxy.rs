@@ -3,6 +3,7 @@
 //! It runs on threads of its own, so that it outlives the runtime of the test that made it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 const BUFFER_BYTES: usize = 16 * 1024;
+/// How drivers commit.
+const COMMIT: &[u8] = b"COMMIT";
 
 /// A proxy before one address.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct Plan {
     delay: Duration,
     /// Bytes of the next reply to let through before its connection is cut.
     cut_reply_after: Option<usize>,
+    /// Whether the reply to the next commit is dropped.
+    cut_commit: bool,
 }
 
 impl FaultProxy {
@@ -51,6 +56,7 @@ impl FaultProxy {
             refuse: false,
             delay: Duration::ZERO,
             cut_reply_after: None,
+            cut_commit: false,
         };
         let faults = Arc::new(Faults {
             plan: Mutex::new(plan),
@@ -98,10 +104,17 @@ impl FaultProxy {
         self.faults.plan().cut_reply_after = Some(bytes);
     }
 
-    /// Whether a cut asked for by [`FaultProxy::cut_next_reply_after`] is still to come.
+    /// Lets the next `COMMIT` through to Postgres and cuts its connection in place of the reply: done, and nobody told.
+    pub fn cut_reply_to_next_commit(&self) {
+        self.faults.plan().cut_commit = true;
+    }
+
+    /// Whether a cut asked for by [`FaultProxy::cut_next_reply_after`] or [`FaultProxy::cut_reply_to_next_commit`] is still to
+    /// come.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        self.faults.plan().cut_reply_after.is_some()
+        let plan = self.faults.plan();
+        plan.cut_reply_after.is_some() || plan.cut_commit
     }
 
     /// Holds back each piece of a reply for so long.
@@ -172,8 +185,9 @@ async fn carry(client: TcpStream, target: SocketAddr, faults: Arc<Faults>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    let requests = requests(client_read, server_write);
-    let replies = replies(server_read, client_write, &faults);
+    let doomed = AtomicBool::new(false);
+    let requests = requests(client_read, server_write, &faults, &doomed);
+    let replies = replies(server_read, client_write, &faults, &doomed);
     // A connection that the client half-closed goes on in the other direction; one that is cut ends at once.
     let both = async {
         tokio::pin!(requests, replies);
@@ -188,12 +202,33 @@ async fn carry(client: TcpStream, target: SocketAddr, faults: Arc<Faults>) {
     }
 }
 
-async fn requests(mut client: OwnedReadHalf, mut server: OwnedWriteHalf) {
-    let _ = tokio::io::copy(&mut client, &mut server).await;
+async fn requests(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    faults: &Faults,
+    doomed: &AtomicBool,
+) {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while let Ok(read @ 1..) = client.read(&mut buffer).await {
+        let request = &buffer[..read];
+        if request.windows(COMMIT.len()).any(|word| word == COMMIT)
+            && std::mem::take(&mut faults.plan().cut_commit)
+        {
+            doomed.store(true, Ordering::Relaxed);
+        }
+        if server.write_all(request).await.is_err() {
+            break;
+        }
+    }
     let _ = server.shutdown().await;
 }
 
-async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, faults: &Faults) -> Cut {
+async fn replies(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    faults: &Faults,
+    doomed: &AtomicBool,
+) -> Cut {
     let mut buffer = vec![0; BUFFER_BYTES];
     // Bytes that this connection may still carry, once it was chosen to be cut.
     let mut budget: Option<usize> = None;
@@ -201,6 +236,9 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, faults: 
         let delay = {
             let mut plan = faults.plan();
             budget = budget.or_else(|| plan.cut_reply_after.take());
+            if doomed.load(Ordering::Relaxed) {
+                budget = Some(0);
+            }
             plan.delay
         };
         tokio::time::sleep(delay).await;

@@ -36,6 +36,7 @@ pub(super) fn establish(
             permissions: Permissions::NONE,
             expires_at: None,
             credential: String::new(),
+            project: String::new(),
             origin,
             method: path.to_owned(),
         }));
@@ -49,6 +50,7 @@ pub(super) fn establish(
         permissions: claims.perms,
         expires_at: claims.expires_at(),
         credential: claims.credential.clone(),
+        project: claims.project.clone(),
         origin,
         method: path.to_owned(),
     };

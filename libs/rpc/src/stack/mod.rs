@@ -12,6 +12,7 @@
 mod identity;
 mod origin;
 mod telemetry;
+mod wire;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -153,7 +154,7 @@ where
     request.headers_mut().remove(crate::assertion::HEADER);
     let handled = AssertUnwindSafe(inner.call(request)).catch_unwind();
     match tokio::time::timeout(deadline, handled).await {
-        Ok(Ok(Ok(response))) => Ok(response),
+        Ok(Ok(Ok(response))) => wire::told(response),
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(_panic)) => {
             tracing::error!("a handler panicked");

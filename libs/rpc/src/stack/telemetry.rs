@@ -44,6 +44,7 @@ pub(super) fn log_refusal(refusal: &Refusal) {
         Kind::InvalidArgument
         | Kind::Unauthenticated
         | Kind::PermissionDenied
+        | Kind::Unimplemented
         | Kind::NotFound
         | Kind::AlreadyExists
         | Kind::Aborted

@@ -61,7 +61,14 @@ impl App {
         ctx.require(permission)?;
         let entry = match target {
             Target::Chosen(id) => self.tenants.get(id).await?,
-            Target::Named(name) => self.tenants.find(DEFAULT_PROJECT, &name).await?,
+            Target::Named(name) => {
+                let project = if ctx.project.is_empty() {
+                    DEFAULT_PROJECT
+                } else {
+                    &ctx.project
+                };
+                self.tenants.find(project, &name).await?
+            }
         };
         let entry = entry.ok_or(Error::TenantNotFound)?;
         rights::admit(ctx, entry.status)?;

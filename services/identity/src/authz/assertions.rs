@@ -18,13 +18,14 @@ const ENTRIES: u64 = 100_000;
 const REUSE_SECONDS: i64 = LIFE_SECONDS / 2;
 
 /// All that an assertion depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     credential: Uuid,
     credential_exp: Option<i64>,
     /// With the row's version, because slug and status are of it.
     tenant: Option<(TenantId, i64)>,
     no_tenant: &'static str,
+    project: String,
     permissions: Permissions,
 }
 
@@ -66,6 +67,7 @@ impl Assertions {
             credential_exp: decided.credential_exp,
             tenant,
             no_tenant,
+            project: decided.project.clone(),
             permissions: decided.permissions,
         };
         let ring = self.ring.get();
@@ -88,6 +90,7 @@ impl Assertions {
             tenant: tenant.map(|(id, _)| id),
             slug: slug.to_owned(),
             no_tenant: no_tenant.to_owned(),
+            project: decided.project.clone(),
             perms: decided.permissions,
             credential_exp: decided.credential_exp,
             credential: decided.credential.to_string(),

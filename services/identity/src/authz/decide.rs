@@ -27,6 +27,8 @@ pub(super) struct Decided {
     pub(super) credential_exp: Option<i64>,
     pub(super) tenant: Chosen,
     pub(super) permissions: Permissions,
+    /// Project of slugs in the message, where no tenant is chosen and one was named.
+    pub(super) project: String,
 }
 
 /// The tenant, or why there is none.
@@ -75,12 +77,19 @@ pub(super) async fn decide(
     }
     let named = asked.hints(base_domain).named();
     let (tenant, permissions) = choose(app, &holder, named, asked.project()).await?;
+    let project = match tenant {
+        Chosen::None => selection::project(asked.project())
+            .unwrap_or_default()
+            .to_owned(),
+        Chosen::Tenant(_) | Chosen::NotFound | Chosen::Conflict => String::new(),
+    };
     Ok(Decided {
         principal: holder.principal,
         credential: holder.credential,
         credential_exp: holder.credential_exp,
         tenant,
         permissions,
+        project,
     })
 }
 

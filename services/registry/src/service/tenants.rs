@@ -34,7 +34,14 @@ impl Tenants {
     async fn target(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
         match ctx.target(named)? {
             Target::Chosen(id) => Ok(id),
-            Target::Named(name) => Ok(self.app.resolve(DEFAULT_PROJECT, &name).await?.id),
+            Target::Named(name) => {
+                let project = if ctx.project.is_empty() {
+                    DEFAULT_PROJECT
+                } else {
+                    &ctx.project
+                };
+                Ok(self.app.resolve(project, &name).await?.id)
+            }
         }
     }
 

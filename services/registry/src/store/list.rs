@@ -1,5 +1,7 @@
 //! Lists of tenants. The statement is put together from constant pieces; whatever a caller said is a bound value.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use tenantry_core::filter::{Filter, Op, Term, refuse};
@@ -30,23 +32,18 @@ pub(crate) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<T
 fn statement(query: &Query) -> Result<Sql, Refusal> {
     let mut sql = Sql::new("");
     match (query.reach, query.below) {
-        (Reach::Project | Reach::Own(_) | Reach::Subtree(_), Some((root, true))) => {
-            subtree(&mut sql, query.reach, root, false)
-        }
-        (Reach::Subtree(root), None) => subtree(&mut sql, query.reach, root, true),
-        (Reach::Project | Reach::Own(_), None) | (_, Some((_, false))) => {
-            sql.push("SELECT t.* FROM tenants AS t WHERE t.project = ")
-                .push_bind(query.project.clone());
-        }
-    }
-    match (query.reach, query.below) {
-        (_, Some((parent, false))) => {
+        (Reach::Project, None) => flat(&mut sql, query),
+        (Reach::Project, Some((parent, false))) => {
+            flat(&mut sql, query);
             sql.push(" AND t.parent_id = ").push_bind(parent.uuid());
         }
         (Reach::Own(own), None) => {
+            flat(&mut sql, query);
             sql.push(" AND t.tenant_id = ").push_bind(own.uuid());
         }
-        (Reach::Project | Reach::Subtree(_), None) | (_, Some((_, true))) => {}
+        (Reach::Subtree(root), None) => tree(&mut sql, query.reach, root, 1..=MAX_LEVELS),
+        (reach, Some((root, true))) => tree(&mut sql, reach, root, 2..=MAX_LEVELS),
+        (reach, Some((root, false))) => tree(&mut sql, reach, root, 2..=2),
     }
     if let Some(status) = query.status {
         sql.push(" AND t.status = ").push_bind(status.name());
@@ -64,9 +61,15 @@ fn statement(query: &Query) -> Result<Sql, Refusal> {
     Ok(sql)
 }
 
-/// Begins a statement over the tenants below `root`; with the root itself where `whole`. A role reaches none below a
-/// tenant out of use, operators see all.
-fn subtree(sql: &mut Sql, reach: Reach, root: TenantId, whole: bool) {
+/// Begins a statement over the tenants of a project.
+fn flat(sql: &mut Sql, query: &Query) {
+    sql.push("SELECT t.* FROM tenants AS t WHERE t.project = ")
+        .push_bind(query.project.clone());
+}
+
+/// Begins a statement over these levels of the tree whose first is `root`. A role reaches none below a tenant out of use,
+/// operators see all.
+fn tree(sql: &mut Sql, reach: Reach, root: TenantId, levels: RangeInclusive<usize>) {
     let in_use = match reach {
         Reach::Project => "",
         Reach::Own(_) | Reach::Subtree(_) => "tree.status IN ('trial', 'active') AND ",
@@ -79,9 +82,9 @@ fn subtree(sql: &mut Sql, reach: Reach, root: TenantId, whole: bool) {
         )
         .push(in_use)
         .push("tree.level < ")
-        .push_bind(MAX_LEVELS as i32)
-        .push(") SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level > ")
-        .push_bind(i32::from(!whole));
+        .push_bind(*levels.end() as i32)
+        .push(") SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level >= ")
+        .push_bind(*levels.start() as i32);
 }
 
 fn push_order(sql: &mut Sql, query: &Query) {

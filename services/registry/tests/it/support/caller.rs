@@ -43,6 +43,7 @@ fn person() -> Claims {
         tenant: None,
         slug: String::new(),
         no_tenant: String::new(),
+        project: String::new(),
         perms: Permissions::NONE,
         credential_exp: None,
         credential: String::new(),
