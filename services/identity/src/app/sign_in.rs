@@ -55,11 +55,11 @@ impl App {
             let mut tx = self.store.read(TenantId::PLATFORM).await?;
             store::users::by_email(tx.conn(), &login.email).await?
         };
-        let (user, hash) = known.map_or((None, None), |known| {
-            (Some(known.user), known.password_hash)
-        });
-        let matches = self.passwords.verify(&login.password, hash).await?;
-        let Some(user) = user.filter(|_| matches) else {
+        let (user, hash) = known
+            .and_then(|known| Some((known.user, known.password_hash?)))
+            .unzip();
+        let matches = self.passwords.verify(&login.password, hash.clone()).await?;
+        let Some((user, hash)) = user.zip(hash).filter(|_| matches) else {
             self.attempts.failed(address, &login.email);
             return Err(Error::BadPassword);
         };
@@ -79,7 +79,9 @@ impl App {
             ended_at: None,
         };
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
-        store::sessions::insert(tx.conn(), &session).await?;
+        if !store::sessions::insert(tx.conn(), &session, &hash).await? {
+            return Err(Error::BadPassword);
+        }
         tx.commit().await?;
         Ok(Pair {
             access: self.tokens.issue(id, user.id, tenant)?,

@@ -7,21 +7,28 @@ use tenantry_store::time::PgTime;
 use crate::domain::session::Session;
 use crate::error::Error;
 
-/// Writes a new session.
+/// Writes a new session that this password hash began; `false` where the user has another by now. Whoever replaces the
+/// password waits for this transaction, and ends the session with the others, or this one waits for them.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn insert(conn: &mut PgConnection, session: &Session) -> Result<(), Error> {
-    sqlx::query!(
-        "INSERT INTO sessions (id, user_id, tenant_id, family_hash, refresh_hash, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    session: &Session,
+    password_hash: &str,
+) -> Result<bool, Error> {
+    let written = sqlx::query!(
+        "INSERT INTO sessions (id, user_id, tenant_id, family_hash, refresh_hash, expires_at)
+         SELECT $1, id, $3, $4, $5, $6 FROM users WHERE id = $2 AND password_hash = $7 FOR SHARE",
         session.id.uuid(),
         session.user_id.uuid(),
         session.tenant_id.map(TenantId::uuid),
         session.family_hash,
         session.refresh_hash,
         PgTime(session.expires_at) as PgTime,
+        password_hash,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(written.rows_affected() == 1)
 }
 
 /// Reads a session and locks it until the transaction's end, so that a token refreshes once.

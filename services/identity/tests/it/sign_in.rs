@@ -1,5 +1,6 @@
 //! Sessions.
 
+use sqlx::{Connection as _, PgConnection};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_rpc::assertion::HEADER;
 use tonic::{Code, Request};
@@ -43,6 +44,26 @@ async fn an_unknown_address_is_refused_like_a_wrong_password() {
     );
     let bad = world.auth().login(login("", "", "")).await.unwrap_err();
     assert_eq!(bad.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_password_replaced_while_it_is_verified_begins_no_session() {
+    let world = World::start().await;
+    let url = world.database.superuser_url();
+    let mut other = PgConnection::connect(url.as_str()).await.unwrap();
+    let mut replacing = other.begin().await.unwrap();
+    sqlx::query("UPDATE identity.users SET password_hash = 'another'")
+        .execute(&mut *replacing)
+        .await
+        .unwrap();
+    let mut auth = world.auth();
+    let signing_in = auth.login(login(OPERATOR, PASSWORD, ""));
+    let replaced = async {
+        world.someone_waits().await;
+        replacing.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(signing_in, replaced);
+    assert_eq!(reason(&refused.unwrap_err()), "BAD_CREDENTIALS");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, PgConnection};
 use tenantry_core::TenantId;
 use tenantry_identity::Identity;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
@@ -35,6 +36,8 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const OPERATOR: &str = "root@example.com";
 /// What is promised to hold everywhere within.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// Longest time until a request that hashes a password comes to a lock.
+const WAITING: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -168,6 +171,23 @@ impl World {
             .await;
         }
         id
+    }
+
+    /// Waits until a transaction of this database waits for another's lock.
+    pub(crate) async fn someone_waits(&self) {
+        let url = self.database.superuser_url();
+        let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        let began = Instant::now();
+        while !sqlx::query_scalar::<_, bool>(waiting)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+        {
+            assert!(began.elapsed() < WAITING, "nobody waits");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) fn auth(&self) -> AuthServiceClient<Channel> {
