@@ -104,21 +104,21 @@ impl Tail {
         self.head.clone()
     }
 
-    /// What follows the position, at most a page of it; of one tenant only where one is given.
+    /// What follows the position, at most a page of it; of these tenants only where some are given.
     ///
     /// # Errors
     /// The database doesn't answer.
-    pub async fn after(&self, position: i64, tenant: Option<TenantId>) -> Result<Read, Error> {
+    pub async fn after(&self, position: i64, only: Option<&[TenantId]>) -> Result<Read, Error> {
         let head = self.head();
         if position < head.floor {
             return Ok(Read::TooOld);
         }
         if let Some(mut items) = self.held_after(position) {
             let next = items.last().map_or(position, |item| item.feed_n);
-            items.retain(|item| tenant.is_none_or(|tenant| item.tenant_id == tenant));
+            items.retain(|item| only.is_none_or(|only| only.contains(&item.tenant_id)));
             return Ok(Read::Items(items, next));
         }
-        let items = self.stored_after(position, tenant).await?;
+        let items = self.stored_after(position, only).await?;
         let whole = items.len() < PAGE as usize;
         let last = items.last().map_or(position, |item| item.feed_n);
         let next = if whole { last.max(head.head) } else { last };
@@ -150,14 +150,15 @@ impl Tail {
     async fn stored_after(
         &self,
         position: i64,
-        tenant: Option<TenantId>,
+        only: Option<&[TenantId]>,
     ) -> Result<Vec<Arc<FeedItem>>, Error> {
+        let only: Option<Vec<_>> = only.map(|only| only.iter().map(|id| id.uuid()).collect());
         let mut tx = self.store.platform().await?;
         let rows = sqlx::query!(
             r#"SELECT feed_n AS "feed_n!", tenant_id, n, at, event AS "event: serde_json::Value"
-               FROM outbox WHERE feed_n > $1 AND ($2::uuid IS NULL OR tenant_id = $2) ORDER BY feed_n LIMIT $3"#,
+               FROM outbox WHERE feed_n > $1 AND ($2::uuid[] IS NULL OR tenant_id = ANY($2)) ORDER BY feed_n LIMIT $3"#,
             position,
-            tenant.map(TenantId::uuid),
+            only.as_deref(),
             PAGE,
         )
         .fetch_all(tx.conn())

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{BOOKMARK_EVERY, too_old};
+use super::lineage::Lineage;
+use super::{BOOKMARK_EVERY, out_of_use, too_old};
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{tenants, tree};
@@ -101,6 +102,11 @@ impl<S: Sink> Follow<S> {
             // The tail lives as long as the process.
             let _ = ticks.changed().await;
         }
+        let lineage = match self.tenant {
+            Some(own) => Some(Lineage::read(&self.store, &self.tail, own).await?),
+            None => None,
+        };
+        let only = lineage.as_ref().map(Lineage::ids);
         let mut position = match start {
             Start::Behind(position) => position,
             Start::Snapshot => {
@@ -110,14 +116,17 @@ impl<S: Sink> Follow<S> {
                 head
             }
         };
+        if lineage.as_ref().is_some_and(Lineage::is_lost) {
+            return Err(Stop::Ended(out_of_use()));
+        }
         let mut bookmarked: Option<Instant> = None;
         loop {
             let mut sent = false;
-            let caught_up = match self.tail.after(position, self.tenant).await? {
+            let caught_up = match self.tail.after(position, only).await? {
                 Read::TooOld => return Err(Stop::Ended(too_old())),
                 Read::Items(items, next) => {
                     for item in items {
-                        sent |= self.change(item).await?;
+                        sent |= self.change(item, lineage.as_ref()).await?;
                     }
                     let caught_up = next == position || next >= self.tail.head().head;
                     position = next;
@@ -189,14 +198,20 @@ impl<S: Sink> Follow<S> {
     }
 
     /// Sends a change, if it is one of a tenant; the feed also carries others.
-    async fn change(&self, item: Arc<FeedItem>) -> Result<bool, Stop> {
+    async fn change(&self, item: Arc<FeedItem>, lineage: Option<&Lineage>) -> Result<bool, Stop> {
         if item.event.resource.kind != "tenant" {
             return Ok(false);
         }
         let tenant: Tenant = serde_json::from_value(item.event.after.clone())
             .map_err(tenantry_store::Error::from)?;
-        let end = self.sink.ends_with(&tenant);
         let position = item.feed_n;
+        let cut_off = lineage
+            .is_some_and(|lineage| lineage.ends_with(&tenant, position))
+            .then(out_of_use);
+        if lineage.is_some_and(|lineage| lineage.is_above(tenant.id)) {
+            return cut_off.map_or(Ok(false), |refusal| Err(Stop::Ended(refusal)));
+        }
+        let end = self.sink.ends_with(&tenant).or(cut_off);
         self.send(Item::Change(tenant, item), Some(position))
             .await?;
         end.map_or(Ok(true), |refusal| Err(Stop::Ended(refusal)))

@@ -2,6 +2,7 @@
 //! fresh the follower is. A token of any item leads on behind it, on any replica.
 
 mod follow;
+mod lineage;
 
 use std::time::Duration;
 
@@ -118,6 +119,13 @@ fn too_old() -> Refusal {
     )
 }
 
+fn out_of_use() -> Refusal {
+    Refusal::new(
+        Reason::StreamTenantStatus,
+        "The tenant, or one above it, isn't in use any more or moved, which ends its streams. Reconnect if you still have access.",
+    )
+}
+
 /// Public form. A stream of a tenant's own people ends when its status no longer admits them.
 struct WatchSink {
     own: bool,
@@ -162,12 +170,7 @@ impl Sink for WatchSink {
     }
 
     fn ends_with(&self, tenant: &Tenant) -> Option<Refusal> {
-        (self.own && !tenant.status.is_active()).then(|| {
-            Refusal::new(
-                Reason::StreamTenantStatus,
-                "The tenant isn't in use any more, which ends its streams. Reconnect once it is resumed.",
-            )
-        })
+        (self.own && !tenant.status.is_active()).then(out_of_use)
     }
 }
 

@@ -40,6 +40,29 @@ pub(crate) async fn resolve(
     row.map(Tenant::try_from).transpose()
 }
 
+/// A tenant and all above it, nearest first.
+#[tracing::instrument(name = "tree.lineage", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn lineage(conn: &mut PgConnection, id: TenantId) -> Result<Vec<Tenant>, Error> {
+    sqlx::query_as!(
+        TenantRow,
+        r#"
+        WITH RECURSIVE up AS (
+            SELECT tenant_id AS id, parent_id AS above, 1 AS level FROM tenants WHERE tenant_id = $1
+            UNION ALL
+            SELECT t.tenant_id, t.parent_id, up.level + 1 FROM tenants AS t JOIN up ON t.tenant_id = up.above WHERE up.level <= $2
+        )
+        SELECT t.* FROM tenants AS t JOIN up ON t.tenant_id = up.id ORDER BY up.level
+        "#,
+        id.uuid(),
+        MAX_LEVELS as i32,
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Tenant::try_from)
+    .collect()
+}
+
 /// How many levels lie above a tenant, itself included.
 #[tracing::instrument(name = "tree.depth", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn depth(conn: &mut PgConnection, id: TenantId) -> Result<usize, Error> {

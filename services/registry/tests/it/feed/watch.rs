@@ -267,6 +267,46 @@ async fn a_tenant_s_own_watch_shows_itself_alone_and_ends_within_a_second_of_sus
 }
 
 #[tokio::test]
+async fn a_tenant_s_own_watch_ends_within_a_second_of_the_suspension_of_one_above() {
+    let world = World::start().await;
+    let [top, foreign] = [world.tenant("Top").await, world.tenant("Foreign").await];
+    let middle = world.child("Middle", &top).await;
+    let own = world.child("Own", &middle).await;
+    let claims = member(&own, &[Permission::TenantsRead]);
+    let watch = Watch::open_whole(&world, &claims).await;
+    let token = watch.position.token.clone();
+
+    let mut above = world.tenants(&operator());
+    above.update_tenant(rename(&top, "Renamed")).await.unwrap();
+    above.suspend_tenant(suspend(&foreign)).await.unwrap();
+    above.update_tenant(rename(&own, "Renamed")).await.unwrap();
+    above.suspend_tenant(suspend(&top)).await.unwrap();
+    let suspended = Instant::now();
+    let (changes, end, status) = watch.until_end().await;
+    assert!(
+        suspended.elapsed() < SUSPENSION_WITHIN,
+        "{:?}",
+        suspended.elapsed()
+    );
+    assert_eq!(
+        steps(&changes),
+        [("tenant.updated", 2)],
+        "its own changes alone"
+    );
+    assert_eq!(end.reason, "STREAM_TENANT_STATUS");
+    assert_eq!(reason(&status), Reason::StreamTenantStatus);
+
+    // What was admitted just before, by who didn't know of it yet, ends as well.
+    let position = Position {
+        token,
+        ..Position::default()
+    };
+    let watch = Watch::resume(&world, &claims, position).await;
+    let (_, end, _) = watch.until_end().await;
+    assert_eq!(end.reason, "STREAM_TENANT_STATUS");
+}
+
+#[tokio::test]
 async fn a_watch_of_a_deleted_tenant_ends_and_can_t_be_opened_again() {
     let world = World::start().await;
     let own = world.tenant("Own").await;
