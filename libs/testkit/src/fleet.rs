@@ -3,6 +3,8 @@
 mod config;
 mod operator;
 mod ports;
+mod storage;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +18,13 @@ use url::Url;
 pub use self::config::{Database, FleetConfig, Progress};
 pub use self::operator::{Operator, sign_in};
 use self::ports::Ports;
-use crate::cluster::{Cluster, DATABASE, Role, SERVICES};
-use crate::database::{TestDatabase, private_server};
+use self::storage::database;
+use self::told::environment;
+use crate::cluster::{Cluster, SERVICES};
 use crate::envoy::{Envoy, EnvoyConfig};
 use crate::fault_proxy::FaultProxy;
-use crate::keys::{self, Keys};
-use crate::postgres::{Durability, Postgres};
+use crate::keys::Keys;
+use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::rest::Rest;
 use crate::service::{self, Service};
@@ -30,8 +33,6 @@ use crate::{paths, port};
 
 /// Longest wait until the gateway reports every service ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// Domain whose subdomains are slugs, on this machine.
-const BASE_DOMAIN: &str = "localhost.tenantry.test";
 
 /// A running fleet. Dropping it kills every process of it.
 #[derive(Debug)]
@@ -410,115 +411,4 @@ impl Fleet {
         }
         Ok(())
     }
-}
-
-/// The server and the name of the database on it, made where it isn't there yet.
-async fn database(
-    config: &FleetConfig,
-    dir: &Path,
-    ports: &mut Ports,
-) -> Result<(Option<Postgres>, Cluster, String)> {
-    let (postgres, cluster) = match &config.database {
-        Database::Shared => {
-            let database = TestDatabase::empty().await?;
-            return Ok((None, database.cluster().clone(), database.name().to_owned()));
-        }
-        Database::Own(durability) if config.dir.is_none() => {
-            let postgres = private_server(*durability).await?;
-            let cluster = postgres.cluster().clone();
-            (Some(postgres), cluster)
-        }
-        Database::Own(durability) => {
-            let postgres = lasting_server(config, dir, ports, *durability).await?;
-            let cluster = postgres.cluster().clone();
-            (Some(postgres), cluster)
-        }
-        Database::External(url) => {
-            // The roles' passwords derive from a secret of ours, since the superuser's may change.
-            (
-                None,
-                Cluster::new(
-                    url.clone(),
-                    keys::password_file(&dir.join("keys/postgres-password"))?,
-                ),
-            )
-        }
-    };
-    cluster.ensure_roles().await?;
-    if !cluster.has_database(DATABASE).await? {
-        cluster.create_database(DATABASE).await?;
-    }
-    Ok((postgres, cluster, DATABASE.to_owned()))
-}
-
-async fn lasting_server(
-    config: &FleetConfig,
-    dir: &Path,
-    ports: &mut Ports,
-    durability: Durability,
-) -> Result<Postgres> {
-    let password = keys::password_file(&dir.join("keys/postgres-password"))?;
-    let data = config
-        .postgres_dir
-        .clone()
-        .unwrap_or_else(|| dir.join("postgres"));
-    let log = dir.join("logs/postgres.log");
-    let postgres =
-        Postgres::prepare(&data, ports.take("postgres")?, &log, &password, durability).await?;
-    postgres.start().await?;
-    Ok(postgres)
-}
-
-/// What every process of a service is told, apart from its own addresses.
-fn environment(
-    service: &str,
-    keys: &Keys,
-    cluster: &Cluster,
-    database: &str,
-    through: Option<SocketAddr>,
-) -> Result<BTreeMap<String, String>> {
-    // Migrations go straight to Postgres, also where the service doesn't.
-    let serving = match through {
-        Some(address) => cluster.via(address)?,
-        None => cluster.clone(),
-    };
-    let path = |path: PathBuf| path.display().to_string();
-    let mut environment = BTreeMap::from(
-        [
-            (
-                "TENANTRY_OWNER_DATABASE_URL",
-                cluster.url(service, Role::Owner, database).to_string(),
-            ),
-            (
-                "TENANTRY_APP_DATABASE_URL",
-                serving.url(service, Role::App, database).to_string(),
-            ),
-            (
-                "TENANTRY_PLATFORM_DATABASE_URL",
-                serving.url(service, Role::Platform, database).to_string(),
-            ),
-            ("TENANTRY_TRUST_FILE", path(keys.trust_file())),
-            (
-                "TENANTRY_SERVICE_KEY_FILE",
-                path(keys.service_ring(service)),
-            ),
-            ("TENANTRY_SEAL_KEY_FILE", path(keys.seal_key(service))),
-            (
-                "TENANTRY_PLANS_FILE",
-                path(paths::repository().join("deploy/plans.json")),
-            ),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    if service == "identity" {
-        environment.extend(
-            [
-                ("TENANTRY_ASSERTION_KEY_FILE", path(keys.assertion_ring())),
-                ("TENANTRY_TOKEN_KEY_FILE", path(keys.token_ring())),
-                ("TENANTRY_BASE_DOMAIN", BASE_DOMAIN.to_owned()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-    }
-    Ok(environment)
 }
