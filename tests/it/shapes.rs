@@ -72,7 +72,10 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
     );
     golden(
         "tenant_list",
-        &operator.get("/api/v1/tenants?page_size=1").await?.ok()?,
+        &operator
+            .get(&format!("/api/v1/tenants?filter=id%3D%22{id}%22"))
+            .await?
+            .ok()?,
     );
     golden(
         "tenant_suspended",
