@@ -1,18 +1,93 @@
 //! Bounds on a stream's life: it ends, with a reason, when its credential expires, when the process ends, and at fifteen
-//! minutes at the latest. Clients go on with their resume token.
+//! minutes at the latest. Clients go on with their resume token. How many are open at once is bounded.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantry_core::{Reason, Refusal, RequestContext};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Longest life of a stream.
 pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// When one stream must end.
+/// The streams that one replica may have open, in all and for each credential.
+#[derive(Clone, Debug)]
+pub struct StreamSlots {
+    free: Arc<Semaphore>,
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+    most_of_one: usize,
+}
+
+impl StreamSlots {
+    /// Slots for this many streams, this many of them with one credential.
+    #[must_use]
+    pub fn new(most: usize, most_of_one: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(most)),
+            taken: Arc::default(),
+            most_of_one,
+        }
+    }
+
+    /// A slot for one more stream, free again once it is dropped.
+    ///
+    /// # Errors
+    /// OVERLOADED at either bound.
+    pub fn take(&self, ctx: &RequestContext) -> Result<StreamSlot, Refusal> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            Refusal::overloaded(
+                "This replica has as many open streams as it can serve. Try again; another replica may have room.",
+            )
+        })?;
+        let credential = if ctx.credential.is_empty() {
+            ctx.principal.key()
+        } else {
+            ctx.credential.clone()
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(credential.clone()).or_default();
+        if *count >= self.most_of_one {
+            return Err(Refusal::overloaded(format!(
+                "This credential has {} open streams here, as many as it may. Close one, or share one.",
+                self.most_of_one
+            )));
+        }
+        *count += 1;
+        Ok(StreamSlot {
+            taken: Arc::clone(&self.taken),
+            credential,
+            _permit: permit,
+        })
+    }
+}
+
+/// The place of one open stream.
+#[derive(Debug)]
+pub struct StreamSlot {
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+    credential: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.credential) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.credential);
+            }
+        }
+    }
+}
+
+/// When one stream must end. It holds the stream's slot.
 #[derive(Debug)]
 pub struct StreamLife {
+    _slot: StreamSlot,
     ends_at: Instant,
     credential_ends: bool,
     shutdown: CancellationToken,
@@ -21,13 +96,14 @@ pub struct StreamLife {
 impl StreamLife {
     /// The life of a stream that begins now.
     #[must_use]
-    pub fn new(ctx: &RequestContext, shutdown: CancellationToken) -> Self {
+    pub fn new(ctx: &RequestContext, slot: StreamSlot, shutdown: CancellationToken) -> Self {
         let credential = ctx
             .expires_at
             .and_then(|at| Duration::try_from(at.duration_since(tenantry_core::clock::now())).ok());
         let credential_ends = credential.is_some_and(|left| left < MAX_LIFE);
         let life = credential.map_or(MAX_LIFE, |left| left.min(MAX_LIFE));
         Self {
+            _slot: slot,
             ends_at: Instant::now() + life,
             credential_ends,
             shutdown,

@@ -22,6 +22,8 @@ use crate::store::{tenants, tree};
 const SNAPSHOT_PAGE: i64 = 1_000;
 /// A tail that old has never read the feed: wait for its first look.
 const UNREAD: Duration = Duration::from_secs(3_600);
+/// Longest wait for a client to take the end of its stream.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a stream begins.
 pub(super) enum Start {
@@ -89,11 +91,16 @@ impl<S: Sink> Follow<S> {
             refusal = life.ended() => Stop::Ended(refusal),
         };
         if let Stop::Ended(refusal) = stop {
-            if let Some(end) = self.sink.end(&refusal) {
-                let _ = self.sender.send(Ok(end)).await;
-            }
-            let _ = self.sender.send(Err(status(refusal))).await;
+            // A client that doesn't read isn't waited for.
+            let _ = tokio::time::timeout(END_WITHIN, self.end(refusal)).await;
         }
+    }
+
+    async fn end(&self, refusal: Refusal) {
+        if let Some(end) = self.sink.end(&refusal) {
+            let _ = self.sender.send(Ok(end)).await;
+        }
+        let _ = self.sender.send(Err(status(refusal))).await;
     }
 
     async fn stream(&self, start: Start) -> Result<std::convert::Infallible, Stop> {

@@ -11,7 +11,7 @@ use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::Tasks;
 use tenantry_rpc::convert::timestamp;
-use tenantry_rpc::stream::StreamLife;
+use tenantry_rpc::stream::{StreamLife, StreamSlots};
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
 use tokio::sync::mpsc;
@@ -27,17 +27,32 @@ const WAITING: usize = 256;
 /// A bookmark comes at least this often, also when nothing changes.
 const BOOKMARK_EVERY: Duration = Duration::from_millis(250);
 
+/// Most streams of customers' own systems that a replica has open.
+const WATCHES: usize = 1_000;
+/// Most of them with one credential.
+const WATCHES_OF_ONE: usize = 16;
+/// Most streams of the fleet's own services, which customers can't take: a replica of a service has one.
+const FOLLOWERS: usize = 256;
+
 /// The feed of this replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     store: Store,
     tail: Tail,
     tasks: Tasks,
+    watches: StreamSlots,
+    followers: StreamSlots,
 }
 
 impl Feed {
-    pub(crate) const fn new(store: Store, tail: Tail, tasks: Tasks) -> Self {
-        Self { store, tail, tasks }
+    pub(crate) fn new(store: Store, tail: Tail, tasks: Tasks) -> Self {
+        Self {
+            store,
+            tail,
+            tasks,
+            watches: StreamSlots::new(WATCHES, WATCHES_OF_ONE),
+            followers: StreamSlots::new(FOLLOWERS, FOLLOWERS),
+        }
     }
 
     /// A stream for customers' own systems: of one tenant, or of all for an operator.
@@ -51,8 +66,8 @@ impl Feed {
         let sink = WatchSink {
             own: tenant.is_some(),
         };
-        self.open(ctx, tenant, format!("watch {scope}"), token, sink)
-            .await
+        let life = StreamLife::new(ctx, self.watches.take(ctx)?, self.tasks.token());
+        self.open(life, tenant, format!("watch {scope}"), token, sink)
     }
 
     /// A stream for the fleet's own services.
@@ -61,13 +76,13 @@ impl Feed {
         ctx: &RequestContext,
         token: &str,
     ) -> Result<ReceiverStream<Result<internal::FollowTenantsResponse, Status>>, Refusal> {
-        self.open(ctx, None, "follow".to_owned(), token, FollowSink)
-            .await
+        let life = StreamLife::new(ctx, self.followers.take(ctx)?, self.tasks.token());
+        self.open(life, None, "follow".to_owned(), token, FollowSink)
     }
 
-    async fn open<S: Sink>(
+    fn open<S: Sink>(
         &self,
-        ctx: &RequestContext,
+        life: StreamLife,
         tenant: Option<TenantId>,
         context: String,
         token: &str,
@@ -91,7 +106,6 @@ impl Feed {
             sink,
             sender,
         };
-        let life = StreamLife::new(ctx, self.tasks.token());
         self.tasks.spawn("feed stream", follow.run(start, life));
         Ok(ReceiverStream::new(receiver))
     }

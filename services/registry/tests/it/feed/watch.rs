@@ -332,10 +332,33 @@ async fn a_watch_of_a_deleted_tenant_ends_and_can_t_be_opened_again() {
 }
 
 #[tokio::test]
+async fn a_credential_has_sixteen_streams_open_and_one_that_closes_makes_room() {
+    let world = World::start().await;
+    let claims = operator();
+    let mut watches = Vec::new();
+    for _ in 0..16 {
+        watches.push(Watch::open_whole(&world, &claims).await);
+    }
+    let mut tenants = world.tenants(&claims);
+    let request = WatchTenantsRequest::default();
+    let refused = tenants.watch_tenants(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(reason(&refused), Reason::Overloaded);
+    // Another credential has its own.
+    Watch::open_whole(&world, &operator()).await;
+    watches.pop();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(refused) = tenants.watch_tenants(request.clone()).await {
+        assert_eq!(reason(&refused), Reason::Overloaded);
+        assert!(Instant::now() < deadline, "the closed stream's place");
+    }
+}
+
+#[tokio::test]
 async fn a_watch_ends_with_its_credential() {
     let world = World::start().await;
     let mut claims = operator();
-    claims.credential_exp = Some(tenantry_core::clock::now().as_second() + 1);
+    claims.credential_exp = Some(tenantry_core::clock::now().as_second() + 3);
     let watch = Watch::open_whole(&world, &claims).await;
     let (_, end, status) = watch.until_end().await;
     assert_eq!(end.reason, "STREAM_CREDENTIAL_ENDED");
