@@ -12,6 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::unit::Unit;
 use tokio::sync::Mutex;
 
 use crate::support::watch::Watch;
@@ -142,17 +143,19 @@ async fn storm(plan: Plan) -> Result<()> {
     let mut kills = 0;
     while kills < plan.kills || count.load(Ordering::Relaxed) < plan.acknowledged {
         let reached = count.load(Ordering::Relaxed) + 20;
-        let victim = match kills % 8 {
-            3 if plan.everything => fleet.service("identity", kills / 8 % 2).unit(),
-            5 if plan.everything => fleet.envoy().unit(),
-            7 if plan.everything => fleet.postgres().unwrap().unit(),
-            n => fleet.service("registry", n % 2).unit(),
-        };
         if plan.everything {
             fleet.database_proxy("registry").cut_reply_to_next_commit();
         }
-        victim.kill_9().await?;
-        victim.start().await?;
+        match kills % 8 {
+            3 if plan.everything => again(fleet.service("identity", kills / 8 % 2).unit()).await?,
+            5 if plan.everything => again(fleet.envoy().unit()).await?,
+            7 if plan.everything => {
+                let postgres = fleet.postgres().unwrap();
+                postgres.unit().kill_9().await?;
+                postgres.start().await?;
+            }
+            n => again(fleet.service("registry", n % 2).unit()).await?,
+        }
         kills += 1;
         // The next one once work went on.
         while count.load(Ordering::Relaxed) < reached {
@@ -176,6 +179,12 @@ async fn storm(plan: Plan) -> Result<()> {
     );
     compare(&fleet, &acknowledged, &seen).await?;
     fleet.stop().await
+}
+
+/// kill -9, and start.
+async fn again(unit: &Unit) -> Result<()> {
+    unit.kill_9().await?;
+    unit.start().await
 }
 
 /// Holds what was acknowledged and what was watched against what is stored.

@@ -54,20 +54,10 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
     let trace_id = span.context().span().span_context().trace_id();
     span.record("trace_id", tracing::field::display(trace_id));
     let origin = Origin {
-        ip: client_ip(text("x-forwarded-for")),
+        ip: text("x-envoy-external-address").to_owned(),
         user_agent: text("user-agent").chars().take(MAX_USER_AGENT).collect(),
         request_id: text("x-request-id").to_owned(),
         trace_id: trace_id.to_string(),
     };
     (span, origin)
-}
-
-/// The address that the gateway itself saw: it appends it last.
-fn client_ip(forwarded_for: &str) -> String {
-    forwarded_for
-        .rsplit(',')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
 }
