@@ -23,6 +23,10 @@ use changes::Changes;
 const ENTRIES: u64 = 200_000;
 /// Longest life of an entry, whatever the feed says.
 const LIFE: Duration = Duration::from_secs(60);
+/// Most credentials remembered that nobody holds: anyone can make such up, so they never crowd out the holders.
+const ABSENT_ENTRIES: u64 = 10_000;
+/// Longest life of the memory that nobody holds a credential.
+const ABSENT_LIFE: Duration = Duration::from_secs(5);
 /// How old the feed may be before entries are read anew instead.
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for one reading; the gateway itself waits two seconds.
@@ -30,11 +34,33 @@ const FILL_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Readings at once; those of one credential wait for each other, so that it is read once.
 const LANES: usize = 64;
 
+/// A credential. What a caller made up as the one is never the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Credential {
+    Session(SessionId),
+    Key(ApiKeyId),
+}
+
+impl Credential {
+    fn uuid(self) -> Uuid {
+        match self {
+            Self::Session(id) => id.uuid(),
+            Self::Key(id) => id.uuid(),
+        }
+    }
+}
+
 /// The holder of a credential; `None` where there is no such credential.
 #[derive(Clone, Debug)]
 enum Holder {
     SignedIn(Option<Arc<SignedIn>>),
     Key(Option<Arc<Key>>),
+}
+
+impl Holder {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::SignedIn(None) | Self::Key(None))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +72,8 @@ struct Entry {
 
 impl Entry {
     /// Ids whose change makes the entry void.
-    fn subjects(&self, id: Uuid) -> [Uuid; 2] {
+    fn subjects(&self, credential: Credential) -> [Uuid; 2] {
+        let id = credential.uuid();
         let other = match &self.holder {
             Holder::SignedIn(Some(user)) => user.user.uuid(),
             Holder::SignedIn(None) | Holder::Key(_) => id,
@@ -59,7 +86,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Principals {
     store: Store,
-    entries: Cache<Uuid, Entry>,
+    entries: Cache<Credential, Entry>,
+    absent: Cache<Credential, Entry>,
     changes: Arc<Changes>,
     lanes: Arc<[Mutex<()>]>,
     grace: Duration,
@@ -81,6 +109,10 @@ impl Principals {
                 .max_capacity(ENTRIES)
                 .time_to_live(LIFE)
                 .build(),
+            absent: Cache::builder()
+                .max_capacity(ABSENT_ENTRIES)
+                .time_to_live(ABSENT_LIFE)
+                .build(),
             changes,
             lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
             grace,
@@ -97,7 +129,7 @@ impl Principals {
             let user = store::principals::signed_in(&mut tx, session).await?;
             Ok(Holder::SignedIn(user.map(Arc::new)))
         };
-        match self.holder(session.uuid(), read).await? {
+        match self.holder(Credential::Session(session), read).await? {
             Holder::SignedIn(user) => Ok(user),
             Holder::Key(_) => Ok(None),
         }
@@ -110,7 +142,7 @@ impl Principals {
             let key = store::principals::key(&mut tx, id).await?;
             Ok(Holder::Key(key.map(Arc::new)))
         };
-        match self.holder(id.uuid(), read).await? {
+        match self.holder(Credential::Key(id), read).await? {
             Holder::Key(key) => Ok(key),
             Holder::SignedIn(_) => Ok(None),
         }
@@ -118,7 +150,7 @@ impl Principals {
 
     async fn holder(
         &self,
-        id: Uuid,
+        id: Credential,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
         if let Some(holder) = self.known(id, FRESH) {
@@ -135,8 +167,8 @@ impl Principals {
     }
 
     /// What is known, if nothing of it changed as far as the feed says, which is at most so old.
-    fn known(&self, id: Uuid, feed_age: Duration) -> Option<Holder> {
-        let entry = self.entries.get(&id)?;
+    fn known(&self, id: Credential, feed_age: Duration) -> Option<Holder> {
+        let entry = self.entries.get(&id).or_else(|| self.absent.get(&id))?;
         let subjects = entry.subjects(id);
         let holds = self.changes.age() <= feed_age && self.changes.hold(entry.filled_at, &subjects);
         holds.then_some(entry.holder)
@@ -144,10 +176,10 @@ impl Principals {
 
     async fn fill(
         &self,
-        id: Uuid,
+        id: Credential,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
-        let lane = usize::try_from(id.as_u128() % LANES as u128).unwrap_or_default();
+        let lane = usize::try_from(id.uuid().as_u128() % LANES as u128).unwrap_or_default();
         let _turn = self.lanes[lane].lock().await;
         if let Some(holder) = self.known(id, FRESH) {
             return Ok(holder);
@@ -160,7 +192,12 @@ impl Principals {
                 holder: holder.clone(),
                 filled_at,
             };
-            self.entries.insert(id, entry);
+            if holder.is_absent() {
+                self.entries.invalidate(&id);
+                self.absent.insert(id, entry);
+            } else {
+                self.entries.insert(id, entry);
+            }
         }
         Ok(holder)
     }

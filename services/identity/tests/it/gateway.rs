@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::TenantId;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
@@ -11,6 +14,28 @@ use crate::caller::Who;
 use crate::world::{World, until};
 
 const MORE_THAN_THE_GRACE: Duration = Duration::from_millis(2_600);
+
+/// A key of the right form that nobody made, with the id of the session.
+fn made_up_key(access_token: &str) -> String {
+    let payload = URL_SAFE_NO_PAD.decode(access_token.split('.').nth(1).unwrap());
+    let claims: serde_json::Value = serde_json::from_slice(&payload.unwrap()).unwrap();
+    let id = claims["sid"].as_str().unwrap().replace('-', "");
+    let body = format!("tk_{id}_{}", "0".repeat(64));
+    let sum = Sha256::digest(body.as_bytes());
+    let sum: String = sum[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{body}_{sum}")
+}
+
+#[tokio::test]
+async fn a_made_up_key_with_the_id_of_a_session_leaves_the_session_alone() {
+    let world = World::start().await;
+    let key = Who::key(&made_up_key(&world.operator)).of_replica(1);
+    let session = Who::bearer(&world.operator).of_replica(1);
+    for _ in 0..2 {
+        assert_eq!(world.reason(&key).await, "UNAUTHENTICATED");
+        assert_eq!(world.reason(&session).await, "");
+    }
+}
 
 #[tokio::test]
 async fn a_request_selects_one_tenant_of_those_that_its_credential_reaches() {
