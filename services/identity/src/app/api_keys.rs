@@ -5,12 +5,12 @@ use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{ApiKeyId, Permissions, RequestContext, TenantId};
+use tenantry_core::{ApiKeyId, Permissions, Refusal, RequestContext, TenantId};
 use tenantry_rpc::tenants::TenantEntry;
 
 use super::{App, Page, cut};
 use crate::domain::api_key::{self, ApiKey};
-use crate::domain::secret;
+use crate::domain::{field, secret};
 use crate::error::Error;
 use crate::store;
 
@@ -45,6 +45,10 @@ impl App {
                 secret: replay.secret,
             });
         }
+        let now = tenantry_core::clock::now();
+        if let Some(at) = new.expires_at {
+            field::in_future(at, now).map_err(|why| Refusal::field("expires_at", why))?;
+        }
         let id = ApiKeyId::new();
         let (text, prefix) = api_key::new_secret(id);
         let key = ApiKey {
@@ -53,7 +57,7 @@ impl App {
             name: new.name,
             prefix,
             permissions: new.permissions,
-            created_at: tenantry_core::clock::now(),
+            created_at: now,
             expires_at: new.expires_at,
             revoked_at: None,
         };

@@ -7,6 +7,8 @@ use tenantry_core::{Permission, Permissions};
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_EMAIL_BYTES: usize = 254;
+/// 0001-01-01T00:00:00Z in seconds since 1970; the last year is that of the calendar in use.
+const YEAR_ONE: i64 = -62_135_596_800;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=256;
 
 /// An e-mail address (RFC 5321 and 5322) in the one spelling that it is stored and looked up in: lower case.
@@ -93,15 +95,19 @@ pub(crate) fn permissions(names: &[String]) -> Result<Option<Permissions>, Strin
         })
 }
 
-/// An instant as a row keeps it, to the microsecond: an answer, its event and a later reading then agree.
-pub(crate) fn as_stored(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+/// An instant of the years 1 to 9999, which are all that the wire format has, as a row keeps it, to the microsecond: an
+/// answer, its event and a later reading then agree.
+pub(crate) fn as_stored(at: Timestamp) -> Result<Timestamp, String> {
+    if at.as_second() < YEAR_ONE {
+        return Err("must be an instant of the years 1 to 9999".to_owned());
+    }
+    Ok(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
 }
 
-/// An end that is yet to come.
-pub(crate) fn in_future(at: Timestamp, now: Timestamp) -> Result<Timestamp, String> {
+/// Whether an end is yet to come.
+pub(crate) fn in_future(at: Timestamp, now: Timestamp) -> Result<(), String> {
     if at > now {
-        Ok(at)
+        Ok(())
     } else {
         Err("must be in the future".to_owned())
     }
@@ -132,6 +138,25 @@ mod tests {
         assert!(password(&"ü".repeat(10)).is_ok());
         assert!(password(&"x".repeat(9)).is_err());
         assert!(password(&"x".repeat(257)).is_err());
+    }
+
+    #[test]
+    fn an_instant_has_a_year_that_the_wire_format_has() {
+        let first = Timestamp::from_second(YEAR_ONE).unwrap();
+        assert_eq!(first.to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(as_stored(first), Ok(first));
+        for bad in [
+            Timestamp::MIN,
+            Timestamp::from_second(YEAR_ONE - 1).unwrap(),
+        ] {
+            assert!(as_stored(bad).is_err(), "{bad}");
+        }
+        let fine: Timestamp = "2026-01-31T12:00:00.123456789Z".parse().unwrap();
+        assert_eq!(
+            as_stored(fine).unwrap().to_string(),
+            "2026-01-31T12:00:00.123456Z"
+        );
+        assert!(as_stored(Timestamp::MAX).is_ok());
     }
 
     #[test]

@@ -48,7 +48,6 @@ impl ApiKeyService for ApiKeys {
                 &message.name,
                 &message.permissions,
                 message.expires_at.as_ref(),
-                key.is_some(),
             )?;
             let new = NewKey {
                 tenant: tenant.id,
@@ -112,13 +111,12 @@ impl ApiKeyService for ApiKeys {
     }
 }
 
-/// Reads what a new key is to be. A request that may be a repetition keeps an end that has passed meanwhile: a key past
-/// its end opens nothing.
+/// Reads what a new key is to be. That its end is yet to come is looked at once the request is known to be no repetition,
+/// for which it may have passed.
 pub(super) fn parse(
     name: &str,
     permissions: &[String],
     expires_at: Option<&prost_types::Timestamp>,
-    may_repeat: bool,
 ) -> Result<Asked, Refusal> {
     let mut wrong = Violations::new();
     let name = wrong.take("name", field::name(name));
@@ -126,15 +124,7 @@ pub(super) fn parse(
     let expires_at = expires_at
         .map(|at| wire::instant("expires_at", at))
         .transpose()?
-        .map(field::as_stored);
-    if let Some(at) = expires_at
-        && !may_repeat
-    {
-        wrong.take(
-            "expires_at",
-            field::in_future(at, tenantry_core::clock::now()),
-        );
-    }
+        .and_then(|at| wrong.take("expires_at", field::as_stored(at)));
     wrong.check()?;
     Ok(Asked {
         name: name.unwrap_or_default(),

@@ -98,7 +98,6 @@ impl OperatorService for Operators {
                 &message.name,
                 &message.permissions,
                 message.expires_at.as_ref(),
-                key.is_some(),
             )?;
             let own = call.ctx.permissions.intersection(Permissions::PLATFORM);
             let new = NewKey {

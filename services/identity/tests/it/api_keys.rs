@@ -77,6 +77,33 @@ async fn equal_creates_at_once_give_one_key_and_one_secret_that_no_dump_holds() 
     assert_eq!(late.api_key, answers[0].api_key);
 }
 
+#[tokio::test]
+async fn an_end_that_has_passed_is_refused_with_a_request_id_too_but_not_in_a_repetition() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let ending = |seconds, request_id| wire::CreateApiKeyRequest {
+        expires_at: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..create("ci", &[], request_id)
+    };
+    let year_minus_9000 = -346_200_000_000;
+    for seconds in [0, -62_135_596_801, year_minus_9000, i64::MIN, i64::MAX] {
+        for request_id in ["", "once"] {
+            let refused = make(&world, &owner, ending(seconds, request_id))
+                .await
+                .unwrap_err();
+            assert_eq!(reason(&refused), "INVALID_ARGUMENT", "{seconds}");
+        }
+    }
+    let soon = tenantry_core::clock::now().as_second() + 2;
+    let first = make(&world, &owner, ending(soon, "once")).await.unwrap();
+    while tenantry_core::clock::now().as_second() <= soon {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let again = make(&world, &owner, ending(soon, "once")).await.unwrap();
+    assert_eq!(again, first);
+}
+
 /// Everything that identity's tables hold, as text.
 async fn dump(world: &World) -> String {
     let mut connection = PgConnection::connect(world.database.superuser_url().as_str())
