@@ -1,7 +1,7 @@
 //! Members of a tenant.
 
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
@@ -62,24 +62,11 @@ impl App {
         name: &str,
         password: Option<&SecretString>,
     ) -> Result<User, Error> {
-        let known = store::users::by_email(tx.conn(), email).await?;
         let by_operator = tx.scope().is_platform() || ctx.is_operator();
-        let replaced = |known: &Credentials| {
-            known.password_of.is_some()
-                && by_operator
-                && (password.is_some() || tx.scope().is_platform())
-        };
-        if let Some(known) = known.as_ref().filter(|known| !replaced(known)) {
-            return Ok(known.user.clone());
-        }
         let hash = match password {
             Some(password) => Some(self.passwords.hash(password).await?),
             None => None,
         };
-        if let Some(known) = known {
-            store::users::take_over(tx.conn(), known.user.id, hash.as_deref()).await?;
-            return Ok(known.user);
-        }
         let password_of = (!by_operator && password.is_some()).then_some(tx.scope());
         let user = User {
             id: UserId::new(),
@@ -98,9 +85,24 @@ impl App {
             tx.record(&event).await?;
             return Ok(user);
         }
-        // Someone else made the user meanwhile.
-        let known = store::users::by_email(tx.conn(), email).await?;
-        Ok(known.ok_or(Error::UserNotFound)?.user)
+        // There is one, perhaps since a moment ago.
+        let known = store::users::lock_by_email(tx.conn(), email).await?;
+        let Credentials {
+            user, password_of, ..
+        } = known.ok_or(Error::UserNotFound)?;
+        if password_of.is_some() && by_operator && (hash.is_some() || tx.scope().is_platform()) {
+            store::users::take_over(tx.conn(), user.id, hash.as_deref()).await?;
+            let event = Event::of(
+                ctx,
+                "user.password_replaced",
+                "user",
+                user.id.uuid(),
+                Value::Null,
+                json!({ "email": user.email }),
+            );
+            tx.record(&event).await?;
+        }
+        Ok(user)
     }
 
     /// Adds a user by id: anyone where an operator asks, else one of an ancestor or descendant of the tenant.

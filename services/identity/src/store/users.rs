@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use tenantry_core::{TenantId, UserId};
+use uuid::Uuid;
 
 use crate::domain::member::User;
 use crate::error::Error;
@@ -14,27 +15,58 @@ pub(crate) struct Credentials {
     pub(crate) password_of: Option<TenantId>,
 }
 
+struct Row {
+    id: Uuid,
+    email: String,
+    name: String,
+    password_hash: Option<String>,
+    password_of: Option<Uuid>,
+}
+
+impl From<Row> for Credentials {
+    fn from(row: Row) -> Self {
+        Self {
+            user: User {
+                id: row.id.into(),
+                email: row.email,
+                name: row.name,
+            },
+            password_hash: row.password_hash,
+            password_of: row.password_of.map(TenantId::from),
+        }
+    }
+}
+
 /// The user of this address.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn by_email(
     conn: &mut PgConnection,
     email: &str,
 ) -> Result<Option<Credentials>, Error> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        Row,
         "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1",
         email
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Credentials {
-        user: User {
-            id: row.id.into(),
-            email: row.email,
-            name: row.name,
-        },
-        password_hash: row.password_hash,
-        password_of: row.password_of.map(TenantId::from),
-    }))
+    Ok(row.map(Credentials::from))
+}
+
+/// The user of this address, locked until the transaction's end: what is decided by its password holds until then.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn lock_by_email(
+    conn: &mut PgConnection,
+    email: &str,
+) -> Result<Option<Credentials>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1 FOR NO KEY UPDATE",
+        email
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Credentials::from))
 }
 
 /// The user of this id.
@@ -73,7 +105,7 @@ pub(crate) async fn insert(
 }
 
 /// Replaces a password that a tenant's people chose by one of the platform's, or by none, and ends every session that the
-/// old one began. The event of the same change makes the replicas forget the user.
+/// old one began.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn take_over(
     conn: &mut PgConnection,

@@ -1,5 +1,6 @@
 //! Members of a tenant.
 
+use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{TenantId, UserId};
 use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
@@ -208,6 +209,68 @@ async fn nobody_gives_or_takes_more_than_they_hold() {
         .await
         .unwrap_err();
     assert_eq!(reason(&twice), "MEMBER_EXISTS");
+}
+
+#[tokio::test]
+async fn a_password_that_the_platform_replaces_is_out_on_another_replica_within_a_second() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let chosen = wire::CreateMemberRequest {
+        password: crate::world::PASSWORD.to_owned(),
+        ..create("new@example.com", &[])
+    };
+    let made = add(&world, &owner, chosen).await.unwrap();
+    let theirs = Who::bearer(&world.login("new@example.com").await.access_token).of_replica(1);
+    assert_eq!(world.reason(&theirs).await, "");
+
+    let operator = Who::bearer(&world.operator);
+    let request = wire::CreateOperatorRequest {
+        email: "new@example.com".to_owned(),
+        password: "chosen by the platform".to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(&operator, request).await.unwrap();
+    world.operators().create_operator(ask).await.unwrap();
+    until(async || world.reason(&theirs).await == "CREDENTIAL_REVOKED").await;
+    let url = world.database.superuser_url();
+    let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
+    let event: serde_json::Value = sqlx::query_scalar(
+        "SELECT event FROM identity.outbox WHERE action = 'user.password_replaced'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(event["resource"]["id"], made.id);
+    assert_eq!(
+        event["after"],
+        serde_json::json!({ "email": "new@example.com" })
+    );
+}
+
+#[tokio::test]
+async fn an_operator_who_comes_second_with_an_address_still_replaces_its_password() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let url = world.database.superuser_url();
+    let mut other = PgConnection::connect(url.as_str()).await.unwrap();
+    let mut first = other.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO identity.users (id, email, name, password_hash, password_of)
+         VALUES ($1, 'new@example.com', 'New', 'theirs', $2)",
+    )
+    .bind(UserId::new().uuid())
+    .bind(tenant.uuid())
+    .execute(&mut *first)
+    .await
+    .unwrap();
+    let second = world.member(tenant, "new@example.com", "member");
+    let made = async {
+        world.someone_waits().await;
+        first.commit().await.unwrap();
+    };
+    // Signed in by the operator's password.
+    tokio::join!(second, made);
 }
 
 #[tokio::test]
