@@ -35,12 +35,13 @@ impl App {
         new: NewMember,
     ) -> Result<Member, Error> {
         may_grant(&new.roles, ctx.permissions)?;
+        let hash = self.hashed(new.password.as_ref()).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
         let user = self
-            .find_or_create_user(ctx, &mut tx, &new.email, &new.name, new.password.as_ref())
+            .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
             .await?;
         let member = add(ctx, &mut tx, tenant, &user, new.name, new.roles).await?;
         tx.finish(key.as_ref(), &member).await?;
@@ -48,6 +49,18 @@ impl App {
             mail.welcome(&member.email, &member.name, &tenant.slug);
         }
         Ok(member)
+    }
+
+    /// The hash of a password, where one is given. Comes before the transaction: nobody's connection or claim waits for a
+    /// place among the hashes.
+    pub(super) async fn hashed(
+        &self,
+        password: Option<&SecretString>,
+    ) -> Result<Option<String>, Error> {
+        match password {
+            Some(password) => Ok(Some(self.passwords.hash(password).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The user of an address; a new one, with its event, where there is none.
@@ -60,20 +73,16 @@ impl App {
         tx: &mut TenantTx,
         email: &str,
         name: &str,
-        password: Option<&SecretString>,
+        password_hash: Option<&str>,
     ) -> Result<User, Error> {
         let by_operator = tx.scope().is_platform() || ctx.is_operator();
-        let hash = match password {
-            Some(password) => Some(self.passwords.hash(password).await?),
-            None => None,
-        };
-        let password_of = (!by_operator && password.is_some()).then_some(tx.scope());
+        let password_of = (!by_operator && password_hash.is_some()).then_some(tx.scope());
         let user = User {
             id: UserId::new(),
             email: email.to_owned(),
             name: name.to_owned(),
         };
-        if store::users::insert(tx.conn(), &user, hash.as_deref(), password_of).await? {
+        if store::users::insert(tx.conn(), &user, password_hash, password_of).await? {
             let event = Event::of(
                 ctx,
                 "user.created",
@@ -90,8 +99,11 @@ impl App {
         let Credentials {
             user, password_of, ..
         } = known.ok_or(Error::UserNotFound)?;
-        if password_of.is_some() && by_operator && (hash.is_some() || tx.scope().is_platform()) {
-            store::users::take_over(tx.conn(), user.id, hash.as_deref()).await?;
+        if password_of.is_some()
+            && by_operator
+            && (password_hash.is_some() || tx.scope().is_platform())
+        {
+            store::users::take_over(tx.conn(), user.id, password_hash).await?;
             let event = Event::of(
                 ctx,
                 "user.password_replaced",

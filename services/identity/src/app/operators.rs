@@ -32,6 +32,7 @@ impl App {
         token: &str,
         new: NewOperator,
     ) -> Result<Operator, Error> {
+        let hash = self.hashed(new.password.as_ref()).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -42,7 +43,9 @@ impl App {
         if !store::bootstrap::consume(tx.conn(), &secret::hash(token)).await? {
             return Err(Error::BootstrapToken);
         }
-        let operator = self.make_operator(ctx, &mut tx, new).await?;
+        let operator = self
+            .make_operator(ctx, &mut tx, new, hash.as_deref())
+            .await?;
         tx.finish(key.as_ref(), &operator).await?;
         Ok(operator)
     }
@@ -54,11 +57,14 @@ impl App {
         key: Option<RequestKey>,
         new: NewOperator,
     ) -> Result<Operator, Error> {
+        let hash = self.hashed(new.password.as_ref()).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
-        let operator = self.make_operator(ctx, &mut tx, new).await?;
+        let operator = self
+            .make_operator(ctx, &mut tx, new, hash.as_deref())
+            .await?;
         tx.finish(key.as_ref(), &operator).await?;
         Ok(operator)
     }
@@ -68,9 +74,10 @@ impl App {
         ctx: &RequestContext,
         tx: &mut TenantTx,
         new: NewOperator,
+        password_hash: Option<&str>,
     ) -> Result<Operator, Error> {
         let known = store::users::by_email(tx.conn(), &new.email).await?;
-        if known.is_none() && new.password.is_none() {
+        if known.is_none() && password_hash.is_none() {
             return Err(Refusal::field(
                 "password",
                 "is needed for a new user: 10 to 256 characters",
@@ -78,7 +85,7 @@ impl App {
             .into());
         }
         let user = self
-            .find_or_create_user(ctx, tx, &new.email, &new.name, new.password.as_ref())
+            .find_or_create_user(ctx, tx, &new.email, &new.name, password_hash)
             .await?;
         let operator = Operator {
             user_id: user.id,
