@@ -24,6 +24,18 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Whether a token was ever printed, be it used or past its time by now: the caller is no stranger.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn is_ours(conn: &mut PgConnection, hash: &[u8; 32]) -> Result<bool, Error> {
+    let ours = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM bootstrap_tokens WHERE hash = $1) AS "ours!""#,
+        &hash[..],
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(ours)
+}
+
 /// Uses a token up; `false` where it is wrong, past its time or used.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn consume(conn: &mut PgConnection, hash: &[u8; 32]) -> Result<bool, Error> {

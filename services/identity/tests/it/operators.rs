@@ -1,5 +1,8 @@
 //! The first operator and the others.
 
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Permission, Permissions};
 use tenantry_proto::identity::v1 as wire;
 use tonic::Code;
@@ -27,6 +30,22 @@ async fn of_two_first_operators_at_once_there_is_one() {
         .find_map(|outcome| outcome.as_ref().err())
         .unwrap();
     assert_eq!(reason(late), "ALREADY_BOOTSTRAPPED");
+}
+
+#[tokio::test]
+async fn a_strangers_bootstrap_waits_for_nothing_and_keeps_nobody_waiting() {
+    let world = World::start().await;
+    let url = world.database.superuser_url();
+    let mut other = PgConnection::connect(url.as_str()).await.unwrap();
+    let mut busy = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE identity.operators IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *busy)
+        .await
+        .unwrap();
+    let asked = world.bootstrap("tb_wrong", "a@example.com");
+    let answered = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    let refused = answered.unwrap().unwrap_err();
+    assert_eq!(reason(&refused), "BOOTSTRAP_TOKEN_INVALID");
 }
 
 #[tokio::test]
