@@ -1,7 +1,7 @@
 //! Keeps the view: follows one of registry's replicas, and goes to the next when its bookmarks grow old.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use tenantry_core::TenantRef;
@@ -85,6 +85,7 @@ impl Follower {
             resume_token: self.resume_token.clone(),
         };
         let silence = |_| Status::deadline_exceeded("no bookmark came in time");
+        let asked = Instant::now();
         let mut stream = tokio::time::timeout(MAX_SILENCE, client.follow_tenants(request))
             .await
             .map_err(silence)??
@@ -99,7 +100,7 @@ impl Follower {
                     self.view.apply(tenant)
                 }
                 Some(wire::follow_tenants_response::Item::Bookmark(bookmark)) => {
-                    let age = Duration::from_millis(u64::try_from(bookmark.age_ms).unwrap_or(0));
+                    let age = age(&bookmark, asked.elapsed());
                     if bookmark.complete {
                         self.view.freshen(age);
                     }
@@ -114,6 +115,15 @@ impl Follower {
             }
         }
     }
+}
+
+/// How old a view with this bookmark is, this long after its stream was asked for. A bookmark may have waited in a queue or
+/// a socket. The stream began after it was asked for, so the bookmark is at most as old as the one age exceeds the other,
+/// and no clock is compared with another's.
+fn age(bookmark: &wire::FeedBookmark, since_asked: Duration) -> Duration {
+    let made_at = u64::try_from(bookmark.stream_age_ms).unwrap_or(0);
+    let under_way = since_asked.saturating_sub(Duration::from_millis(made_at));
+    Duration::from_millis(u64::try_from(bookmark.age_ms).unwrap_or(0)) + under_way
 }
 
 /// Looks up single tenants at registry, one call for all who ask the same at the same time.
@@ -173,5 +183,28 @@ impl Lookup {
             }
         }
         Err(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bookmark_that_was_under_way_is_older_by_that() {
+        let bookmark = wire::FeedBookmark {
+            age_ms: 40,
+            complete: true,
+            stream_age_ms: 10_000,
+        };
+        for (since_asked_ms, expected_ms) in
+            [(10_000, 40), (10_005, 45), (13_000, 3_040), (9_999, 40)]
+        {
+            let since_asked = Duration::from_millis(since_asked_ms);
+            assert_eq!(
+                age(&bookmark, since_asked),
+                Duration::from_millis(expected_ms)
+            );
+        }
     }
 }

@@ -9,7 +9,8 @@ const BATCH: i64 = 2_000;
 /// Numbers one batch of committed changes. Returns how many, or `None` where another replica is at it.
 ///
 /// The head is locked in one statement and the rows are read in a later one: in READ COMMITTED that later snapshot holds
-/// everything that was committed before the lock was ours.
+/// everything that was committed before the lock was ours. The feed is as fresh as that snapshot, so what it is dated by is
+/// the statement's own beginning; a full batch may have left something behind, and dates nothing.
 ///
 /// # Errors
 /// The database doesn't answer.
@@ -29,7 +30,9 @@ pub async fn number(store: &Store) -> Result<Option<i64>, Error> {
             FROM batch WHERE o.tenant_id = batch.tenant_id AND o.n = batch.n
             RETURNING 1
         )
-        UPDATE feed_head SET head = head + (SELECT count(*) FROM numbered), numbered_at = clock_timestamp()
+        UPDATE feed_head SET
+            head = head + (SELECT count(*) FROM numbered),
+            numbered_at = CASE WHEN (SELECT count(*) FROM numbered) < $2 THEN statement_timestamp() ELSE numbered_at END
         RETURNING head - $1 AS "numbered!"
         "#,
         head,

@@ -93,12 +93,14 @@ impl TenantFeedService for Registry {
         let (sender, receiver) = tokio::sync::mpsc::channel(64);
         let mut tenants = self.tenants.subscribe();
         let gone = self.gone.clone();
+        let opened = tokio::time::Instant::now();
         Tasks::new().spawn("feed", async move {
             loop {
                 let now = tenants.borrow_and_update().clone();
                 let bookmark = Item::Bookmark(FeedBookmark {
                     age_ms: 0,
                     complete: true,
+                    stream_age_ms: i64::try_from(opened.elapsed().as_millis()).unwrap(),
                 });
                 for next in now.into_iter().map(Item::Tenant).chain([bookmark]) {
                     if sender.send(item(next)).await.is_err() {

@@ -40,7 +40,12 @@ pub(super) enum Item {
     /// A tenant as it was just changed to.
     Change(Tenant, Arc<FeedItem>),
     /// How fresh the follower is now.
-    Bookmark { age: Duration, complete: bool },
+    Bookmark {
+        age: Duration,
+        /// Age of the stream at the same instant.
+        stream_age: Duration,
+        complete: bool,
+    },
 }
 
 /// How a stream's items look on the wire.
@@ -60,6 +65,7 @@ pub(super) struct Follow<S: Sink> {
     pub(super) store: Store,
     pub(super) tail: Tail,
     pub(super) tenant: Option<TenantId>,
+    pub(super) opened: Instant,
     pub(super) context: String,
     pub(super) sink: S,
     pub(super) sender: mpsc::Sender<Result<S::Wire, Status>>,
@@ -128,6 +134,8 @@ impl<S: Sink> Follow<S> {
         }
         let mut bookmarked: Option<Instant> = None;
         loop {
+            // Once per turn: a head that moved on meanwhile would date the bookmark by changes that weren't sent.
+            let head = self.tail.head();
             let mut sent = false;
             let caught_up = match self.tail.after(position, only).await? {
                 Read::TooOld => return Err(Stop::Ended(too_old())),
@@ -135,24 +143,20 @@ impl<S: Sink> Follow<S> {
                     for item in items {
                         sent |= self.change(item, lineage.as_ref()).await?;
                     }
-                    let caught_up = next == position || next >= self.tail.head().head;
                     position = next;
-                    caught_up
+                    next >= head.head
                 }
             };
             if !caught_up {
                 continue;
             }
             if sent || bookmarked.is_none_or(|at| at.elapsed() >= BOOKMARK_EVERY) {
-                let age = self.tail.head().age();
-                self.send(
-                    Item::Bookmark {
-                        age,
-                        complete: true,
-                    },
-                    Some(position),
-                )
-                .await?;
+                let bookmark = Item::Bookmark {
+                    age: head.age(),
+                    stream_age: self.opened.elapsed(),
+                    complete: true,
+                };
+                self.send(bookmark, Some(position)).await?;
                 bookmarked = Some(Instant::now());
             }
             let wait =
@@ -190,6 +194,7 @@ impl<S: Sink> Follow<S> {
             self.send(
                 Item::Bookmark {
                     age: self.tail.head().age(),
+                    stream_age: self.opened.elapsed(),
                     complete: false,
                 },
                 None,

@@ -15,6 +15,7 @@ use tenantry_rpc::stream::{StreamLife, StreamSlots};
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -102,6 +103,7 @@ impl Feed {
             store: self.store.clone(),
             tail: self.tail.clone(),
             tenant,
+            opened: Instant::now(),
             context,
             sink,
             sender,
@@ -198,9 +200,14 @@ impl Sink for FollowSink {
         use internal::follow_tenants_response::Item as Wire;
         let item = match item {
             Item::State(tenant) | Item::Change(tenant, _) => Wire::Tenant(convert::entry(tenant)),
-            Item::Bookmark { age, complete } => Wire::Bookmark(internal::FeedBookmark {
+            Item::Bookmark {
+                age,
+                stream_age,
+                complete,
+            } => Wire::Bookmark(internal::FeedBookmark {
                 age_ms: millis(age),
                 complete,
+                stream_age_ms: i64::try_from(stream_age.as_millis()).unwrap_or(i64::MAX),
             }),
         };
         Self::Wire {
