@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::TenantId;
 
+/// Key of the project that slugs are of where none is named.
+pub const DEFAULT_PROJECT: &str = "default";
+
 /// The state of a tenant in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

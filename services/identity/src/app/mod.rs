@@ -11,6 +11,7 @@ pub(crate) mod sign_in;
 use std::sync::Arc;
 
 use tenantry_core::context::Target;
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Permission, RequestContext};
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
@@ -24,9 +25,6 @@ use crate::mail::Mailer;
 use crate::passwords::Passwords;
 use crate::principals::Principals;
 use crate::tokens::Tokens;
-
-/// Project of slugs where none is named.
-const DEFAULT_PROJECT: &str = "default";
 
 /// What the use cases need.
 #[derive(Debug)]

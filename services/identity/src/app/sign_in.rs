@@ -6,12 +6,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{
     PrincipalKind, RequestContext, SessionId, TenantId, TenantRef, TenantSelection, UserId,
 };
 use tenantry_rpc::Tasks;
 
-use super::{App, DEFAULT_PROJECT};
+use super::App;
 use crate::domain::principal::Membership;
 use crate::domain::rights::{self, Reach};
 use crate::domain::session::{REFRESH_LIFE, RefreshToken, Session, Verdict};

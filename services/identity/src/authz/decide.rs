@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Permissions, Principal, PrincipalKind, TenantId, TenantRef};
 use tenantry_rpc::tenants::TenantEntry;
 use uuid::Uuid;
@@ -13,9 +14,6 @@ use crate::domain::rights::{self, Reach};
 use crate::domain::secret;
 use crate::domain::selection::{self, Named};
 use crate::error::Error;
-
-/// Project of slugs where neither the credential nor `X-Project` tells another.
-const DEFAULT_PROJECT: &str = "default";
 
 /// What the assertion will say.
 #[derive(Clone, Debug)]
