@@ -6,9 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TenantId;
+use crate::permission::{Permission, Permissions};
 
 /// Key of the project that slugs are of where none is named.
 pub const DEFAULT_PROJECT: &str = "default";
+
+/// What nobody holds as one of the tenant's own people or programs.
+const FROM_ABOVE: Permissions =
+    Permissions::PLATFORM.union(Permissions::of(&[Permission::TenantsManage]));
 
 /// The state of a tenant in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +71,17 @@ impl TenantStatus {
             Self::Deleted => Admission::Absent,
         }
     }
+
+    /// What this status means for whoever holds these permissions in the tenant: operators, and those who manage it from a
+    /// tenant above, are admitted whatever it is.
+    #[must_use]
+    pub const fn admission_of(self, permissions: Permissions) -> Admission {
+        if permissions.intersection(FROM_ABOVE).is_empty() {
+            self.admission()
+        } else {
+            Admission::Admitted
+        }
+    }
 }
 
 /// A word that names no status.
@@ -118,6 +134,30 @@ impl TenantRef {
         match self {
             Self::Id(named) => *named == id,
             Self::Slug(named) => named == slug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::role::Role;
+
+    #[test]
+    fn who_manages_from_above_is_admitted_whatever_the_status() {
+        let of = |permissions| {
+            TenantStatus::ALL
+                .iter()
+                .map(move |s| s.admission_of(permissions))
+        };
+        for own in [Permissions::NONE, Role::Owner.permissions()] {
+            assert!(of(own).eq(TenantStatus::ALL.iter().map(|s| s.admission())));
+        }
+        for above in [
+            Role::Owner.inherited(),
+            Permissions::of(&[Permission::PlatformContentAccess]),
+        ] {
+            assert!(of(above).all(|admission| admission == Admission::Admitted));
         }
     }
 }

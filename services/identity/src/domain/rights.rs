@@ -1,9 +1,7 @@
 //! What a principal may do in a tenant.
 
 use tenantry_core::tenant::Admission;
-use tenantry_core::{
-    Permission as P, Permissions, PrincipalKind, RequestContext, TenantId, TenantStatus,
-};
+use tenantry_core::{Permission as P, Permissions, RequestContext, TenantId, TenantStatus};
 
 use super::principal::Membership;
 use crate::error::Error;
@@ -82,11 +80,8 @@ pub(crate) fn of_user(
 /// Refuses a tenant's own people and programs where its status does; those who manage it from above pass. The gateway
 /// has done so already: this is the wall behind it.
 pub(crate) fn admit(ctx: &RequestContext, status: TenantStatus) -> Result<(), Error> {
-    let from_above = ctx.is_operator()
-        || (ctx.principal.kind == PrincipalKind::User && ctx.allows(P::TenantsManage));
-    match status.admission() {
+    match status.admission_of(ctx.permissions) {
         Admission::Admitted => Ok(()),
-        Admission::Suspended | Admission::Absent if from_above => Ok(()),
         Admission::Suspended => Err(Error::Suspended),
         Admission::Absent => Err(Error::TenantNotFound),
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_core::refusal::Violations;
 use tenantry_core::tenant::Admission;
-use tenantry_core::{Permission, Permissions, Refusal, TenantId, TenantStatus};
+use tenantry_core::{Permissions, Refusal, TenantId, TenantStatus};
 
 use super::{field, slug};
 use crate::error::Error;
@@ -172,11 +172,8 @@ impl Tenant {
     /// Refuses the tenant's own people and programs where the status doesn't admit them; those who manage it from above
     /// pass.
     pub(crate) fn admit(&self, permissions: Permissions) -> Result<(), Error> {
-        let above = permissions.contains(Permission::PlatformTenantsManage)
-            || permissions.contains(Permission::TenantsManage);
-        match self.status.admission() {
+        match self.status.admission_of(permissions) {
             Admission::Admitted => Ok(()),
-            Admission::Suspended | Admission::Absent if above => Ok(()),
             Admission::Suspended => Err(Error::Suspended),
             Admission::Absent => Err(Error::TenantNotFound),
         }

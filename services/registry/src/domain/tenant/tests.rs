@@ -1,4 +1,5 @@
 use super::*;
+use tenantry_core::Permission;
 
 fn tenant(trial_days: i32) -> Tenant {
     let new = NewTenant {
