@@ -100,6 +100,7 @@ reasons! {
     LastOwner = "LAST_OWNER", FailedPrecondition;
     HierarchyTooDeep = "HIERARCHY_TOO_DEEP", FailedPrecondition;
     AlreadyBootstrapped = "ALREADY_BOOTSTRAPPED", FailedPrecondition;
+    InvitationRequired = "INVITATION_REQUIRED", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;
     SecretAlreadyShown = "SECRET_ALREADY_SHOWN", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;

@@ -31,6 +31,8 @@ pub(crate) enum Error {
     Suspended,
     #[error("no such user")]
     UserNotFound,
+    #[error("a user of elsewhere")]
+    InvitationRequired,
     #[error("no such API key")]
     ApiKeyNotFound,
     #[error("a member already")]
@@ -136,6 +138,10 @@ impl From<Error> for Refusal {
             Error::UserNotFound => (
                 Reason::UserNotFound,
                 "There is no such user here. List the members with GET /api/v1/tenants/{tenant}/users.".to_owned(),
+            ),
+            Error::InvitationRequired => (
+                Reason::InvitationRequired,
+                "This address signs in elsewhere already, so its owner has to agree. Ask an operator to add it.".to_owned(),
             ),
             Error::ApiKeyNotFound => (
                 Reason::ApiKeyNotFound,

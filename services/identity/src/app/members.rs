@@ -25,8 +25,24 @@ pub(crate) struct NewMember {
     pub(crate) roles: Vec<Role>,
 }
 
+/// The user of an address.
+#[derive(Debug)]
+pub(super) enum Found {
+    New(User),
+    Known(User),
+}
+
+impl Found {
+    pub(super) fn user(self) -> User {
+        match self {
+            Self::New(user) | Self::Known(user) => user,
+        }
+    }
+}
+
 impl App {
-    /// Adds a person by address; makes the user where there is none.
+    /// Adds a person by address; makes the user where there is none. A user of elsewhere is added by an operator only: to
+    /// others an address says nothing of whose it is.
     pub(crate) async fn create_member(
         &self,
         ctx: &RequestContext,
@@ -35,14 +51,20 @@ impl App {
         new: NewMember,
     ) -> Result<Member, Error> {
         may_grant(&new.roles, ctx.permissions)?;
+        let welcome = ctx.is_operator() || self.is_related_address(tenant, &new.email).await?;
         let hash = self.hashed(new.password.as_ref()).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
-        let user = self
+        let found = self
             .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
             .await?;
+        let user = match found {
+            Found::New(user) => user,
+            Found::Known(user) if welcome => user,
+            Found::Known(_) => return Err(Error::InvitationRequired),
+        };
         let member = add(ctx, &mut tx, tenant, &user, new.name, new.roles).await?;
         tx.finish(key.as_ref(), &member).await?;
         if let Some(mail) = &self.mail {
@@ -74,7 +96,7 @@ impl App {
         email: &str,
         name: &str,
         password_hash: Option<&str>,
-    ) -> Result<User, Error> {
+    ) -> Result<Found, Error> {
         let by_operator = tx.scope().is_platform() || ctx.is_operator();
         let password_of = (!by_operator && password_hash.is_some()).then_some(tx.scope());
         let user = User {
@@ -92,7 +114,7 @@ impl App {
                 user.facts(),
             );
             tx.record(&event).await?;
-            return Ok(user);
+            return Ok(Found::New(user));
         }
         // There is one, perhaps since a moment ago.
         let known = store::users::lock_by_email(tx.conn(), email).await?;
@@ -114,7 +136,7 @@ impl App {
             );
             tx.record(&event).await?;
         }
-        Ok(user)
+        Ok(Found::Known(user))
     }
 
     /// Adds a user by id: anyone where an operator asks, else one of an ancestor or descendant of the tenant.
@@ -138,6 +160,18 @@ impl App {
         let member = add(ctx, &mut tx, tenant, &user, name, roles).await?;
         tx.finish(key.as_ref(), &member).await?;
         Ok(member)
+    }
+
+    /// Whether the address is that of a user who is related.
+    async fn is_related_address(&self, tenant: &TenantEntry, email: &str) -> Result<bool, Error> {
+        let known = {
+            let mut tx = self.store.read(tenant.id).await?;
+            store::users::by_email(tx.conn(), email).await?
+        };
+        match known {
+            Some(known) => self.is_related(tenant, known.user.id).await,
+            None => Ok(false),
+        }
     }
 
     /// Whether the user is a member of the tenant, of one above it or of one below it.

@@ -94,7 +94,8 @@ impl App {
         }
         let user = self
             .find_or_create_user(ctx, tx, &new.email, &new.name, password_hash)
-            .await?;
+            .await?
+            .user();
         let operator = Operator {
             user_id: user.id,
             email: user.email,

@@ -6,7 +6,7 @@ use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
-use crate::world::{World, until};
+use crate::world::{OPERATOR, World, until};
 
 fn create(email: &str, roles: &[&str]) -> wire::CreateMemberRequest {
     wire::CreateMemberRequest {
@@ -153,6 +153,31 @@ async fn users_of_tenants_above_and_below_can_be_added_by_id() {
         let ask = world.ask(who, request).await.unwrap();
         world.members().add_member(ask).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_user_of_elsewhere_is_added_by_address_by_an_operator_only() {
+    let world = World::start().await;
+    let top = world.tenant("top", None).await;
+    let below = world.tenant("below", Some(top)).await;
+    let elsewhere = world.tenant("elsewhere", None).await;
+    world.member(elsewhere, "ann@example.com", "member").await;
+    let admin = world.member(top, "admin@example.com", "admin").await;
+    let owner = world.member(below, "owner@example.com", "owner").await;
+    let ask = create("ann@example.com", &["viewer"]);
+    let refused = add(&world, &owner, ask.clone()).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVITATION_REQUIRED");
+    let operators = add(&world, &owner, create(OPERATOR, &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&operators), "INVITATION_REQUIRED");
+    let operator = Who::bearer(&world.operator).at(top);
+    let added = add(&world, &operator, ask.clone()).await.unwrap();
+    // By now she belongs to a tenant above.
+    let related = add(&world, &owner, ask).await.unwrap();
+    assert_eq!(related.id, added.id);
+    let of_below = add(&world, &admin, create("owner@example.com", &[])).await;
+    assert!(of_below.is_ok());
 }
 
 #[tokio::test]
