@@ -6,9 +6,10 @@ use anyhow::Result;
 use serde_json::json;
 use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::unit::Signal;
 
 use crate::support::watch::Watch;
-use crate::support::world::{PASSWORD, Party};
+use crate::support::world::{PASSWORD, Party, create_tenant, text};
 use crate::support::{OwnFleet, fleet};
 
 /// The promise.
@@ -246,5 +247,67 @@ async fn registry_restarting_is_no_outage_and_gone_is_no_stale_admission() -> Re
         replica.unit().start().await?;
     }
     becomes(&user, path, 200, Duration::from_secs(10)).await?;
+    fleet.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_hangs_costs_no_answer_within_the_grace_and_none_is_given_after_it()
+-> Result<()> {
+    const GRACE: Duration = Duration::from_secs(6);
+    /// How old the view may be already when registry stops.
+    const VIEW_AGE: Duration = Duration::from_millis(500);
+    let config = FleetConfig {
+        service_environment: vec![(
+            "identity",
+            "TENANTRY_FRESHNESS_GRACE_MS",
+            GRACE.as_millis().to_string(),
+        )],
+        ..FleetConfig::replicas(2)
+    };
+    let fleet = OwnFleet::start(config).await?;
+    let a = Party::create(&fleet).await?;
+    let deep = json!({"name": crate::support::unique("Deep"), "parent_id": a.child});
+    let deep = text(&create_tenant(&fleet.operator_rest()?, deep).await?, "id");
+    let own = a.rest(&fleet)?;
+    let deep = a.rest(&fleet)?.header("x-tenant-id", &deep);
+    let path = "/api/v1/auth/me";
+    for rest in [&own, &deep] {
+        becomes(rest, path, 200, WITHIN).await?;
+    }
+
+    for replica in fleet.replicas("registry") {
+        replica.unit().signal(Signal::SIGSTOP);
+    }
+    let hung = Instant::now();
+    let mut longest = Duration::ZERO;
+    let mut refused = [false; 2];
+    while refused != [true; 2] {
+        for (rest, refused) in [&own, &deep].into_iter().zip(&mut refused) {
+            let asked = hung.elapsed();
+            let answer = rest.get(path).await?;
+            let took = hung.elapsed() - asked;
+            match answer.status {
+                200 => {
+                    assert!(asked < GRACE + WITHIN, "stale admission after {asked:?}");
+                    longest = longest.max(took);
+                }
+                503 => {
+                    assert!(hung.elapsed() > GRACE - VIEW_AGE, "{asked:?}, {took:?}");
+                    *refused = true;
+                }
+                other => panic!("{other}: {}", answer.text),
+            }
+        }
+    }
+    println!("the longest answer within the grace took {longest:?}");
+    for replica in fleet.replicas("registry") {
+        replica.unit().signal(Signal::SIGCONT);
+    }
+    for rest in [&own, &deep] {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while rest.get(path).await?.status != 200 {
+            assert!(Instant::now() < deadline, "registry goes on");
+        }
+    }
     fleet.stop().await
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::Signal;
+pub use nix::sys::signal::Signal;
 
 use crate::probe::Probe;
 use crate::process::{Command, Process};

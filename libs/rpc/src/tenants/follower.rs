@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::future::Cache;
-use tenantry_core::TenantRef;
 use tenantry_proto::internal::registry::v1 as wire;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tokio_util::sync::CancellationToken;
@@ -12,24 +10,18 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::view::entry;
-use super::{FRESH, TenantEntry, View};
+use super::{FRESH, View};
 use crate::client::CallAs;
 
-type Client = TenantFeedServiceClient<InterceptedService<Channel, CallAs>>;
+/// A client of one of registry's replicas.
+pub(super) type Client = TenantFeedServiceClient<InterceptedService<Channel, CallAs>>;
 
 /// Longest silence on the stream before the next replica is tried.
 const MAX_SILENCE: Duration = FRESH;
 /// Pause between attempts, so that an absent registry isn't hammered.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Longest wait for one look-up, all replicas together.
-const LOOKUP_TIMEOUT: Duration = Duration::from_millis(800);
-/// How long a look-up's answer is given to others who ask the same.
-const LOOKUP_SHARED: Duration = Duration::from_millis(200);
-/// Most look-ups remembered at once.
-const LOOKUP_ENTRIES: u64 = 10_000;
-
-fn clients(channels: &[Channel], call_as: &CallAs) -> Vec<Client> {
+/// A client of each replica.
+pub(super) fn clients(channels: &[Channel], call_as: &CallAs) -> Vec<Client> {
     channels
         .iter()
         .map(|channel| TenantFeedServiceClient::with_interceptor(channel.clone(), call_as.clone()))
@@ -124,66 +116,6 @@ fn age(bookmark: &wire::FeedBookmark, since_asked: Duration) -> Duration {
     let made_at = u64::try_from(bookmark.stream_age_ms).unwrap_or(0);
     let under_way = since_asked.saturating_sub(Duration::from_millis(made_at));
     Duration::from_millis(u64::try_from(bookmark.age_ms).unwrap_or(0)) + under_way
-}
-
-/// Looks up single tenants at registry, one call for all who ask the same at the same time.
-#[derive(Clone, Debug)]
-pub struct Lookup {
-    clients: Vec<Client>,
-    answers: Cache<(String, TenantRef), Option<TenantEntry>>,
-}
-
-impl Lookup {
-    /// Look-ups at registry's replicas.
-    #[must_use]
-    pub fn new(channels: &[Channel], call_as: &CallAs) -> Self {
-        Self {
-            clients: clients(channels, call_as),
-            answers: Cache::builder()
-                .max_capacity(LOOKUP_ENTRIES)
-                .time_to_live(LOOKUP_SHARED)
-                .build(),
-        }
-    }
-
-    pub(super) async fn find(
-        &self,
-        project: &str,
-        name: &TenantRef,
-    ) -> Result<Option<TenantEntry>, Arc<Status>> {
-        self.answers
-            .try_get_with((project.to_owned(), name.clone()), async {
-                tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(project, name))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(Status::deadline_exceeded("no replica answered in time"))
-                    })
-            })
-            .await
-    }
-
-    async fn ask(&self, project: &str, name: &TenantRef) -> Result<Option<TenantEntry>, Status> {
-        let request = match name {
-            TenantRef::Id(id) => wire::LookupTenantRequest {
-                id: id.to_string(),
-                ..Default::default()
-            },
-            TenantRef::Slug(slug) => wire::LookupTenantRequest {
-                id: String::new(),
-                project: project.to_owned(),
-                slug: slug.clone(),
-            },
-        };
-        let mut last = Status::unavailable("registry has no replica");
-        for client in &self.clients {
-            match client.clone().lookup_tenant(request.clone()).await {
-                Ok(found) => return Ok(entry(found.into_inner())),
-                Err(status) if status.code() == Code::NotFound => return Ok(None),
-                Err(status) => last = status,
-            }
-        }
-        Err(last)
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! another replica. When registry can't be reached the view serves for the grace, and then nothing is admitted.
 
 mod follower;
+mod lookup;
 mod view;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use tenantry_core::{Refusal, TenantId, TenantRef, TenantStatus};
 
-pub use follower::{Follower, Lookup};
+pub use follower::Follower;
+pub use lookup::Lookup;
 pub use view::View;
 
 /// How old the view may be before single tenants are looked up instead.
@@ -117,6 +119,11 @@ impl Tenants {
     /// # Errors
     /// As [`Self::find`].
     pub async fn ancestors(&self, of: &TenantEntry) -> Result<Vec<TenantEntry>, Refusal> {
+        if self.may_serve_view()
+            && let Some(ancestors) = self.view.ancestors(of)
+        {
+            return Ok(ancestors);
+        }
         let mut ancestors = Vec::new();
         let mut parent = of.parent;
         while let Some(id) = parent
@@ -129,6 +136,12 @@ impl Tenants {
             ancestors.push(entry);
         }
         Ok(ancestors)
+    }
+
+    /// Whether the view is fresh, or the best there is for now: a walk must not wait for registry at each step.
+    fn may_serve_view(&self) -> bool {
+        let age = self.view.age();
+        age <= FRESH || (age <= self.grace && self.lookup.is_out_of_reach())
     }
 
     /// Whether everything that existed at the start is known and fresh enough to serve.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1 as wire;
 
-use super::TenantEntry;
+use super::{MAX_LEVELS, TenantEntry};
 
 /// Age of a view that was never complete.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -37,6 +37,21 @@ impl View {
             TenantRef::Slug(slug) => *tables.by_slug.get(project)?.get(slug)?,
         };
         tables.by_id.get(&id).cloned()
+    }
+
+    /// The ancestors of a tenant, nearest first, all at one instant; `None` where one of them isn't known.
+    pub(super) fn ancestors(&self, of: &TenantEntry) -> Option<Vec<TenantEntry>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ancestors = Vec::new();
+        let mut parent = of.parent;
+        while let Some(id) = parent
+            && ancestors.len() < MAX_LEVELS
+        {
+            let entry = tables.by_id.get(&id)?;
+            parent = entry.parent;
+            ancestors.push(entry.clone());
+        }
+        Some(ancestors)
     }
 
     /// How many tenants are known.
