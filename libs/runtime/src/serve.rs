@@ -131,7 +131,11 @@ async fn sweep(store: Store, tasks: Tasks) {
             () = tasks.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
-        match store.sweep_request_records().await {
+        let swept = tokio::select! {
+            () = tasks.cancelled() => return,
+            swept = store.sweep_request_records() => swept,
+        };
+        match swept {
             Ok(gone) => tracing::debug!(gone, "request records swept"),
             Err(error) => tracing::warn!(error = %error, "request records were not swept"),
         }

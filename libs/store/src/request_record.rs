@@ -135,11 +135,23 @@ impl TenantTx {
 }
 
 impl Store {
-    /// Removes answers past their time and secrets past theirs; returns how many records went.
+    /// Removes answers past their time and secrets past theirs; returns how many records went. It goes on until none is
+    /// left, in transactions of a bounded size: dropped, it loses the one that runs.
     ///
     /// # Errors
     /// The database doesn't answer.
     pub async fn sweep_request_records(&self) -> Result<u64, Error> {
+        let mut gone = 0;
+        loop {
+            let batch = self.sweep_batch().await?;
+            gone += batch;
+            if batch < SWEEP_ROWS.unsigned_abs() {
+                return Ok(gone);
+            }
+        }
+    }
+
+    async fn sweep_batch(&self) -> Result<u64, Error> {
         let mut tx: PlatformTx = self.platform().await?;
         sqlx::query!("UPDATE request_record SET sealed = NULL WHERE sealed IS NOT NULL AND sealed_until < clock_timestamp()")
             .execute(tx.conn())
