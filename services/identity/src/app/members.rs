@@ -63,7 +63,11 @@ impl App {
         let user = match found {
             Found::New(user) => user,
             Found::Known(user) if welcome => user,
-            Found::Known(_) => return Err(Error::InvitationRequired),
+            // Another request may have added it, to this very tenant, since it was looked at.
+            Found::Known(user) => {
+                let here = store::members::lock(&mut tx, user.id).await?;
+                return Err(here.map_or(Error::InvitationRequired, |_| Error::MemberExists));
+            }
         };
         let member = add(ctx, &mut tx, tenant, &user, new.name, new.roles).await?;
         tx.finish(key.as_ref(), &member).await?;

@@ -181,6 +181,19 @@ async fn a_user_of_elsewhere_is_added_by_address_by_an_operator_only() {
 }
 
 #[tokio::test]
+async fn of_two_who_add_one_new_address_at_once_the_second_learns_that_it_is_a_member() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let new = || add(&world, &owner, create("new@example.com", &[]));
+    let answers = futures::future::join_all((0..8).map(|_| new())).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    for refused in answers.into_iter().filter_map(Result::err) {
+        assert_eq!(reason(&refused), "MEMBER_EXISTS");
+    }
+}
+
+#[tokio::test]
 async fn of_the_last_two_owners_removed_at_once_one_stays() {
     let world = World::start().await;
     for round in 0..5 {
