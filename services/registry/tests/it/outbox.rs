@@ -12,7 +12,7 @@ use tenantry_rpc::Tasks;
 use tenantry_store::feed::{FeedItem, Read, Tail};
 use tenantry_store::{Store, TenantTx};
 
-use crate::support::{World, operator, rename};
+use crate::support::{World, operator, rename, soon};
 
 const WRITERS: usize = 16;
 const TENANTS: usize = 3;
@@ -87,7 +87,8 @@ async fn an_event_tells_who_did_what_and_the_states_before_and_after() {
     let caller = operator();
     let mut request = tonic::Request::new(rename(&tenant, "After"));
     for (header, value) in [
-        ("x-forwarded-for", "203.0.113.9, 198.51.100.7"),
+        ("x-envoy-external-address", "198.51.100.7"),
+        ("x-forwarded-for", "203.0.113.9"),
         ("x-request-id", "gateway-1"),
     ] {
         request
@@ -198,7 +199,7 @@ async fn the_feed_of_every_replica_has_each_change_once_and_each_tenant_s_in_ord
             }
         }
     }));
-    let following = join_all(tails.iter().map(|tail| follow(tail, total)));
+    let following = soon(join_all(tails.iter().map(|tail| follow(tail, total))));
     let (seen, _) = futures::join!(following, writing);
 
     for items in &seen {
@@ -230,12 +231,12 @@ async fn a_change_that_commits_late_comes_late_and_is_not_lost() {
         write(world.store.begin(fast).await.unwrap(), "early").await;
     }
     for tail in &tails {
-        let early = follow(tail, 3).await;
+        let early = soon(follow(tail, 3)).await;
         assert!(early.iter().all(|item| item.tenant_id == fast));
     }
     late.commit().await.unwrap();
     for tail in &tails {
-        let all = follow(tail, 4).await;
+        let all = soon(follow(tail, 4)).await;
         assert_eq!((all[3].tenant_id, all[3].feed_n), (slow, 4));
     }
     let drawn: Vec<i64> = sqlx::query("SELECT drawn FROM outbox ORDER BY feed_n")
@@ -270,7 +271,7 @@ async fn a_replica_that_dies_while_numbering_stops_no_other() {
     );
     numbering.rollback().await.unwrap();
     let [tail, _] = two_tails(&world.store, &world.tasks);
-    assert_eq!(follow(&tail, 1).await[0].event.action, "waiting");
+    assert_eq!(soon(follow(&tail, 1)).await[0].event.action, "waiting");
 }
 
 #[tokio::test]
@@ -292,7 +293,7 @@ async fn a_follower_further_behind_than_memory_reads_the_database_and_misses_not
     tx.commit().await.unwrap();
     while tenantry_store::feed::number(&world.store).await.unwrap() != Some(0) {}
     let [tail, _] = two_tails(&world.store, &world.tasks);
-    let items = follow(&tail, 2401).await;
+    let items = soon(follow(&tail, 2401)).await;
     let places: Vec<i64> = items.iter().map(|item| item.feed_n).collect();
     assert_eq!(places, (1..=2401).collect::<Vec<i64>>());
 }

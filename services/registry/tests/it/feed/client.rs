@@ -9,7 +9,7 @@ use tenantry_proto::registry::v1::{
 use tenantry_rpc::assertion::Claims;
 use tonic::{Status, Streaming};
 
-use crate::support::Replica;
+use crate::support::{Replica, soon};
 
 /// Where a client is: the token to go on with, and the versions that it had in the first, complete state.
 #[derive(Clone, Default)]
@@ -43,9 +43,12 @@ impl Watch {
     /// Opens a stream and reads the first state to its end.
     pub(super) async fn open_whole(replica: &Replica, claims: &Claims) -> Self {
         let mut watch = Self::open(replica, claims).await;
-        while watch.position.token.is_empty() {
-            watch.item().await.unwrap();
-        }
+        soon(async {
+            while watch.position.token.is_empty() {
+                watch.item().await.unwrap();
+            }
+        })
+        .await;
         watch
     }
 
@@ -72,24 +75,30 @@ impl Watch {
 
     /// The next change, past bookmarks.
     pub(super) async fn change(&mut self) -> TenantChange {
-        loop {
-            match self.item().await.unwrap().unwrap() {
-                Item::Change(change) => return change,
-                Item::Bookmark(_) => {}
-                Item::End(end) => panic!("ended: {end:?}"),
+        soon(async {
+            loop {
+                match self.item().await.unwrap().unwrap() {
+                    Item::Change(change) => return change,
+                    Item::Bookmark(_) => {}
+                    Item::End(end) => panic!("ended: {end:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The in-band end and the status behind it, and the changes before them.
     pub(super) async fn until_end(mut self) -> (Vec<TenantChange>, StreamEnd, Status) {
-        let mut changes = Vec::new();
-        loop {
-            match self.item().await.unwrap().unwrap() {
-                Item::Change(change) => changes.push(change),
-                Item::Bookmark(_) => {}
-                Item::End(end) => return (changes, end, self.item().await.unwrap_err()),
+        soon(async {
+            let mut changes = Vec::new();
+            loop {
+                match self.item().await.unwrap().unwrap() {
+                    Item::Change(change) => changes.push(change),
+                    Item::Bookmark(_) => {}
+                    Item::End(end) => return (changes, end, self.item().await.unwrap_err()),
+                }
             }
-        }
+        })
+        .await
     }
 }

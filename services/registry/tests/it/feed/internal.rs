@@ -9,7 +9,7 @@ use tenantry_proto::registry::v1::DeleteTenantRequest;
 use tenantry_rpc::assertion::Claims;
 use tonic::Streaming;
 
-use crate::support::{World, operator, service, why};
+use crate::support::{World, operator, service, soon, why};
 
 async fn tenants_until_complete(stream: &mut Streaming<FollowTenantsResponse>) -> Vec<String> {
     let mut ids = Vec::new();
@@ -46,7 +46,7 @@ async fn a_trusted_service_follows_all_tenants_of_all_projects() {
         .await
         .unwrap()
         .into_inner();
-    let mut followed = tenants_until_complete(&mut stream).await;
+    let mut followed = soon(tenants_until_complete(&mut stream)).await;
     followed.sort();
     followed.dedup();
     ids.sort();

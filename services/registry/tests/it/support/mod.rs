@@ -12,7 +12,23 @@ pub(crate) use refused::{fields, reason, why};
 pub(crate) use replica::Replica;
 pub(crate) use world::World;
 
+use std::time::Duration;
+
 use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant, UpdateTenantRequest};
+
+/// An event that is waited for this long in vain doesn't come.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Waits for an event that must come.
+#[track_caller]
+pub(crate) fn soon<T>(event: impl Future<Output = T>) -> impl Future<Output = T> {
+    let waiting = std::panic::Location::caller();
+    async move {
+        tokio::time::timeout(SOON, event)
+            .await
+            .unwrap_or_else(|_| panic!("what {waiting} waits for doesn't come"))
+    }
+}
 
 /// A create of a tenant of this name, and nothing else.
 pub(crate) fn named(name: &str) -> CreateTenantRequest {

@@ -408,3 +408,26 @@ async fn wrong_etags_reasons_and_project_keys_are_refused() {
     };
     assert_eq!(fields(projects.create_project(request).await), ["name"]);
 }
+
+#[tokio::test]
+async fn what_nests_deeper_than_can_be_read_is_the_caller_s_fault() {
+    let world = World::start().await;
+    for depth in [40, 200] {
+        let request = CreateTenantRequest {
+            metadata: Some(nested(depth)),
+            ..named("Acme")
+        };
+        let refused = world.tenants(&operator()).create_tenant(request).await;
+        assert_eq!(why(refused), Reason::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn what_is_larger_than_can_be_read_is_the_caller_s_fault() {
+    let world = World::start().await;
+    let refused = world
+        .tenants(&operator())
+        .create_tenant(named(&"x".repeat(5_000_000)))
+        .await;
+    assert_eq!(why(refused), Reason::InvalidArgument);
+}
