@@ -1,4 +1,4 @@
-//! The pools of one service: one as the application's role, a small one as the platform's.
+//! The pools of one service: one as the application's role, a small one as the platform's, and a smaller one for the feed.
 
 use std::time::Duration;
 
@@ -28,12 +28,16 @@ pub struct PoolConfig {
 /// Longest wait for a connection of a pool before the request is refused as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Most connections that the feed has to itself, so that lists and look-ups can't hold it up.
+const FEED_CONNECTIONS: u32 = 2;
+
 /// The store of one service. A tenant's rows are reached through [`Store::begin`] only; [`Store::platform`] is the other
 /// door, and its call sites are a golden list.
 #[derive(Clone, Debug)]
 pub struct Store {
     app: PgPool,
     platform: PgPool,
+    feed: PgPool,
     statements: Statements,
     sealer: Sealer,
 }
@@ -50,7 +54,8 @@ impl Store {
         };
         Self {
             app: pool(config.app, config.app_connections),
-            platform: pool(config.platform, config.platform_connections),
+            platform: pool(config.platform.clone(), config.platform_connections),
+            feed: pool(config.platform, FEED_CONNECTIONS),
             statements: if config.statement_cache == 0 {
                 Statements::Forgotten
             } else {
@@ -88,7 +93,15 @@ impl Store {
         PlatformTx::begin(&self.platform, self.statements).await
     }
 
-    /// Asks both pools for a sign of life, for readiness.
+    /// The same store, for the feed's own work: what it does as the platform's role has connections of its own.
+    pub(crate) fn for_feed(&self) -> Self {
+        Self {
+            platform: self.feed.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Asks both pools of requests for a sign of life, for readiness.
     ///
     /// # Errors
     /// The database doesn't answer.
@@ -105,9 +118,10 @@ impl Store {
         &self.sealer
     }
 
-    /// Closes both pools, once nothing needs them.
+    /// Closes all pools, once nothing needs them.
     pub async fn close(&self) {
         self.app.close().await;
         self.platform.close().await;
+        self.feed.close().await;
     }
 }

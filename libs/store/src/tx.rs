@@ -7,6 +7,10 @@ use tenantry_core::seal::Sealer;
 
 use crate::error::Error;
 
+/// Longest a statement runs before the database ends it: no lock or plan holds a connection longer. It is set for the
+/// transaction, because a pooler in transaction mode takes no settings with the connection.
+const STATEMENT_TIMEOUT_MS: u32 = 20_000;
+
 /// What a transaction may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
@@ -62,7 +66,8 @@ impl TenantTx {
         // One round trip. The id is a UUID, so it needs no quoting rules.
         let (mode, forget) = (mode.sql(), statements.forget());
         let begin = format!(
-            "BEGIN {mode}; {forget}SELECT set_config('tenantry.tenant_id', '{scope}', true)"
+            "BEGIN {mode}; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
+             SELECT set_config('tenantry.tenant_id', '{scope}', true)"
         );
         let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
         Ok(Self {
@@ -131,7 +136,8 @@ pub struct PlatformTx {
 
 impl PlatformTx {
     pub(crate) async fn begin(pool: &PgPool, statements: Statements) -> Result<Self, Error> {
-        let begin = format!("BEGIN; {}", statements.forget());
+        let forget = statements.forget();
+        let begin = format!("BEGIN; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}");
         Ok(Self {
             tx: pool.begin_with(sqlx::AssertSqlSafe(begin)).await?,
         })

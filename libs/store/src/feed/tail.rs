@@ -71,7 +71,10 @@ impl Tail {
         let (sender, head) = watch::channel(unread);
         let held = Arc::new(RwLock::new(VecDeque::new()));
         let tail = Self { store, held, head };
-        let filler = tail.clone();
+        let filler = Self {
+            store: tail.store.for_feed(),
+            ..tail.clone()
+        };
         let task = async move {
             let mut last = None;
             let mut ticks = tokio::time::interval(TICK);

@@ -13,6 +13,8 @@ use tenantry_proto::registry::v1::{
 use super::client::{Position, Watch};
 use crate::support::{Replica, World, member, operator, reason, rename, service, why};
 
+/// Those of a replica in these tests.
+const PLATFORM_CONNECTIONS: usize = 6;
 /// A suspension must end streams this soon.
 const SUSPENSION_WITHIN: Duration = Duration::from_secs(1);
 
@@ -134,6 +136,29 @@ async fn bookmarks_come_while_nothing_happens_and_are_fresh() {
             assert!(bookmark.age_ms < 1_000, "{bookmark:?}");
             assert!(!watch.position.token.is_empty());
         }
+    }
+}
+
+#[tokio::test]
+async fn the_feed_goes_on_while_others_hold_every_connection_of_the_platform_s_role() {
+    let world = World::start().await;
+    let mut watch = Watch::open_whole(&world, &operator()).await;
+    let mut held = Vec::new();
+    for _ in 0..PLATFORM_CONNECTIONS {
+        let mut tx = world.store.platform().await.unwrap();
+        let longest: String = sqlx::query_scalar("SHOW statement_timeout")
+            .fetch_one(tx.conn())
+            .await
+            .unwrap();
+        assert_eq!(longest, "20s", "nothing holds one for good");
+        held.push(tx);
+    }
+    let held_since = Instant::now();
+    while held_since.elapsed() < Duration::from_secs(2) {
+        let Some(Item::Bookmark(bookmark)) = watch.item().await.unwrap() else {
+            panic!("nothing but bookmarks");
+        };
+        assert!(bookmark.age_ms < 1_000, "{bookmark:?}");
     }
 }
 
