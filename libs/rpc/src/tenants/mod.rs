@@ -61,19 +61,24 @@ impl Tenants {
         }
     }
 
-    /// The tenant of this name, or `None` where there is none. One that the view doesn't know is looked up: it may be
-    /// younger than the view, and whoever made it goes on with it at once.
+    /// The tenant of this name, or `None` where there is none. One that the view doesn't know is asked for at registry: it
+    /// may be younger than the view, and whoever made it goes on with it at once.
     ///
     /// # Errors
-    /// UNAVAILABLE once registry was out of reach for longer than the grace.
+    /// UNAVAILABLE where registry can't be asked and the view doesn't know it, or is older than the grace.
     pub async fn find(
         &self,
         project: &str,
         name: &TenantRef,
     ) -> Result<Option<TenantEntry>, Refusal> {
-        match self.known(project, name) {
-            Some(entry) => Ok(Some(entry)),
-            None => self.find_anew(project, name).await,
+        if let Some(entry) = self.known(project, name) {
+            return Ok(Some(entry));
+        }
+        match self.ask(project, name).await {
+            Ok(found) => Ok(found),
+            Err(refusal) => self
+                .remembered(project, name)
+                .map_or(Err(refusal), |entry| Ok(Some(entry))),
         }
     }
 
@@ -86,24 +91,29 @@ impl Tenants {
         self.view.find(project, name)
     }
 
-    /// The tenant of this name as registry knows it now; as the view knows it where registry can't be asked.
+    /// The tenant of this name as the view knows it, within the grace: for when registry can't be asked.
+    #[must_use]
+    pub fn remembered(&self, project: &str, name: &TenantRef) -> Option<TenantEntry> {
+        if self.view.age() > self.grace {
+            return None;
+        }
+        self.view.find(project, name)
+    }
+
+    /// The tenant of this name as registry knows it now.
     ///
     /// # Errors
-    /// As [`Self::find`].
-    pub async fn find_anew(
+    /// UNAVAILABLE where registry can't be asked: then nobody can say that there is no such tenant.
+    pub async fn ask(
         &self,
         project: &str,
         name: &TenantRef,
     ) -> Result<Option<TenantEntry>, Refusal> {
-        match self.lookup.find(project, name).await {
-            Ok(found) => Ok(found),
-            Err(_) if self.view.age() <= self.grace => Ok(self.view.find(project, name)),
-            Err(status) => {
-                let age_ms = self.view.age().as_millis();
-                tracing::warn!(age_ms, error = %status, "tenants are unknown: registry is out of reach");
-                Err(Refusal::unavailable())
-            }
-        }
+        self.lookup.find(project, name).await.map_err(|status| {
+            let age_ms = self.view.age().as_millis();
+            tracing::warn!(age_ms, error = %status, "registry can't be asked about a tenant");
+            Refusal::unavailable()
+        })
     }
 
     /// The tenant of this id.

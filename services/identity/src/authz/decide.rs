@@ -221,15 +221,27 @@ async fn sought(
     project: &str,
     name: &TenantRef,
 ) -> Result<Option<(TenantEntry, Reach)>, Error> {
-    if let Some(entry) = app.tenants.known(project, name) {
-        let reach = reach(app, holder, &entry).await?;
-        if reach != Reach::Absent {
-            return Ok(Some((entry, reach)));
-        }
+    if let Some(found) = reached(app, holder, app.tenants.known(project, name)).await? {
+        return Ok(Some(found));
     }
-    let Some(entry) = app.tenants.find_anew(project, name).await? else {
-        return Ok(None);
-    };
+    match app.tenants.ask(project, name).await {
+        Ok(entry) => reached(app, holder, entry).await,
+        // Within the grace what was in reach stays so. Of all else nobody can say whether it is there: absent and foreign
+        // are unavailable alike.
+        Err(refusal) => match reached(app, holder, app.tenants.remembered(project, name)).await? {
+            Some(found) => Ok(Some(found)),
+            None => Err(refusal.into()),
+        },
+    }
+}
+
+/// The tenant, if there is one and the holder reaches it.
+async fn reached(
+    app: &App,
+    holder: &Holder,
+    entry: Option<TenantEntry>,
+) -> Result<Option<(TenantEntry, Reach)>, Error> {
+    let Some(entry) = entry else { return Ok(None) };
     let reach = reach(app, holder, &entry).await?;
     Ok((reach != Reach::Absent).then_some((entry, reach)))
 }
