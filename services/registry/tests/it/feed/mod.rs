@@ -2,4 +2,5 @@
 
 mod client;
 mod internal;
+mod numbering;
 mod watch;
