@@ -444,3 +444,22 @@ async fn no_answer_that_is_kept_is_reached_from_another_tenant() {
     assert_eq!(first.unwrap().into_inner().id, one.id);
     assert_eq!(second.unwrap().into_inner().id, other.id);
 }
+
+#[tokio::test]
+async fn a_sweep_takes_all_that_is_past_its_time_and_nothing_else() {
+    const PAST: i64 = 10_001;
+    let world = World::start().await;
+    let mut owner = world.owner().await;
+    sqlx::query(
+        "INSERT INTO request_record (tenant_id, principal, method, request_id, digest, created_at)
+         SELECT gen_random_uuid(), 'user:x', '/m', i::text, '', now() - interval '1 hour' * CASE WHEN i = 0 THEN 23 ELSE 25 END
+         FROM generate_series(0, $1) AS i",
+    )
+    .bind(PAST)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let gone = world.store.sweep_request_records().await.unwrap();
+    assert_eq!(gone, PAST.unsigned_abs());
+    assert_eq!(rows(&mut owner).await.2, 1);
+}
