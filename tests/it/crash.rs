@@ -85,9 +85,12 @@ async fn client(
 }
 
 /// Follows the feed over every break, each time with its last token; returns the versions of each tenant as they came.
-async fn watcher(rest: Rest, stop: Arc<AtomicBool>) -> Result<HashMap<String, Vec<i64>>> {
+async fn watcher(
+    rest: Rest,
+    mut token: String,
+    stop: Arc<AtomicBool>,
+) -> Result<HashMap<String, Vec<i64>>> {
     let mut seen: HashMap<String, Vec<i64>> = HashMap::new();
-    let mut token = String::new();
     let mut reconnects = 0;
     let mut quiet = 0;
     // After the storm: until a whole second of bookmarks brought nothing new.
@@ -128,7 +131,10 @@ async fn storm(plan: Plan) -> Result<()> {
     let acknowledged = Acknowledged::default();
     let count = Arc::new(AtomicUsize::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let watched = tokio::spawn(watcher(operator.clone(), Arc::clone(&stop)));
+    // The present state is empty; from its bookmark on every change comes as one.
+    let mut watch = Watch::open(&operator, "").await?;
+    watch.until(|item| item.get("bookmark").is_some()).await?;
+    let watched = tokio::spawn(watcher(operator.clone(), watch.token, Arc::clone(&stop)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             tokio::spawn(client(
