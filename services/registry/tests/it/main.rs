@@ -7,5 +7,6 @@ mod idempotency;
 mod identity_wall;
 mod isolation;
 mod outbox;
+mod secrets;
 mod support;
 mod tenants;
