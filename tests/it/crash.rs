@@ -15,6 +15,7 @@ use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Unit;
 use tokio::sync::Mutex;
 
+use crate::support::served::served;
 use crate::support::watch::Watch;
 use crate::support::world::text;
 use crate::support::{OwnFleet, full, unique};
@@ -177,6 +178,17 @@ async fn storm(plan: Plan) -> Result<()> {
         client?;
     }
     let seen = watched.await??;
+    for (service, method) in [
+        ("registry", "TenantService/"),
+        ("identity", "Authorization/Check"),
+    ] {
+        let parts = served(&fleet, service, method).await?;
+        println!("{service}'s replicas served since their last start: {parts:?}");
+        assert!(
+            parts.iter().all(|part| *part > 0),
+            "each replica serves a part"
+        );
+    }
     let acknowledged = acknowledged.lock().await;
     println!(
         "{kills} kills, {} acknowledged changes of {} tenants",

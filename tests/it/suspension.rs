@@ -8,6 +8,7 @@ use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Signal;
 
+use crate::support::served::{served, shared};
 use crate::support::watch::Watch;
 use crate::support::world::{PASSWORD, Party, create_tenant, text};
 use crate::support::{OwnFleet, fleet};
@@ -64,6 +65,7 @@ async fn a_suspended_tenant_is_refused_within_a_second_and_comes_back() -> Resul
         assert_eq!(rest.get("/api/v1/tenants/current").await?.status, 200);
     }
 
+    let before = served(fleet, "identity", "Authorization/Check").await?;
     set_status(fleet, &a.id, "suspended").await?;
     let suspended = Instant::now();
     let ended =
@@ -80,6 +82,7 @@ async fn a_suspended_tenant_is_refused_within_a_second_and_comes_back() -> Resul
     for (what, rest) in [("the user", &user), ("the key", &key)] {
         let took = becomes(rest, "/api/v1/tenants/current", 403, WITHIN).await?;
         println!("{what} was refused {took:?} after the question");
+        shared(fleet, "identity", "Authorization/Check", &before).await?;
         let refused = rest.get("/api/v1/tenants/current").await?;
         assert_eq!(refused.reason(), "TENANT_SUSPENDED", "{}", refused.text);
     }

@@ -148,13 +148,15 @@ where
         )
     })?;
     let deadline = deadline(request.headers());
+    let ours = request.uri().path().starts_with("/tenantry.");
     if let Some(ctx) = identity::establish(&shared.verifier, &request, origin)? {
         request.extensions_mut().insert(Arc::new(ctx));
     }
     request.headers_mut().remove(crate::assertion::HEADER);
     let handled = AssertUnwindSafe(inner.call(request)).catch_unwind();
     match tokio::time::timeout(deadline, handled).await {
-        Ok(Ok(Ok(response))) => wire::told(response),
+        Ok(Ok(Ok(response))) if ours => wire::told(response),
+        Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(_panic)) => {
             tracing::error!("a handler panicked");

@@ -9,6 +9,10 @@ use tracing::Span;
 
 /// The method as a label: of ours exactly, everything else as one, so that callers can't make labels.
 pub(super) fn method_label(path: &str) -> &'static str {
+    const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+    if path == CHECK {
+        return CHECK;
+    }
     tenantry_proto::methods::find(path).map_or("other", |method| method.path)
 }
 
