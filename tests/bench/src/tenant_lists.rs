@@ -1,6 +1,6 @@
 //! Does a million tenants cost more than a thousand? Latency of registry's reads over both, in the same run, as ratios.
 //!
-//! `cargo run --release --manifest-path tests/bench/Cargo.toml --bin tenant-lists`, from the project's root, with the
+//! `cd tests/bench && cargo run --release --bin tenant-lists`, with the
 //! services built (`cargo build --release --workspace --bins`). The plans of the queries go to tests/bench/plans/.
 #![allow(clippy::disallowed_methods)]
 
@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 const SMALL: i64 = 1_000;
 const LARGE: i64 = 1_000_000;
 /// Measured requests of each kind, and those before that warm up.
-const MEASURED: usize = 2_000;
+const MEASURED: usize = 4_000;
 const WARM_UP: usize = 200;
 /// The page that is reached by following tokens.
 const DEEP_PAGE: usize = 500;
@@ -34,11 +34,11 @@ INSERT INTO registry.tenants (tenant_id, project, name, slug, status, plan, pare
     timezone, locale, region, labels, metadata, suspend_reason, created_at, updated_at, version)
 SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'default', 'Tenant ' || md5(i::text), 'tenant-' || i,
     CASE WHEN i % 1000 = 7 THEN 'suspended' ELSE 'active' END,
-    CASE WHEN i % 1000 = 7 THEN 'business' ELSE (ARRAY['free', 'basic', 'professional', 'enterprise'])[1 + i % 4] END,
+    CASE WHEN i % 1000 = 7 THEN 'business' ELSE (ARRAY['free', 'basic', 'professional', 'enterprise'])[(1 + i % 4)::int] END,
     CASE WHEN i BETWEEN 2 AND $2 THEN '01900000-0000-7000-8000-000000000001'::uuid END,
-    'ops@example.com', '', '', 'UTC', 'en-US', 'eu', '{}', '{}', '', now() - make_interval(secs => $1 - i),
-    now() - make_interval(secs => $1 - i), 1
-FROM generate_series(1, $1) AS i";
+    'ops@example.com', '', '', 'UTC', 'en-US', 'eu', '{}', '{}', '', now() - make_interval(secs => ($1 - i)::float8),
+    now() - make_interval(secs => ($1 - i)::float8), 1
+FROM generate_series(1::bigint, $1) AS i";
 
 /// One kind of read.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,10 @@ enum Read {
 const READS: &[(Read, &str)] = &[
     (Read::Get, "get by id"),
     (Read::FirstPage, "first page of 50, by name"),
-    (Read::FilteredPage, "status + plan (0.1 %), by name, page of 1"),
+    (
+        Read::FilteredPage,
+        "status + plan (0.1 %), by name, page of 1",
+    ),
     (Read::DeepPage, "500th page of 2, by name"),
     (Read::Subtree, "subtree of 100, by name"),
 ];
@@ -75,9 +78,18 @@ impl Side {
         .await?;
         let began = Instant::now();
         let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
-        sqlx::query(LOAD).bind(tenants as f64).bind(SUBTREE).execute(&mut connection).await?;
-        sqlx::query("VACUUM ANALYZE registry.tenants").execute(&mut connection).await?;
-        println!("{tenants} tenants loaded in {:.1} s", began.elapsed().as_secs_f64());
+        sqlx::query(LOAD)
+            .bind(tenants)
+            .bind(SUBTREE)
+            .execute(&mut connection)
+            .await?;
+        sqlx::query("VACUUM ANALYZE registry.tenants")
+            .execute(&mut connection)
+            .await?;
+        println!(
+            "{tenants} tenants loaded in {:.1} s",
+            began.elapsed().as_secs_f64()
+        );
         let mut side = Self {
             client: Self::connect(&fleet).await?,
             assertion: assertion(&fleet)?,
@@ -95,7 +107,9 @@ impl Side {
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert(HEADER, self.assertion.clone());
+        request
+            .metadata_mut()
+            .insert(HEADER, self.assertion.clone());
         request
     }
 
@@ -109,7 +123,11 @@ impl Side {
     }
 
     async fn list(&self, read: Read, token: &str) -> Result<wire::ListTenantsResponse> {
-        let mut message = wire::ListTenantsRequest { order_by: "name".to_owned(), page_token: token.to_owned(), ..Default::default() };
+        let mut message = wire::ListTenantsRequest {
+            order_by: "name".to_owned(),
+            page_token: token.to_owned(),
+            ..Default::default()
+        };
         match read {
             Read::Get | Read::FirstPage => {}
             Read::FilteredPage => {
@@ -124,43 +142,73 @@ impl Side {
                 message.page_size = 100;
             }
         }
-        let response = self.client.clone().list_tenants(self.request(message)).await?;
+        let response = self
+            .client
+            .clone()
+            .list_tenants(self.request(message))
+            .await?;
         Ok(response.into_inner())
     }
 
     async fn once(&self, read: Read, i: usize) -> Result<()> {
         match read {
             Read::Get => {
-                let tenant = format!("01900000-0000-7000-8000-{:012x}", i as i64 * 7919 % SMALL + 1);
-                self.client.clone().get_tenant(self.request(wire::GetTenantRequest { tenant })).await?;
+                let tenant = format!(
+                    "01900000-0000-7000-8000-{:012x}",
+                    i as i64 * 7919 % SMALL + 1
+                );
+                self.client
+                    .clone()
+                    .get_tenant(self.request(wire::GetTenantRequest { tenant }))
+                    .await?;
             }
             Read::FirstPage => anyhow::ensure!(self.list(read, "").await?.tenants.len() == 50),
             Read::FilteredPage => anyhow::ensure!(self.list(read, "").await?.tenants.len() == 1),
-            Read::DeepPage => anyhow::ensure!(self.list(read, &self.deep_token).await?.tenants.len() == 2),
-            Read::Subtree => anyhow::ensure!(self.list(read, "").await?.tenants.len() as i64 == SUBTREE - 1),
+            Read::DeepPage => {
+                anyhow::ensure!(self.list(read, &self.deep_token).await?.tenants.len() == 2)
+            }
+            Read::Subtree => {
+                anyhow::ensure!(self.list(read, "").await?.tenants.len() as i64 == SUBTREE - 1)
+            }
         }
         Ok(())
     }
 
-    /// Latencies of so many requests, one after the other.
-    async fn measure(&self, read: Read, requests: usize) -> Result<Vec<Duration>> {
-        let mut took = Vec::with_capacity(requests);
-        for i in 0..requests {
-            let began = Instant::now();
-            self.once(read, i).await?;
-            took.push(began.elapsed());
-        }
-        took.sort_unstable();
-        Ok(took)
+    /// Latency of one request.
+    async fn time(&self, read: Read, i: usize) -> Result<Duration> {
+        let began = Instant::now();
+        self.once(read, i).await?;
+        Ok(began.elapsed())
     }
 
     /// Empties the database's own cache; the first request of each kind then finds nothing.
     async fn chill(&mut self) -> Result<()> {
-        self.fleet.postgres().context("own Postgres")?.unit().restart().await?;
+        self.fleet
+            .postgres()
+            .context("own Postgres")?
+            .unit()
+            .restart()
+            .await?;
         self.fleet.service("registry", 0).unit().restart().await?;
         self.client = Self::connect(&self.fleet).await?;
         Ok(())
     }
+}
+
+/// Sorted latencies of both sides, one request after the other, in turn: what disturbs the machine disturbs both.
+async fn measure(
+    small: &Side,
+    large: &Side,
+    read: Read,
+    requests: usize,
+) -> Result<[Vec<Duration>; 2]> {
+    let mut took = [Vec::with_capacity(requests), Vec::with_capacity(requests)];
+    for i in 0..requests {
+        took[0].push(small.time(read, i).await?);
+        took[1].push(large.time(read, i).await?);
+    }
+    took.each_mut().map(|side| side.sort_unstable());
+    Ok(took)
 }
 
 /// An operator's assertion, as the gateway's authoriser gives it.
@@ -187,7 +235,10 @@ fn at(sorted: &[Duration], percent: usize) -> f64 {
 
 /// The plans of the queries, as Postgres made them.
 const PLANS: &[(&str, &str)] = &[
-    ("get_by_id", "SELECT * FROM tenants WHERE tenant_id = '01900000-0000-7000-8000-000000000011'"),
+    (
+        "get_by_id",
+        "SELECT * FROM tenants WHERE tenant_id = '01900000-0000-7000-8000-000000000011'",
+    ),
     (
         "first_page_by_name",
         "SELECT t.* FROM tenants AS t WHERE t.project = 'default' AND t.status <> 'deleted' ORDER BY t.name ASC, t.tenant_id ASC LIMIT 51",
@@ -208,12 +259,19 @@ const PLANS: &[(&str, &str)] = &[
 
 async fn keep_plans(side: &Side) -> Result<()> {
     let mut connection = PgConnection::connect(side.fleet.superuser_url().as_str()).await?;
-    sqlx::query("SET search_path = registry").execute(&mut connection).await?;
-    sqlx::query("SET ROLE registry_platform").execute(&mut connection).await?;
+    sqlx::query("SET search_path = registry")
+        .execute(&mut connection)
+        .await?;
+    sqlx::query("SET ROLE registry_platform")
+        .execute(&mut connection)
+        .await?;
     for (name, query) in PLANS {
         let sql = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) {query}");
-        let lines: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await?;
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("plans/{name}.txt"));
+        let lines: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&mut connection)
+            .await?;
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("plans/{name}.txt"));
         std::fs::write(path, format!("{query}\n\n{}\n", lines.join("\n")))?;
     }
     Ok(())
@@ -223,22 +281,37 @@ async fn keep_plans(side: &Side) -> Result<()> {
 async fn main() -> Result<()> {
     let mut small = Side::start(SMALL).await?;
     let mut large = Side::start(LARGE).await?;
-    println!("\n{:44} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}", "warm", "p50 1k", "p50 1M", "ratio", "p99 1k", "p99 1M", "ratio");
+    println!(
+        "\n{:44} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
+        "warm", "p50 1k", "p50 1M", "ratio", "p99 1k", "p99 1M", "ratio"
+    );
     for (read, name) in READS {
-        small.measure(*read, WARM_UP).await?;
-        large.measure(*read, WARM_UP).await?;
-        let (a, b) = (small.measure(*read, MEASURED).await?, large.measure(*read, MEASURED).await?);
+        measure(&small, &large, *read, WARM_UP).await?;
+        let [a, b] = measure(&small, &large, *read, MEASURED).await?;
         println!(
             "{name:44} {:7.2}ms {:7.2}ms {:7.2} {:7.2}ms {:7.2}ms {:7.2}",
-            at(&a, 50), at(&b, 50), at(&b, 50) / at(&a, 50), at(&a, 99), at(&b, 99), at(&b, 99) / at(&a, 99),
+            at(&a, 50),
+            at(&b, 50),
+            at(&b, 50) / at(&a, 50),
+            at(&a, 99),
+            at(&b, 99),
+            at(&b, 99) / at(&a, 99),
         );
     }
-    println!("\n{:44} {:>9} {:>9} {:>7}", "cold (first after a restart of Postgres)", "1k", "1M", "ratio");
+    println!(
+        "\n{:44} {:>9} {:>9} {:>7}",
+        "cold (first after a restart of Postgres)", "1k", "1M", "ratio"
+    );
     for (read, name) in READS {
         small.chill().await?;
         large.chill().await?;
-        let (a, b) = (small.measure(*read, 1).await?, large.measure(*read, 1).await?);
-        println!("{name:44} {:7.2}ms {:7.2}ms {:7.2}", at(&a, 50), at(&b, 50), at(&b, 50) / at(&a, 50));
+        let [a, b] = measure(&small, &large, *read, 1).await?;
+        println!(
+            "{name:44} {:7.2}ms {:7.2}ms {:7.2}",
+            at(&a, 50),
+            at(&b, 50),
+            at(&b, 50) / at(&a, 50)
+        );
     }
     keep_plans(&large).await?;
     small.fleet.stop().await?;
