@@ -6,11 +6,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $bit:literal $name:ident = $word:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $bit:literal $name:ident = $word:literal,)*) => {
         /// One thing that a principal may do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Permission {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])* $name,)*
         }
 
         impl Permission {
@@ -21,6 +21,12 @@ macro_rules! permissions {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
+            }
+
+            /// What it allows, in a sentence for people.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*),)* }.trim()
             }
 
             const fn bit(self) -> u64 {
@@ -189,6 +195,7 @@ mod tests {
         let mut seen = 0;
         for p in Permission::ALL {
             assert_eq!(p.name().parse(), Ok(*p));
+            assert!(p.description().ends_with('.'), "{p} says what it allows");
             assert_eq!(seen & p.bit(), 0, "{p} shares its bit");
             seen |= p.bit();
         }

@@ -1,13 +1,15 @@
 //! Calls from one service to another: a channel to each replica, and on each call the caller's own assertion and trace.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::propagation::Injector;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::assertion::{Claims, HEADER, sign};
@@ -96,6 +98,78 @@ impl Interceptor for CallAs {
             propagator.inject_context(&context, &mut Metadata(request.metadata_mut()));
         });
         Ok(request)
+    }
+}
+
+/// The replicas of one service, for calls that may be made twice.
+#[derive(Clone, Debug)]
+pub struct Replicas {
+    channels: Arc<[Channel]>,
+    call_as: CallAs,
+    next: Arc<AtomicUsize>,
+}
+
+impl Replicas {
+    /// The replicas at these addresses, as `http://127.0.0.1:7001`; connected lazily.
+    ///
+    /// # Errors
+    /// The address that is none.
+    pub fn new(addresses: &[String], call_as: CallAs) -> Result<Self, String> {
+        let channels = addresses
+            .iter()
+            .map(|address| {
+                channel(address)
+                    .map_err(|_| format!("{address} must be like http://127.0.0.1:7001"))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            channels,
+            call_as,
+            next: Arc::default(),
+        })
+    }
+
+    /// A channel to each.
+    #[must_use]
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// What a client of each is made from.
+    pub fn each(&self) -> impl Iterator<Item = InterceptedService<Channel, CallAs>> {
+        self.channels
+            .iter()
+            .map(|channel| InterceptedService::new(channel.clone(), self.call_as.clone()))
+    }
+
+    /// Calls one replica, and the next where it can't be reached, for at most this long in all. The call may arrive twice,
+    /// so it must be one that can.
+    ///
+    /// # Errors
+    /// What the service answered; UNAVAILABLE where no replica did, DEADLINE_EXCEEDED where none did in time.
+    pub async fn call<T, F>(
+        &self,
+        within: Duration,
+        call: impl Fn(InterceptedService<Channel, CallAs>) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let one_by_one = async {
+            let mut last = Status::unavailable("the service has no replica");
+            for n in 0..self.channels.len() {
+                let channel = self.channels[(first + n) % self.channels.len()].clone();
+                match call(InterceptedService::new(channel, self.call_as.clone())).await {
+                    Err(status) if status.code() == Code::Unavailable => last = status,
+                    answer => return answer,
+                }
+            }
+            Err(last)
+        };
+        tokio::time::timeout(within, one_by_one)
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no replica answered in time")))
     }
 }
 

@@ -142,12 +142,13 @@ impl Fleet {
                 "TENANTRY_MAIL_URL".to_owned(),
                 format!("file://{}", mail.display()),
             );
-            if service == "identity" {
-                let registry: Vec<String> = addresses["registry"]
+            for (other, addresses) in &addresses {
+                let addresses: Vec<String> = addresses
                     .iter()
                     .map(|one| format!("http://{one}"))
                     .collect();
-                environment.insert("TENANTRY_REGISTRY_ADDRS".to_owned(), registry.join(","));
+                let name = format!("TENANTRY_{}_ADDRS", other.to_uppercase());
+                environment.insert(name, addresses.join(","));
             }
             if let Some(endpoint) = &config.otlp_endpoint {
                 environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint.clone());

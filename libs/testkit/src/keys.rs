@@ -146,11 +146,8 @@ impl TrustFile {
 
 /// What each service may call in the others, by prefix.
 const SERVICE_CALLS: [(&str, &[&str]); 2] = [
-    ("registry", &[]),
-    (
-        "identity",
-        &["/tenantry.internal.registry.v1.TenantFeedService/"],
-    ),
+    ("registry", &["/tenantry.internal.identity.v1."]),
+    ("identity", &["/tenantry.internal.registry.v1."]),
 ];
 
 /// The keys of one fleet, as files in one folder.
@@ -182,9 +179,17 @@ impl Keys {
                 .extend(own.trusted(&format!("service:{service}"), calls)?);
             seal_key(&keys.seal_key(service))?;
         }
-        if !keys.trust_file().exists() {
-            trust.write(&keys.trust_file())?;
+        if keys.trust_file().exists() {
+            // The keys that were made before, with what this version lets each service call.
+            let mut kept = TrustFile::read(&keys.trust_file())?;
+            for key in &mut kept.keys {
+                if let Some(made) = trust.keys.iter().find(|made| made.kid == key.kid) {
+                    key.methods.clone_from(&made.methods);
+                }
+            }
+            trust = kept;
         }
+        trust.write(&keys.trust_file())?;
         Ok(keys)
     }
 

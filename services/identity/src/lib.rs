@@ -18,7 +18,6 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::DESCRIPTOR_SET;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
@@ -27,13 +26,12 @@ use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
 use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
-use tenantry_rpc::client::{CallAs, channel};
+use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{Runtime, Service};
 use tonic::service::Routes;
-use tonic::transport::Channel;
 
 pub use config::{Command, Config};
 pub use mail::MailUrl;
@@ -63,7 +61,9 @@ impl Service for Identity {
         };
         let assertion_keys = keys(config.assertion_key_file.clone())?;
         let token_keys = keys(config.token_key_file.clone())?;
-        let registry = registry_channels(&config.registry_addrs)?;
+        let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "registry");
+        let registry = Replicas::new(&config.registry_addrs, call_as)
+            .map_err(|why| anyhow::anyhow!("TENANTRY_REGISTRY_ADDRS: {why}"))?;
         let grace = config.freshness_grace();
         let mail = match &config.mail_url {
             Some(url) => Some(mail::Mailer::new(url, &config.mail_from, &runtime.tasks)?),
@@ -77,7 +77,7 @@ impl Service for Identity {
             attempts: attempts::Attempts::new(),
             passwords: passwords::Passwords::new()?,
             mail,
-            registry: registry.into(),
+            registry,
         });
         runtime.tasks.spawn(
             "sweep of sessions",
@@ -136,28 +136,12 @@ async fn first_view(tenants: &Tenants) {
     }
 }
 
-fn registry_channels(addresses: &[String]) -> anyhow::Result<Vec<Channel>> {
-    addresses
-        .iter()
-        .map(|address| {
-            channel(address).with_context(|| {
-                format!("TENANTRY_REGISTRY_ADDRS: {address} must be like http://127.0.0.1:7001")
-            })
-        })
-        .collect()
-}
-
 /// Identity's view of all tenants, and the task that keeps it.
-fn follow_tenants(registry: &[Channel], config: &Config, runtime: &Runtime) -> Tenants {
-    let call_as = CallAs::new(runtime.service_keys.clone(), "identity", "registry");
+fn follow_tenants(registry: &Replicas, config: &Config, runtime: &Runtime) -> Tenants {
     let view = Arc::new(View::default());
-    let follower = Follower::new(registry, &call_as, Arc::clone(&view));
+    let follower = Follower::new(registry, Arc::clone(&view));
     runtime
         .tasks
         .spawn("tenants", follower.run(runtime.tasks.token()));
-    Tenants::new(
-        view,
-        Lookup::new(registry, &call_as),
-        config.freshness_grace(),
-    )
+    Tenants::new(view, Lookup::new(registry), config.freshness_grace())
 }

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::{FRESH, View};
-use crate::client::CallAs;
+use crate::client::{CallAs, Replicas};
 
 /// A client of one of registry's replicas.
 pub(super) type Client = TenantFeedServiceClient<InterceptedService<Channel, CallAs>>;
@@ -21,11 +21,8 @@ const MAX_SILENCE: Duration = FRESH;
 /// Pause between attempts, so that an absent registry isn't hammered.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A client of each replica.
-pub(super) fn clients(channels: &[Channel], call_as: &CallAs) -> Vec<Client> {
-    channels
-        .iter()
-        .map(|channel| TenantFeedServiceClient::with_interceptor(channel.clone(), call_as.clone()))
-        .collect()
+pub(super) fn clients(registry: &Replicas) -> Vec<Client> {
+    registry.each().map(TenantFeedServiceClient::new).collect()
 }
 
 /// Follows registry into a view.
@@ -39,9 +36,9 @@ pub struct Follower {
 impl Follower {
     /// A follower of registry's replicas.
     #[must_use]
-    pub fn new(channels: &[Channel], call_as: &CallAs, view: Arc<View>) -> Self {
+    pub fn new(registry: &Replicas, view: Arc<View>) -> Self {
         Self {
-            clients: clients(channels, call_as),
+            clients: clients(registry),
             view,
             resume_token: String::new(),
         }

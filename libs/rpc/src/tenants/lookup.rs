@@ -7,13 +7,12 @@ use futures::future::{FutureExt as _, select_ok};
 use moka::future::Cache;
 use tenantry_core::TenantRef;
 use tenantry_proto::internal::registry::v1 as wire;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::TenantEntry;
 use super::follower::{Client, clients};
 use super::view::entry;
-use crate::client::CallAs;
+use crate::client::Replicas;
 
 /// Longest wait for one look-up, all replicas together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(800);
@@ -35,9 +34,9 @@ pub struct Lookup {
 impl Lookup {
     /// Look-ups at registry's replicas.
     #[must_use]
-    pub fn new(channels: &[Channel], call_as: &CallAs) -> Self {
+    pub fn new(registry: &Replicas) -> Self {
         Self {
-            clients: clients(channels, call_as),
+            clients: clients(registry),
             answers: Cache::builder()
                 .max_capacity(LOOKUP_ENTRIES)
                 .time_to_live(LOOKUP_SHARED)

@@ -8,14 +8,12 @@ pub(crate) mod operators;
 pub(crate) mod readiness;
 pub(crate) mod sign_in;
 
-use std::sync::Arc;
-
 use tenantry_core::context::Target;
 use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Permission, RequestContext};
+use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
-use tonic::transport::Channel;
 
 use crate::attempts::Attempts;
 use crate::domain::principal::Membership;
@@ -36,8 +34,8 @@ pub(crate) struct App {
     pub(crate) passwords: Passwords,
     pub(crate) attempts: Attempts,
     pub(crate) mail: Option<Mailer>,
-    /// Replicas of registry, to ask for their health.
-    pub(crate) registry: Arc<[Channel]>,
+    /// Registry, to call and to ask for its health.
+    pub(crate) registry: Replicas,
 }
 
 /// A page of a list.

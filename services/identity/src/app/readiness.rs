@@ -35,7 +35,7 @@ impl App {
     /// The state of each service, by name.
     pub(crate) async fn readiness(&self) -> [(&'static str, State); 2] {
         let registry = async {
-            let states = join_all(self.registry.iter().cloned().map(ask)).await;
+            let states = join_all(self.registry.channels().iter().cloned().map(ask)).await;
             states.into_iter().max().unwrap_or(State::Unreachable)
         };
         let (registry, identity) = tokio::join!(registry, self.own_state());

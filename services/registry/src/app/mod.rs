@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_rpc::client::Replicas;
 use tenantry_store::Store;
 
 use crate::domain::plan::{Catalogue, Plan};
@@ -24,6 +25,9 @@ pub(crate) use tenants::Change;
 pub(crate) struct App {
     store: Store,
     plans: Arc<Catalogue>,
+    /// Identity, to call.
+    #[allow(dead_code)]
+    identity: Replicas,
 }
 
 /// One page of a list.
@@ -51,8 +55,12 @@ fn now() -> Timestamp {
 }
 
 impl App {
-    pub(crate) const fn new(store: Store, plans: Arc<Catalogue>) -> Self {
-        Self { store, plans }
+    pub(crate) const fn new(store: Store, plans: Arc<Catalogue>, identity: Replicas) -> Self {
+        Self {
+            store,
+            plans,
+            identity,
+        }
     }
 
     pub(crate) const fn store(&self) -> &Store {

@@ -71,10 +71,11 @@ impl Replica {
                 .unwrap(),
             tasks: tasks.clone(),
         };
-        let plans_file = paths::repository().join("deploy/plans.json");
-        let routes = Registry::start(Config { plans_file }, &runtime)
-            .await
-            .unwrap();
+        let config = Config {
+            plans_file: paths::repository().join("deploy/plans.json"),
+            identity_addrs: Vec::new(),
+        };
+        let routes = Registry::start(config, &runtime).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()

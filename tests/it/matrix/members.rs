@@ -1,0 +1,110 @@
+//! MemberService.
+
+use anyhow::Result;
+use serde_json::json;
+use tenantry_testkit::fleet::Fleet;
+
+use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use crate::support::unique;
+use crate::support::world::{PASSWORD, Party, add_user, text};
+
+pub(super) const ROWS: &[(&str, Class)] = &[
+    (
+        "/tenantry.identity.v1.MemberService/AddMember",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.MemberService/CreateMember",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.MemberService/ListMembers",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.MemberService/RemoveMember",
+        Class::Tenant,
+    ),
+];
+
+/// A member of B, made for this one control.
+async fn spare_member(fleet: &Fleet, b: &Party) -> Result<String> {
+    add_user(
+        &fleet.operator_rest()?,
+        &b.id,
+        &format!("{}@example.com", unique("spare")),
+        "member",
+    )
+    .await
+}
+
+/// The attempts of one RPC, where it is of this noun.
+pub(super) async fn attempts(
+    fleet: &Fleet,
+    method: &str,
+    a: &Party,
+    b: &Party,
+) -> Result<Option<Vec<Attempt>>> {
+    let operator = fleet.operator_rest()?;
+    Ok(Some(match method {
+        "CreateMember" => {
+            let body = |id: &str, email: &str| json!({"tenant": id, "email": email, "password": PASSWORD, "roles": ["member"]});
+            let email = format!("{}@example.com", unique("new"));
+            vec![attempt(
+                "tenant",
+                body(&b.id, &email),
+                body(&absent(), &email),
+            )]
+        }
+        "ListMembers" => {
+            let body = json!({"email": format!("{}@example.com", unique("page")), "password": PASSWORD, "roles": ["member"]});
+            operator
+                .post(&format!("/api/v1/tenants/{}/users", b.id), body)
+                .await?
+                .ok()?;
+            let page = b
+                .rest(fleet)?
+                .get(&format!("/api/v1/tenants/{}/users?page_size=1", b.id))
+                .await?
+                .ok()?;
+            let token = text(&page, "next_page_token");
+            let nonsense: String = token.chars().rev().collect();
+            vec![
+                attempt("tenant", tenant(&b.id), tenant(&absent())),
+                uncontrolled(
+                    "page token",
+                    json!({"tenant": a.id, "page_size": 1, "page_token": token}),
+                    json!({"tenant": a.id, "page_size": 1, "page_token": nonsense}),
+                ),
+            ]
+        }
+        "AddMember" => vec![
+            attempt(
+                "tenant",
+                json!({"tenant": b.id, "user": b.child_member, "roles": ["member"]}),
+                json!({"tenant": absent(), "user": b.child_member, "roles": ["member"]}),
+            ),
+            uncontrolled(
+                "user",
+                json!({"tenant": a.id, "user": b.member, "roles": ["member"]}),
+                json!({"tenant": a.id, "user": absent(), "roles": ["member"]}),
+            ),
+        ],
+        "RemoveMember" => {
+            let spare = spare_member(fleet, b).await?;
+            vec![
+                attempt(
+                    "tenant",
+                    json!({"tenant": b.id, "user": spare}),
+                    json!({"tenant": absent(), "user": spare}),
+                ),
+                uncontrolled(
+                    "user",
+                    json!({"tenant": a.id, "user": b.member}),
+                    json!({"tenant": a.id, "user": absent()}),
+                ),
+            ]
+        }
+        _ => return Ok(None),
+    }))
+}

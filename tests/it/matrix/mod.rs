@@ -1,0 +1,120 @@
+//! The golden matrix: what each RPC of the gateway is to someone from another tenant. An RPC without a row fails the
+//! build of trust here. Each noun has a file with its rows and its attempts.
+
+mod api_keys;
+mod members;
+mod tenants;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tenantry_testkit::fleet::Fleet;
+
+use crate::support::world::Party;
+
+/// What an RPC is to another tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It names something of a tenant: attacked with each set of ids, against absent ones.
+    Tenant,
+    /// It is for operators: a tenant's people and programs are refused whatever they name.
+    Operator,
+    /// It names nothing of any tenant: anyone's answer is about the caller or the same for all.
+    Common,
+    /// It needs no credential.
+    Public,
+}
+
+/// The RPCs that name nothing of a tenant.
+const ROWS: &[(&str, Class)] = &[
+    ("/tenantry.identity.v1.AuthService/GetCaller", Class::Common),
+    ("/tenantry.identity.v1.AuthService/GetJwks", Class::Public),
+    ("/tenantry.identity.v1.AuthService/Login", Class::Public),
+    ("/tenantry.identity.v1.AuthService/Logout", Class::Common),
+    ("/tenantry.identity.v1.AuthService/Refresh", Class::Public),
+    (
+        "/tenantry.identity.v1.OperatorService/Bootstrap",
+        Class::Public,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/CreateOperator",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/CreatePlatformApiKey",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/ListOperators",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.ReadinessService/GetReadiness",
+        Class::Public,
+    ),
+    ("/tenantry.registry.v1.PlanService/GetPlan", Class::Common),
+    ("/tenantry.registry.v1.PlanService/ListPlans", Class::Common),
+    (
+        "/tenantry.registry.v1.ProjectService/CreateProject",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.registry.v1.ProjectService/ListProjects",
+        Class::Operator,
+    ),
+];
+
+/// Every RPC of the gateway.
+pub fn rows() -> Vec<(&'static str, Class)> {
+    [ROWS, api_keys::ROWS, members::ROWS, tenants::ROWS].concat()
+}
+
+/// One attack: the request that aims at B, the same with absent ids, and the tenant that B's own credential names in its
+/// control.
+pub struct Attempt {
+    pub what: &'static str,
+    pub at_b: Value,
+    pub at_absent: Value,
+    /// Whether `at_b` is what B's own credential must succeed with.
+    pub control: bool,
+}
+
+fn attempt(what: &'static str, at_b: Value, at_absent: Value) -> Attempt {
+    Attempt {
+        what,
+        at_b,
+        at_absent,
+        control: true,
+    }
+}
+
+/// The same, not something that B itself may do.
+fn uncontrolled(what: &'static str, at_b: Value, at_absent: Value) -> Attempt {
+    Attempt {
+        control: false,
+        ..attempt(what, at_b, at_absent)
+    }
+}
+
+fn absent() -> String {
+    tenantry_core::TenantId::new().to_string()
+}
+
+/// A request that names a tenant and nothing else.
+fn tenant(name: &str) -> Value {
+    json!({"tenant": name})
+}
+
+/// The attempts of one RPC. `a` attacks, `b` is attacked.
+pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result<Vec<Attempt>> {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    if let Some(attempts) = tenants::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = members::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = api_keys::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    anyhow::bail!("{method} has no attempts: add them")
+}
