@@ -57,7 +57,7 @@ impl From<tenantry_store::Error> for Error {
     fn from(error: tenantry_store::Error) -> Self {
         match &error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
-                "memberships_pkey" | "memberships_email" => Self::MemberExists,
+                "memberships_pkey" => Self::MemberExists,
                 "memberships_user" => Self::UserNotFound,
                 "operators_pkey" | "operators_email" => Self::OperatorExists,
                 _ => Self::Store(error),

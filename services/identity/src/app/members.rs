@@ -9,6 +9,7 @@ use tenantry_core::role::Role;
 use tenantry_core::{RequestContext, UserId};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
+use uuid::Uuid;
 
 use super::{App, Page, cut};
 use crate::domain::member::{Member, User, may_grant};
@@ -208,10 +209,12 @@ impl App {
         size: u32,
         page_token: &str,
     ) -> Result<Page<Member>, Error> {
-        let after: String = tokens.read(page_token)?.unwrap_or_default();
+        let after: Option<(String, UserId)> = tokens.read(page_token)?;
+        let (email, user) = after.unwrap_or((String::new(), Uuid::nil().into()));
         let mut tx = self.store.read(tenant.id).await?;
-        let mut items = store::members::page(&mut tx, &after, i64::from(size) + 1).await?;
-        let last = cut(&mut items, size).map(|member| tokens.write(&member.email));
+        let mut items = store::members::page(&mut tx, (&email, user), i64::from(size) + 1).await?;
+        let last =
+            cut(&mut items, size).map(|member| tokens.write(&(&member.email, member.user_id)));
         Ok(Page {
             next_page_token: last.unwrap_or_default(),
             items,

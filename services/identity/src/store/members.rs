@@ -34,19 +34,20 @@ pub(crate) async fn insert(tx: &mut TenantTx, member: &Member) -> Result<Member,
     })
 }
 
-/// One page of the transaction's tenant, by address, and one more where there is one.
+/// One page of the transaction's tenant, by address, and one more where there is one. Who has no address comes first.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn page(
     tx: &mut TenantTx,
-    after_email: &str,
+    (after_email, after_user): (&str, UserId),
     limit: i64,
 ) -> Result<Vec<Member>, Error> {
     let tenant = tx.scope().uuid();
     let rows = sqlx::query!(
         "SELECT tenant_id, user_id, email, name, roles, created_at FROM memberships
-         WHERE tenant_id = $1 AND email > $2 ORDER BY email LIMIT $3",
+         WHERE tenant_id = $1 AND (email, user_id) > ($2, $3) ORDER BY email, user_id LIMIT $4",
         tenant,
         after_email,
+        after_user.uuid(),
         limit,
     )
     .fetch_all(tx.conn())
@@ -100,12 +101,14 @@ pub(crate) async fn lock_owners(tx: &mut TenantTx) -> Result<Vec<UserId>, Error>
     Ok(rows.into_iter().map(UserId::from).collect())
 }
 
-/// Ends a membership.
+/// Ends a membership. Of who has no address it is kept that people ended it: the next sign-in makes none again.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn delete(tx: &mut TenantTx, user: UserId) -> Result<(), Error> {
     let tenant = tx.scope().uuid();
     sqlx::query!(
-        "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2",
+        "WITH gone AS (DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2 RETURNING tenant_id, user_id, email)
+         INSERT INTO removed_members (tenant_id, user_id) SELECT tenant_id, user_id FROM gone WHERE email = ''
+         ON CONFLICT (tenant_id, user_id) DO NOTHING",
         tenant,
         user.uuid(),
     )

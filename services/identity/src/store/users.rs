@@ -1,4 +1,5 @@
-//! Users: global, in no tenant's scope.
+//! Users: global, in no tenant's scope. Those that another issuer speaks for have no address here: what is looked up by
+//! address signs in by password.
 
 use sqlx::PgConnection;
 use tenantry_core::{TenantId, UserId};
@@ -45,7 +46,7 @@ pub(crate) async fn by_email(
 ) -> Result<Option<Credentials>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1",
+        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1 AND email <> ''",
         email
     )
     .fetch_optional(conn)
@@ -61,7 +62,7 @@ pub(crate) async fn lock_by_email(
 ) -> Result<Option<Credentials>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1 FOR NO KEY UPDATE",
+        "SELECT id, email, name, password_hash, password_of FROM users WHERE email = $1 AND email <> '' FOR NO KEY UPDATE",
         email
     )
     .fetch_optional(conn)
@@ -92,7 +93,7 @@ pub(crate) async fn insert(
 ) -> Result<bool, Error> {
     let written = sqlx::query!(
         "INSERT INTO users (id, email, name, password_hash, password_of) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (email) DO NOTHING",
+         ON CONFLICT (email) WHERE email <> '' DO NOTHING",
         user.id.uuid(),
         user.email,
         user.name,

@@ -11,11 +11,13 @@ use crate::world::World;
 /// keep their place.
 const WITHOUT_A_TENANT: &[&str] = &[
     "bootstrap_tokens",
+    "external_sign_ins",
     "feed_head",
     "foundation_migrations",
     "operators",
     "service_migrations",
     "sessions",
+    "user_identities",
     "users",
 ];
 /// The application's own tables behind the wall; the foundation's are tried in registry's tests.
