@@ -24,6 +24,7 @@ use crate::cluster::{Cluster, SERVICES};
 use crate::envoy::{Envoy, EnvoyConfig};
 use crate::fault_proxy::FaultProxy;
 use crate::keys::Keys;
+use crate::mail::Post;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::rest::Rest;
@@ -133,6 +134,12 @@ impl Fleet {
                     .push(port::local(ports.take(&format!("{service}-{replica}"))?));
             }
         }
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let public_url = format!("{scheme}://{gateway}/api/v1");
         let mut services = Vec::new();
         let mut migrations = Vec::new();
         for service in SERVICES {
@@ -142,6 +149,7 @@ impl Fleet {
                 "TENANTRY_MAIL_URL".to_owned(),
                 format!("file://{}", mail.display()),
             );
+            environment.insert("TENANTRY_PUBLIC_URL".to_owned(), public_url.clone());
             for (other, addresses) in &addresses {
                 let addresses: Vec<String> = addresses
                     .iter()
@@ -389,6 +397,12 @@ impl Fleet {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The mails that the fleet sent.
+    #[must_use]
+    pub fn post(&self) -> Post {
+        Post::new(self.dir.join("mail"))
     }
 
     /// Every process of the fleet, in the order of their start.

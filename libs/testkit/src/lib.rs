@@ -12,6 +12,7 @@ pub mod envoy;
 pub mod fault_proxy;
 pub mod fleet;
 pub mod keys;
+pub mod mail;
 pub mod paths;
 pub mod pgbouncer;
 pub mod port;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tenantry_runtime::config::DatabaseUrl;
 
-use crate::mail::MailUrl;
+use crate::mail::{MailUrl, PublicUrl};
 
 /// What identity needs besides what every service does.
 #[derive(Debug, Args)]
@@ -41,6 +41,13 @@ pub struct Config {
         default_value = "Tenantry <no-reply@tenantry.test>"
     )]
     pub mail_from: String,
+    /// What the links of mails begin with: a web UI's address, or the gateway's with /api/v1
+    #[arg(
+        long,
+        env = "TENANTRY_PUBLIC_URL",
+        default_value = "http://localhost:8080/api/v1"
+    )]
+    pub public_url: PublicUrl,
     /// How long, in milliseconds, requests are admitted by what is known while registry or the database can't be reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
     pub freshness_grace_ms: u64,

@@ -34,7 +34,7 @@ use tenantry_runtime::{Runtime, Service};
 use tonic::service::Routes;
 
 pub use config::{Command, Config};
-pub use mail::MailUrl;
+pub use mail::{MailUrl, PublicUrl};
 
 /// Longest wait at the start for a first view of all tenants, and how often it is asked for.
 const FIRST_VIEW_WITHIN: Duration = Duration::from_secs(10);
@@ -66,7 +66,12 @@ impl Service for Identity {
             .map_err(|why| anyhow::anyhow!("TENANTRY_REGISTRY_ADDRS: {why}"))?;
         let grace = config.freshness_grace();
         let mail = match &config.mail_url {
-            Some(url) => Some(mail::Mailer::new(url, &config.mail_from, &runtime.tasks)?),
+            Some(url) => Some(mail::Mailer::new(
+                url,
+                &config.mail_from,
+                &config.public_url,
+                &runtime.tasks,
+            )?),
             None => None,
         };
         let app = Arc::new(app::App {

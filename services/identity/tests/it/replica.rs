@@ -1,5 +1,7 @@
 //! One replica of identity in this process.
 
+use std::path::Path;
+
 use tenantry_core::seal::Sealer;
 use tenantry_identity::{Config, Identity};
 use tenantry_rpc::assertion::Verifier;
@@ -28,6 +30,7 @@ pub(crate) async fn replica(
     pooler: Option<&PgBouncer>,
     registry: &Registry,
     keys: &Keys,
+    mail: &Path,
     tasks: &Tasks,
 ) -> Channel {
     let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
@@ -56,8 +59,9 @@ pub(crate) async fn replica(
         registry_addrs: vec![registry.address.clone()],
         issuer: "tenantry".to_owned(),
         base_domain: Some("tenants.example".to_owned()),
-        mail_url: None,
-        mail_from: String::new(),
+        mail_url: Some(format!("file://{}", mail.display()).parse().unwrap()),
+        mail_from: "Tenantry <no-reply@tenantry.test>".to_owned(),
+        public_url: "https://tenants.example".parse().unwrap(),
         freshness_grace_ms: GRACE_MS,
     };
     let routes = Identity::start(config, &runtime).await.unwrap();

@@ -21,6 +21,7 @@ use tenantry_runtime::Service as _;
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
+use tenantry_testkit::mail::Post;
 use tenantry_testkit::paths;
 use tenantry_testkit::pgbouncer::PgBouncer;
 use tonic::transport::Channel;
@@ -45,6 +46,8 @@ pub(crate) struct World {
     _pooler: Option<PgBouncer>,
     replicas: Vec<Channel>,
     tasks: Tasks,
+    /// The mails that both replicas sent.
+    pub(crate) post: Post,
     /// Bearer token of the first operator.
     pub(crate) operator: String,
 }
@@ -90,11 +93,14 @@ impl World {
         .await
         .unwrap();
         let registry = Registry::start().await;
-        let keys = Keys::create(&paths::scratch("identity").unwrap()).unwrap();
+        let folder = paths::scratch("identity").unwrap();
+        let keys = Keys::create(&folder).unwrap();
+        let mail = folder.join("mail");
         let tasks = Tasks::new();
         let mut replicas = Vec::new();
         for _ in 0..2 {
-            replicas.push(replica(&database, pooler.as_ref(), &registry, &keys, &tasks).await);
+            let pooler = pooler.as_ref();
+            replicas.push(replica(&database, pooler, &registry, &keys, &mail, &tasks).await);
         }
         Self {
             database,
@@ -102,6 +108,7 @@ impl World {
             _pooler: pooler,
             replicas,
             tasks,
+            post: Post::new(mail),
             operator: String::new(),
         }
     }

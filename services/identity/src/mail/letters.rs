@@ -1,0 +1,85 @@
+//! What mails say. Each letter has a template in plain text and one in HTML, in `templates/`; in HTML whatever is put in is
+//! escaped.
+
+use askama::Template;
+
+/// One kind of mail.
+pub(super) trait Letter {
+    /// What logs call it.
+    fn kind(&self) -> &'static str;
+
+    /// The subject.
+    fn subject(&self) -> String;
+
+    /// The letter in plain text.
+    fn text(&self) -> askama::Result<String>;
+
+    /// The letter in HTML.
+    fn html(&self) -> askama::Result<String>;
+}
+
+/// Ties a letter to its two templates, which see it as `it`, and to its subject.
+macro_rules! letter {
+    ($letter:ident, $kind:literal, $text:literal, $html:literal, $subject:expr) => {
+        const _: () = {
+            #[derive(Template)]
+            #[template(path = $text)]
+            struct Text<'a> {
+                it: &'a $letter<'a>,
+            }
+
+            #[derive(Template)]
+            #[template(path = $html)]
+            struct Html<'a> {
+                it: &'a $letter<'a>,
+            }
+
+            impl Letter for $letter<'_> {
+                fn kind(&self) -> &'static str {
+                    $kind
+                }
+
+                fn subject(&self) -> String {
+                    let subject: fn(&Self) -> String = $subject;
+                    subject(self)
+                }
+
+                fn text(&self) -> askama::Result<String> {
+                    Text { it: self }.render()
+                }
+
+                fn html(&self) -> askama::Result<String> {
+                    Html { it: self }.render()
+                }
+            }
+        };
+    };
+}
+
+/// Tells a person that they were added to a tenant.
+pub(super) struct Welcome<'a> {
+    pub(super) name: &'a str,
+    pub(super) tenant: &'a str,
+}
+
+letter!(Welcome, "welcome", "welcome.txt", "welcome.html", |it| {
+    format!("You were added to {}", it.tenant)
+});
+
+/// Asks a person to join a tenant.
+pub(super) struct Invitation<'a> {
+    pub(super) tenant: &'a str,
+    /// Who invites; empty for a program.
+    pub(super) by: &'a str,
+    pub(super) roles: String,
+    pub(super) until: String,
+    pub(super) link: String,
+}
+
+letter!(
+    Invitation,
+    "invitation",
+    "invitation.txt",
+    "invitation.html",
+    |it| format!("You are invited to join {}", it.tenant)
+);
