@@ -52,6 +52,8 @@ permissions! {
     0 PlatformTenantsManage = "platform.tenants.manage",
     /// Read and change what belongs to a tenant: members, keys, and later settings and usage.
     1 PlatformContentAccess = "platform.content.access",
+    /// Place and release legal holds, which keep tenants from being deleted.
+    2 PlatformLegalHoldsManage = "platform.legal_holds.manage",
     /// Read the tenant itself.
     8 TenantsRead = "tenants.read",
     /// Change the tenant's own description: names, contacts, labels, metadata.
@@ -95,6 +97,7 @@ impl Permissions {
     pub const PLATFORM: Self = Self::of(&[
         Permission::PlatformTenantsManage,
         Permission::PlatformContentAccess,
+        Permission::PlatformLegalHoldsManage,
     ]);
 
     /// The set of these permissions.

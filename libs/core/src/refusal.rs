@@ -77,6 +77,8 @@ reasons! {
     BootstrapTokenInvalid = "BOOTSTRAP_TOKEN_INVALID", Unauthenticated;
     PermissionDenied = "PERMISSION_DENIED", PermissionDenied;
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
+    TenantArchived = "TENANT_ARCHIVED", PermissionDenied;
+    TenantProvisioning = "TENANT_PROVISIONING", PermissionDenied;
     GrantExceedsOwn = "GRANT_EXCEEDS_OWN", PermissionDenied;
     InternalMethod = "INTERNAL_METHOD", PermissionDenied;
     UnknownMethod = "UNKNOWN_METHOD", Unimplemented;
@@ -87,6 +89,7 @@ reasons! {
     PlanNotFound = "PLAN_NOT_FOUND", NotFound;
     UserNotFound = "USER_NOT_FOUND", NotFound;
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
+    LegalHoldNotFound = "LEGAL_HOLD_NOT_FOUND", NotFound;
     ParentNotFound = "PARENT_NOT_FOUND", NotFound;
     SlugTaken = "SLUG_TAKEN", AlreadyExists;
     SlugReserved = "SLUG_RESERVED", InvalidArgument;
@@ -99,6 +102,9 @@ reasons! {
     TenantHasChildren = "TENANT_HAS_CHILDREN", FailedPrecondition;
     LastOwner = "LAST_OWNER", FailedPrecondition;
     HierarchyTooDeep = "HIERARCHY_TOO_DEEP", FailedPrecondition;
+    LegalHold = "LEGAL_HOLD", FailedPrecondition;
+    HierarchyCycle = "HIERARCHY_CYCLE", FailedPrecondition;
+    TooManyChildren = "TOO_MANY_CHILDREN", FailedPrecondition;
     AlreadyBootstrapped = "ALREADY_BOOTSTRAPPED", FailedPrecondition;
     InvitationRequired = "INVITATION_REQUIRED", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;

@@ -1,6 +1,7 @@
 //! What identity refuses, and which reason each refusal has.
 
-use tenantry_core::{Reason, Refusal};
+use tenantry_core::tenant::Stop;
+use tenantry_core::{Reason, Refusal, TenantStatus};
 
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +28,10 @@ pub(crate) enum Error {
     NoSession,
     #[error("no such tenant")]
     TenantNotFound,
-    #[error("the tenant is suspended")]
-    Suspended,
+    #[error("the tenant is stopped: {0:?}")]
+    Stopped(Stop),
+    #[error("the tenant is {0}, and is kept as it was")]
+    Kept(TenantStatus),
     #[error("no such user")]
     UserNotFound,
     #[error("a user of elsewhere")]
@@ -79,6 +82,8 @@ impl From<Error> for Refusal {
             Error::Refused(refusal) => return refusal,
             Error::Store(error) => return error.into(),
             Error::TenantNotFound => return Self::tenant_not_found(),
+            Error::Stopped(stop) => return Self::tenant_stopped(stop),
+            Error::Kept(status) => return Self::tenant_kept(status),
             Error::HashingFull => {
                 return Self::overloaded(
                     "Too many sign-ins at once. Wait a second, then try again.",
@@ -130,10 +135,6 @@ impl From<Error> for Refusal {
             Error::NoSession => (
                 Reason::PermissionDenied,
                 "Only a signed-in user has a session to end. To end an API key, revoke it.".to_owned(),
-            ),
-            Error::Suspended => (
-                Reason::TenantSuspended,
-                "This tenant is suspended. Ask whoever manages it to resume it.".to_owned(),
             ),
             Error::UserNotFound => (
                 Reason::UserNotFound,

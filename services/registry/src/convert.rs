@@ -48,6 +48,11 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
         sub_tenants_count: None,
         created_at: Some(timestamp(tenant.created_at)),
         updated_at: Some(timestamp(tenant.updated_at)),
+        archived_at: tenant.archived_at.map(timestamp),
+        suspended_by: tenant
+            .suspended_by
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         deleted_at: tenant.deleted_at.map(timestamp),
         purge_at: tenant.purge_at.map(timestamp),
         suspend_reason: tenant.suspend_reason,

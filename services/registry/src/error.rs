@@ -1,6 +1,7 @@
 //! What registry refuses, and which reason each refusal has.
 
-use tenantry_core::{Reason, Refusal};
+use tenantry_core::tenant::Stop;
+use tenantry_core::{Reason, Refusal, TenantStatus};
 
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +30,12 @@ pub(crate) enum Error {
     TooDeep,
     #[error("not in this status: {0}")]
     StatusForbids(&'static str),
-    #[error("suspended")]
-    Suspended,
+    #[error("under legal hold for {0}")]
+    LegalHold(String),
+    #[error("stopped: {0:?}")]
+    Stopped(Stop),
+    #[error("kept as it was: {0}")]
+    Kept(TenantStatus),
     #[error(transparent)]
     Store(tenantry_store::Error),
 }
@@ -61,6 +66,8 @@ impl From<Error> for Refusal {
             Error::Refused(refusal) => return refusal,
             Error::Store(error) => return error.into(),
             Error::TenantNotFound => return Self::tenant_not_found(),
+            Error::Stopped(stop) => return Self::tenant_stopped(stop),
+            Error::Kept(status) => return Self::tenant_kept(status),
             Error::ProjectNotFound => (
                 Reason::ProjectNotFound,
                 "There is no such project. List them with GET /api/v1/projects; `default` always exists.".to_owned(),
@@ -97,11 +104,11 @@ impl From<Error> for Refusal {
                 Reason::HierarchyTooDeep,
                 "The tree of tenants is at most ten levels deep. Choose a parent higher up.".to_owned(),
             ),
-            Error::StatusForbids(what) => (Reason::StatusForbids, what.to_owned()),
-            Error::Suspended => (
-                Reason::TenantSuspended,
-                "This tenant is suspended. Ask the operator of the platform to resume it.".to_owned(),
+            Error::LegalHold(holders) => (
+                Reason::LegalHold,
+                format!("The tenant is under legal hold and can't be deleted: {holders}. Have every hold released first."),
             ),
+            Error::StatusForbids(what) => (Reason::StatusForbids, what.to_owned()),
         };
         Self::new(reason, message)
     }

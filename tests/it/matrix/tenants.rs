@@ -10,6 +10,10 @@ use crate::support::world::{Party, create_tenant, text};
 
 pub(super) const ROWS: &[(&str, Class)] = &[
     (
+        "/tenantry.registry.v1.TenantService/ArchiveTenant",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.registry.v1.TenantService/CreateTenant",
         Class::Tenant,
     ),
@@ -81,7 +85,7 @@ pub(super) async fn attempts(
                 json!({"tenant": absent(), "name": "Taken"}),
             ),
         ],
-        "SuspendTenant" | "ResumeTenant" | "UndeleteTenant" => vec![
+        "SuspendTenant" | "ResumeTenant" | "ArchiveTenant" | "UndeleteTenant" => vec![
             uncontrolled("id", tenant(&b.id), tenant(&absent())),
             attempt(
                 "child",

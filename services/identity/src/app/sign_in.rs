@@ -113,7 +113,7 @@ impl App {
         }
         match self.reach_of(&memberships, &entry).await? {
             Reach::Admitted(_) => Ok(entry.id),
-            Reach::Suspended => Err(Error::Suspended),
+            Reach::Stopped(stop) => Err(Error::Stopped(stop)),
             Reach::Absent => Err(Error::TenantNotFound),
         }
     }

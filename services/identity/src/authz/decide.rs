@@ -160,13 +160,13 @@ fn of_key(key: &Key, hash: &[u8; 32]) -> Result<Holder, Error> {
     })
 }
 
-/// A suspended tenant's keys stop at once, whatever they name.
+/// A stopped tenant's keys stop at once, whatever they name.
 async fn own_tenant_in_use(app: &App, own: TenantId) -> Result<(), Error> {
     use tenantry_core::tenant::Admission;
     let entry = app.tenants.get(own).await?;
     match entry.map(|entry| entry.status.admission()) {
-        Some(Admission::Suspended) => Err(Error::Suspended),
-        Some(Admission::Admitted | Admission::Absent) | None => Ok(()),
+        Some(Admission::Stopped(stop)) => Err(Error::Stopped(stop)),
+        Some(Admission::Admitted | Admission::Kept | Admission::Absent) | None => Ok(()),
     }
 }
 
@@ -207,7 +207,7 @@ async fn choose(
     }
     match reach {
         Reach::Absent => Ok((Chosen::NotFound, nowhere)),
-        Reach::Suspended => Err(Error::Suspended),
+        Reach::Stopped(stop) => Err(Error::Stopped(stop)),
         Reach::Admitted(permissions) => Ok((Chosen::Tenant(entry), permissions)),
     }
 }
@@ -268,8 +268,8 @@ async fn reach(app: &App, holder: &Holder, entry: &TenantEntry) -> Result<Reach,
         Set::One(own, permissions) => Ok(match entry.status.admission() {
             _ if *own != entry.id => Reach::Absent,
             Admission::Admitted => Reach::Admitted(*permissions),
-            Admission::Suspended => Reach::Suspended,
-            Admission::Absent => Reach::Absent,
+            Admission::Stopped(stop) => Reach::Stopped(stop),
+            Admission::Kept | Admission::Absent => Reach::Absent,
         }),
         Set::Memberships(user) => app.reach_of(&user.memberships, entry).await,
     }

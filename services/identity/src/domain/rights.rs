@@ -1,6 +1,6 @@
 //! What a principal may do in a tenant.
 
-use tenantry_core::tenant::Admission;
+use tenantry_core::tenant::{Admission, Caller, MethodKind, Stop};
 use tenantry_core::{Permission as P, Permissions, RequestContext, TenantId, TenantStatus};
 
 use super::principal::Membership;
@@ -34,8 +34,8 @@ pub(crate) fn of_operator(platform: Permissions) -> Permissions {
 pub(crate) enum Reach {
     /// It acts there with these permissions.
     Admitted(Permissions),
-    /// It belongs there, but the tenant is suspended.
-    Suspended,
+    /// It belongs there, but the tenant can't be used for now.
+    Stopped(Stop),
     /// For this credential there is no such tenant.
     Absent,
 }
@@ -69,20 +69,25 @@ pub(crate) fn of_user(
     let own = roles(tenant).fold(Permissions::NONE, |all, role| all.union(role.permissions()));
     match (own.is_empty(), status.admission()) {
         (false, Admission::Admitted) => Reach::Admitted(own.union(inherited)),
-        (true, _) | (false, Admission::Suspended | Admission::Absent) if !inherited.is_empty() => {
-            Reach::Admitted(inherited)
-        }
-        (false, Admission::Suspended) => Reach::Suspended,
-        (true, _) | (false, Admission::Absent) => Reach::Absent,
+        _ if !inherited.is_empty() => Reach::Admitted(inherited),
+        (false, Admission::Stopped(stop)) => Reach::Stopped(stop),
+        (true, _) | (false, Admission::Kept | Admission::Absent) => Reach::Absent,
     }
 }
 
 /// Refuses a tenant's own people and programs where its status does; those who manage it from above pass. The gateway
 /// has done so already: this is the wall behind it.
 pub(crate) fn admit(ctx: &RequestContext, status: TenantStatus) -> Result<(), Error> {
-    match status.admission_of(ctx.permissions) {
+    let caller = Caller::of(ctx.principal.kind, ctx.permissions);
+    let method = if tenantry_proto::methods::is_read_only(&ctx.method) {
+        MethodKind::Read
+    } else {
+        MethodKind::Change
+    };
+    match status.admits(caller, method) {
         Admission::Admitted => Ok(()),
-        Admission::Suspended => Err(Error::Suspended),
+        Admission::Stopped(stop) => Err(Error::Stopped(stop)),
+        Admission::Kept => Err(Error::Kept(status)),
         Admission::Absent => Err(Error::TenantNotFound),
     }
 }
@@ -137,7 +142,7 @@ mod tests {
         let of = |memberships: &[Membership], status| of_user(memberships, own, status, &up);
         assert_eq!(
             of(&member(own, Role::Owner), TenantStatus::Suspended),
-            Reach::Suspended
+            Reach::Stopped(Stop::Suspended)
         );
         assert_eq!(
             of(&member(own, Role::Owner), TenantStatus::Deleted),

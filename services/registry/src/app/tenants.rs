@@ -3,15 +3,13 @@
 use jiff::Timestamp;
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId, TenantRef, TenantStatus};
+use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_store::TenantTx;
 
 use super::App;
-use crate::domain::tenant::{Patch, Tenant, Transition};
+use crate::domain::tenant::{Around, Outcome, Patch, Step, Tenant, Transition};
 use crate::error::Error;
-use crate::store::{slugs, tenants, tree};
-
-type Outcome = Result<Option<Transition>, Error>;
+use crate::store::{holds, slugs, tenants, tree};
 
 /// One change of one tenant, asked for.
 #[derive(Clone, Copy, Debug)]
@@ -36,58 +34,43 @@ impl App {
             .await
     }
 
-    pub(crate) async fn suspend(&self, change: Change<'_>, reason: &str) -> Result<Tenant, Error> {
-        self.change(change, |tenant, now| tenant.suspend(reason, now))
-            .await
-    }
-
-    pub(crate) async fn resume(&self, change: Change<'_>) -> Result<Tenant, Error> {
-        self.change(change, Tenant::resume).await
-    }
-
-    /// Brings a tenant back whose parent isn't deleted; it can't be meanwhile.
-    pub(crate) async fn undelete(&self, change: Change<'_>) -> Result<Tenant, Error> {
+    /// Moves a tenant along in its life.
+    pub(crate) async fn step(&self, change: Change<'_>, step: &Step) -> Result<Tenant, Error> {
         let mut tx = self.store.begin(change.id).await?;
         if let Some(answer) = replay(&mut tx, change).await? {
             return Ok(answer);
         }
-        let parent = tenants::find(tx.conn(), change.id)
-            .await?
-            .and_then(|tenant| tenant.parent_id);
-        let mut orphan = false;
-        if let Some(parent) = parent {
-            tree::hold(tx.conn(), parent, false).await?;
-            let parent = self.resolve("", &TenantRef::Id(parent)).await?;
-            orphan = parent.status == TenantStatus::Deleted;
+        let mut around = self.around(&mut tx, change.id, step).await?;
+        let before = lock(&mut tx, change).await?;
+        if matches!(step, Step::Delete) {
+            around.holders = holds::holders(tx.conn(), change.id).await?;
         }
-        self.transit(tx, change, |tenant, now| {
-            if orphan && tenant.status == TenantStatus::Deleted {
-                return Err(Error::StatusForbids(
-                    "Its parent tenant is deleted. Undelete that first.",
-                ));
-            }
-            tenant.undelete(now)
-        })
-        .await
+        let after = before.step(step, &around, super::now())?;
+        write(tx, change, before, after).await
     }
 
-    /// Deletes a tenant without living children; none can appear meanwhile.
-    pub(crate) async fn delete(&self, change: Change<'_>) -> Result<Tenant, Error> {
-        let mut tx = self.store.begin(change.id).await?;
-        if let Some(answer) = replay(&mut tx, change).await? {
-            return Ok(answer);
-        }
-        tree::hold(tx.conn(), change.id, true).await?;
-        let mut platform = self.store.platform().await?;
-        let children = tree::children(platform.conn(), change.id).await?;
-        drop(platform);
-        self.transit(tx, change, |tenant, now| {
-            if children > 0 && tenant.status != TenantStatus::Deleted {
-                return Err(Error::HasChildren);
+    /// What stands around a tenant that a step depends on, held so that it stays so: no child appears below a tenant that
+    /// is just going out of use, and no parent goes while its child comes back.
+    async fn around(&self, tx: &mut TenantTx, id: TenantId, step: &Step) -> Result<Around, Error> {
+        let mut around = Around::default();
+        match step {
+            Step::Suspend { .. } | Step::Archive => tree::hold(tx.conn(), id, true).await?,
+            Step::Delete => {
+                tree::hold(tx.conn(), id, true).await?;
+                let mut platform = self.store.platform().await?;
+                around.living_children = tree::children(platform.conn(), id).await?;
             }
-            tenant.delete(now)
-        })
-        .await
+            Step::Undelete => {
+                let tenant = tenants::find(tx.conn(), id).await?;
+                if let Some(parent) = tenant.and_then(|tenant| tenant.parent_id) {
+                    tree::hold(tx.conn(), parent, false).await?;
+                    let parent = self.resolve("", &TenantRef::Id(parent)).await?;
+                    around.parent = Some((parent.id, parent.status));
+                }
+            }
+            Step::Resume => {}
+        }
+        Ok(around)
     }
 
     async fn change(
@@ -102,47 +85,67 @@ impl App {
         self.transit(tx, change, decide).await
     }
 
-    /// Loads, compares, decides, writes. A decision for no change is answered, and recorded, with the present state.
-    async fn transit(
+    /// Loads, compares, decides, writes, commits.
+    pub(super) async fn transit(
         &self,
         mut tx: TenantTx,
         change: Change<'_>,
         decide: impl FnOnce(&Tenant, Timestamp) -> Outcome,
     ) -> Result<Tenant, Error> {
-        let before = tenants::find_for_update(tx.conn(), change.id)
-            .await?
-            .ok_or(Error::TenantNotFound)?;
-        before.admit(change.ctx.permissions)?;
-        before.compare(change.etag)?;
-        let Some(Transition { tenant, action }) = decide(&before, super::now())? else {
-            tx.finish(change.key, &before).await?;
-            return Ok(before);
-        };
-        if tenant.slug != before.slug {
-            if !slugs::take(tx.conn(), tenant.id, &tenant.project, &tenant.slug).await? {
-                return Err(Error::SlugTaken);
-            }
-            slugs::free(tx.conn(), tenant.id, &before.project, &before.slug).await?;
-        }
-        tenants::update(tx.conn(), &tenant).await?;
-        let json =
-            |tenant: &Tenant| serde_json::to_value(tenant).map_err(tenantry_store::Error::from);
-        let event = Event::of(
-            change.ctx,
-            action,
-            "tenant",
-            tenant.id.uuid(),
-            json(&before)?,
-            json(&tenant)?,
-        );
-        tx.record(&event).await?;
-        tx.finish(change.key, &tenant).await?;
-        Ok(tenant)
+        let before = lock(&mut tx, change).await?;
+        let after = decide(&before, super::now())?;
+        write(tx, change, before, after).await
     }
 }
 
+/// The tenant as it is, locked; refused where it doesn't admit the caller, or isn't what the caller decided on.
+pub(super) async fn lock(tx: &mut TenantTx, change: Change<'_>) -> Result<Tenant, Error> {
+    let before = tenants::find_for_update(tx.conn(), change.id)
+        .await?
+        .ok_or(Error::TenantNotFound)?;
+    before.admit(change.ctx.permissions)?;
+    before.compare(change.etag)?;
+    Ok(before)
+}
+
+/// Writes what was decided, and commits. A decision for no change is answered, and recorded, with the present state.
+pub(super) async fn write(
+    mut tx: TenantTx,
+    change: Change<'_>,
+    before: Tenant,
+    after: Option<Transition>,
+) -> Result<Tenant, Error> {
+    let Some(Transition { tenant, action }) = after else {
+        tx.finish(change.key, &before).await?;
+        return Ok(before);
+    };
+    if tenant.slug != before.slug {
+        if !slugs::take(tx.conn(), tenant.id, &tenant.project, &tenant.slug).await? {
+            return Err(Error::SlugTaken);
+        }
+        slugs::free(tx.conn(), tenant.id, &before.project, &before.slug).await?;
+    }
+    tenants::update(tx.conn(), &tenant).await?;
+    let event = event(change.ctx, action, &before, &tenant)?;
+    tx.record(&event).await?;
+    tx.finish(change.key, &tenant).await?;
+    Ok(tenant)
+}
+
+/// The event of a tenant's change.
+pub(super) fn event(
+    ctx: &RequestContext,
+    action: &str,
+    before: &Tenant,
+    after: &Tenant,
+) -> Result<Event, Error> {
+    let json = |tenant: &Tenant| serde_json::to_value(tenant).map_err(tenantry_store::Error::from);
+    let (before, after, id) = (json(before)?, json(after)?, after.id.uuid());
+    Ok(Event::of(ctx, action, "tenant", id, before, after))
+}
+
 /// The first answer to a request that comes again, while the tenant still admits its caller.
-async fn replay(tx: &mut TenantTx, change: Change<'_>) -> Result<Option<Tenant>, Error> {
+pub(super) async fn replay(tx: &mut TenantTx, change: Change<'_>) -> Result<Option<Tenant>, Error> {
     let Some(replay) = tx.claim::<Tenant>(change.key).await? else {
         return Ok(None);
     };

@@ -2,6 +2,7 @@
 
 pub(crate) mod plans;
 pub(crate) mod projects;
+pub(crate) mod step;
 pub(crate) mod tenant_feed;
 pub(crate) mod tenant_list;
 pub(crate) mod tenants;

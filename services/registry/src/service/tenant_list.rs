@@ -59,7 +59,8 @@ pub(crate) async fn query<'a>(
             "" => None,
             "inactive" => Some(tenantry_core::TenantStatus::Suspended),
             word => Some(word.parse().map_err(|_| {
-                Refusal::field("status", "must be trial, active, suspended or deleted")
+                let words = tenantry_core::TenantStatus::words();
+                Refusal::field("status", format!("must be {words}"))
             })?),
         },
         plan: match message.tier.as_str() {

@@ -8,10 +8,10 @@ use tenantry_rpc::{answer, open};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::step::StepRequest;
 use super::tenant_list;
 use crate::app::{App, Change, Parent};
 use crate::convert;
-use crate::domain::field;
 use crate::domain::list::Position;
 use crate::feed::Feed;
 use crate::store::list::sort_value;
@@ -45,11 +45,20 @@ impl Tenants {
         }
     }
 
-    /// The same for a change of the tenant as a whole: a right of operators and of those who manage it from above.
-    async fn managed(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
-        let id = self.target(ctx, named).await?;
-        require(ctx, Permission::TenantsManage)?;
-        Ok(id)
+    /// Moves a tenant along in its life: a right of operators and of those who manage it from above.
+    async fn step<T: StepRequest>(&self, request: Request<T>) -> Result<wire::Tenant, Refusal> {
+        let mut call = open(request)?;
+        let id = self.target(&call.ctx, call.message.tenant()).await?;
+        require(&call.ctx, Permission::TenantsManage)?;
+        let key = call.request_key(StepRequest::request_id)?;
+        let step = call.message.step()?;
+        let change = Change {
+            ctx: &call.ctx,
+            key: key.as_ref(),
+            id,
+            etag: call.message.etag(),
+        };
+        Ok(convert::tenant(self.app.step(change, &step).await?))
     }
 }
 
@@ -158,79 +167,35 @@ impl TenantService for Tenants {
         &self,
         request: Request<wire::SuspendTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
-        answer(async {
-            let mut call = open(request)?;
-            let id = self.managed(&call.ctx, &call.message.tenant).await?;
-            let key = call.request_key(|message| &mut message.request_id)?;
-            field::reason(&call.message.reason).map_err(|why| Refusal::field("reason", why))?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
-            Ok(convert::tenant(
-                self.app.suspend(change, &call.message.reason).await?,
-            ))
-        })
-        .await
+        answer(self.step(request)).await
     }
 
     async fn resume_tenant(
         &self,
         request: Request<wire::ResumeTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
-        answer(async {
-            let mut call = open(request)?;
-            let id = self.managed(&call.ctx, &call.message.tenant).await?;
-            let key = call.request_key(|message| &mut message.request_id)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
-            Ok(convert::tenant(self.app.resume(change).await?))
-        })
-        .await
+        answer(self.step(request)).await
+    }
+
+    async fn archive_tenant(
+        &self,
+        request: Request<wire::ArchiveTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(self.step(request)).await
     }
 
     async fn delete_tenant(
         &self,
         request: Request<wire::DeleteTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
-        answer(async {
-            let mut call = open(request)?;
-            let id = self.managed(&call.ctx, &call.message.tenant).await?;
-            let key = call.request_key(|message| &mut message.request_id)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
-            Ok(convert::tenant(self.app.delete(change).await?))
-        })
-        .await
+        answer(self.step(request)).await
     }
 
     async fn undelete_tenant(
         &self,
         request: Request<wire::UndeleteTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
-        answer(async {
-            let mut call = open(request)?;
-            let id = self.managed(&call.ctx, &call.message.tenant).await?;
-            let key = call.request_key(|message| &mut message.request_id)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
-            Ok(convert::tenant(self.app.undelete(change).await?))
-        })
-        .await
+        answer(self.step(request)).await
     }
 
     type WatchTenantsStream = ReceiverStream<Result<wire::WatchTenantsResponse, Status>>;

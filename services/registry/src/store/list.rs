@@ -179,7 +179,7 @@ fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
             let status: TenantStatus = term
                 .value
                 .parse()
-                .map_err(|_| refuse("`status` is trial, active, suspended or deleted"))?;
+                .map_err(|_| refuse(format!("`status` is {}", TenantStatus::words())))?;
             push_equality(sql, "t.status", term, status.name().to_owned())
         }
         "id" => push_id(sql, "t.tenant_id", term),

@@ -1,5 +1,6 @@
 //! All of registry's SQL.
 
+pub(crate) mod holds;
 pub(crate) mod list;
 pub(crate) mod projects;
 pub(crate) mod row;

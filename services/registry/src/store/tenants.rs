@@ -80,7 +80,8 @@ pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
          SET name = $2, slug = $3, status = $4, suspended_from = $5, deleted_from = $6, plan = $7, external_id = $8,
              email = $9, billing_email = $10, contact_phone = $11, timezone = $12, locale = $13, region = $14,
              labels = $15, metadata = $16, suspend_reason = $17, updated_at = $18, deleted_at = $19, purge_at = $20,
-             version = $21
+             version = $21, suspended_by = $22, archived_from = $23, archived_at = $24, trial_ends_at = $25,
+             parent_id = $26
          WHERE tenant_id = $1",
         tenant.id.uuid(),
         tenant.name,
@@ -103,6 +104,11 @@ pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
         tenant.deleted_at.map(PgTime) as Option<PgTime>,
         tenant.purge_at.map(PgTime) as Option<PgTime>,
         tenant.version,
+        tenant.suspended_by.map(TenantId::uuid),
+        tenant.archived_from.map(|status| status.name()),
+        tenant.archived_at.map(PgTime) as Option<PgTime>,
+        tenant.trial_ends_at.map(PgTime) as Option<PgTime>,
+        tenant.parent_id.map(TenantId::uuid),
     )
     .execute(conn)
     .await?;

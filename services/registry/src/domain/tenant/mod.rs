@@ -2,6 +2,7 @@
 //! its event is called by, or a refusal. `None` means that the tenant is already as asked.
 
 mod patch;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use super::{field, slug};
 use crate::error::Error;
 
 pub(crate) use patch::Patch;
+pub(crate) use status::{Around, Step};
 
 /// How long a deleted tenant can be undeleted.
 pub(crate) const UNDELETE_DAYS: i64 = 30;
@@ -36,6 +38,11 @@ pub(crate) struct Tenant {
     pub(crate) slug: String,
     pub(crate) status: TenantStatus,
     pub(crate) suspended_from: Option<TenantStatus>,
+    /// The tenant above whose cascade suspended it; none where it was itself asked to be.
+    #[serde(default)]
+    pub(crate) suspended_by: Option<TenantId>,
+    #[serde(default)]
+    pub(crate) archived_from: Option<TenantStatus>,
     pub(crate) deleted_from: Option<TenantStatus>,
     pub(crate) plan: String,
     pub(crate) parent_id: Option<TenantId>,
@@ -52,6 +59,8 @@ pub(crate) struct Tenant {
     pub(crate) suspend_reason: String,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+    #[serde(default)]
+    pub(crate) archived_at: Option<Timestamp>,
     pub(crate) deleted_at: Option<Timestamp>,
     pub(crate) purge_at: Option<Timestamp>,
     pub(crate) version: i64,
@@ -117,6 +126,8 @@ impl NewTenant {
                 TenantStatus::Active
             },
             suspended_from: None,
+            suspended_by: None,
+            archived_from: None,
             deleted_from: None,
             plan: self.plan,
             parent_id: self.parent_id,
@@ -133,6 +144,7 @@ impl NewTenant {
             suspend_reason: String::new(),
             created_at: now,
             updated_at: now,
+            archived_at: None,
             deleted_at: None,
             purge_at: None,
             version: 1,
@@ -152,7 +164,8 @@ pub(crate) struct Transition {
     pub(crate) action: &'static str,
 }
 
-type Outcome = Result<Option<Transition>, Error>;
+/// What a transition gives.
+pub(crate) type Outcome = Result<Option<Transition>, Error>;
 
 impl Tenant {
     /// The etag of this state.
@@ -174,73 +187,15 @@ impl Tenant {
     pub(crate) fn admit(&self, permissions: Permissions) -> Result<(), Error> {
         match self.status.admission_of(permissions) {
             Admission::Admitted => Ok(()),
-            Admission::Suspended => Err(Error::Suspended),
+            Admission::Stopped(stop) => Err(Error::Stopped(stop)),
+            Admission::Kept => Err(Error::Kept(self.status)),
             Admission::Absent => Err(Error::TenantNotFound),
         }
     }
 
-    pub(crate) fn suspend(&self, reason: &str, now: Timestamp) -> Outcome {
-        match self.status {
-            TenantStatus::Suspended => Ok(None),
-            TenantStatus::Deleted => Err(Error::StatusForbids(
-                "A deleted tenant can't be suspended. Undelete it first.",
-            )),
-            TenantStatus::Trial | TenantStatus::Active => {
-                self.changed("tenant.suspended", now, |tenant| {
-                    tenant.suspended_from = Some(self.status);
-                    tenant.status = TenantStatus::Suspended;
-                    reason.clone_into(&mut tenant.suspend_reason);
-                })
-            }
-        }
-    }
-
-    pub(crate) fn resume(&self, now: Timestamp) -> Outcome {
-        match self.status {
-            TenantStatus::Trial | TenantStatus::Active => Ok(None),
-            TenantStatus::Deleted => Err(Error::StatusForbids(
-                "A deleted tenant can't be resumed. Undelete it first.",
-            )),
-            TenantStatus::Suspended => self.changed("tenant.resumed", now, |tenant| {
-                tenant.status = self.suspended_from.unwrap_or(TenantStatus::Active);
-                tenant.suspended_from = None;
-                tenant.suspend_reason.clear();
-            }),
-        }
-    }
-
-    /// Deletes a tenant that has no living children.
-    pub(crate) fn delete(&self, now: Timestamp) -> Outcome {
-        if self.status == TenantStatus::Deleted {
-            return Ok(None);
-        }
-        self.changed("tenant.deleted", now, |tenant| {
-            tenant.deleted_from = Some(self.status);
-            tenant.status = TenantStatus::Deleted;
-            tenant.deleted_at = Some(now);
-            tenant.purge_at = Some(days_after(now, UNDELETE_DAYS));
-        })
-    }
-
-    pub(crate) fn undelete(&self, now: Timestamp) -> Outcome {
-        if self.status != TenantStatus::Deleted {
-            return Ok(None);
-        }
-        self.changed("tenant.undeleted", now, |tenant| {
-            tenant.status = self.deleted_from.unwrap_or(TenantStatus::Active);
-            tenant.deleted_from = None;
-            tenant.deleted_at = None;
-            tenant.purge_at = None;
-        })
-    }
-
     /// Applies a checked patch.
     pub(crate) fn update(&self, patch: &Patch, now: Timestamp) -> Outcome {
-        if self.status == TenantStatus::Deleted {
-            return Err(Error::StatusForbids(
-                "A deleted tenant can't be changed. Undelete it first.",
-            ));
-        }
+        self.changeable()?;
         let mut next = self.clone();
         patch.apply(&mut next);
         if next == *self {

@@ -1,56 +1,57 @@
 //! What every service must agree on about tenants: how one is named, and what its status admits.
 
+mod admission;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TenantId;
-use crate::permission::{Permission, Permissions};
+
+pub use admission::{Admission, Caller, MethodKind, Stop};
 
 /// Key of the project that slugs are of where none is named.
 pub const DEFAULT_PROJECT: &str = "default";
-
-/// What nobody holds as one of the tenant's own people or programs.
-const FROM_ABOVE: Permissions =
-    Permissions::PLATFORM.union(Permissions::of(&[Permission::TenantsManage]));
 
 /// The state of a tenant in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantStatus {
+    /// Being set up; not in use yet.
+    Provisioning,
     /// In use, for a time and free of charge.
     Trial,
     /// In use.
     Active,
     /// Stopped by an operator or a manager above it.
     Suspended,
+    /// Put away for good, and kept as it was.
+    Archived,
     /// Marked as deleted; can be undeleted until it is purged.
     Deleted,
 }
 
-/// What a tenant's status means for the requests of its own people and programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Requests pass.
-    Admitted,
-    /// Requests are refused with `TENANT_SUSPENDED`.
-    Suspended,
-    /// The tenant is answered like one that doesn't exist.
-    Absent,
-}
-
 impl TenantStatus {
     /// All states.
-    pub const ALL: &[Self] = &[Self::Trial, Self::Active, Self::Suspended, Self::Deleted];
+    pub const ALL: &[Self] = &[
+        Self::Provisioning,
+        Self::Trial,
+        Self::Active,
+        Self::Suspended,
+        Self::Archived,
+        Self::Deleted,
+    ];
 
     /// The name, as the API shows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Provisioning => "provisioning",
             Self::Trial => "trial",
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Archived => "archived",
             Self::Deleted => "deleted",
         }
     }
@@ -61,26 +62,14 @@ impl TenantStatus {
         matches!(self, Self::Trial | Self::Active)
     }
 
-    /// What this status means for the tenant's own people and programs. Those who manage it from above are always
-    /// admitted.
+    /// All names, for a sentence that says what a status can be.
     #[must_use]
-    pub const fn admission(self) -> Admission {
-        match self {
-            Self::Trial | Self::Active => Admission::Admitted,
-            Self::Suspended => Admission::Suspended,
-            Self::Deleted => Admission::Absent,
-        }
-    }
-
-    /// What this status means for whoever holds these permissions in the tenant: operators, and those who manage it from a
-    /// tenant above, are admitted whatever it is.
-    #[must_use]
-    pub const fn admission_of(self, permissions: Permissions) -> Admission {
-        if permissions.intersection(FROM_ABOVE).is_empty() {
-            self.admission()
-        } else {
-            Admission::Admitted
-        }
+    pub fn words() -> String {
+        let names: Vec<_> = Self::ALL.iter().map(|status| status.name()).collect();
+        let (last, others) = names
+            .split_last()
+            .map_or(("", &names[..]), |(l, o)| (*l, o));
+        format!("{} or {last}", others.join(", "))
     }
 }
 
@@ -134,30 +123,6 @@ impl TenantRef {
         match self {
             Self::Id(named) => *named == id,
             Self::Slug(named) => named == slug,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::role::Role;
-
-    #[test]
-    fn who_manages_from_above_is_admitted_whatever_the_status() {
-        let of = |permissions| {
-            TenantStatus::ALL
-                .iter()
-                .map(move |s| s.admission_of(permissions))
-        };
-        for own in [Permissions::NONE, Role::Owner.permissions()] {
-            assert!(of(own).eq(TenantStatus::ALL.iter().map(|s| s.admission())));
-        }
-        for above in [
-            Role::Owner.inherited(),
-            Permissions::of(&[Permission::PlatformContentAccess]),
-        ] {
-            assert!(of(above).all(|admission| admission == Admission::Admitted));
         }
     }
 }
