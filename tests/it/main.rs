@@ -15,6 +15,7 @@ mod idempotency;
 mod isolation;
 mod matrix;
 mod operators;
+mod revocation;
 mod shapes;
 mod support;
 mod suspension;

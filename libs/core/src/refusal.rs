@@ -115,6 +115,7 @@ reasons! {
     StreamLifetimeReached = "STREAM_LIFETIME_REACHED", Unavailable;
     StreamTenantStatus = "STREAM_TENANT_STATUS", PermissionDenied;
     StreamCredentialEnded = "STREAM_CREDENTIAL_ENDED", Unauthenticated;
+    StreamRightsChanged = "STREAM_RIGHTS_CHANGED", Unavailable;
 }
 
 /// A request refused.

@@ -56,6 +56,15 @@ pub mod identity {
 
 /// Packages that no route of the gateway leads to.
 pub mod internal {
+    /// Package `tenantry.internal.identity`: the feed of revocations.
+    pub mod identity {
+        /// Version 1.
+        #[allow(missing_docs, unreachable_pub, clippy::all)]
+        pub mod v1 {
+            ours!("tenantry.internal.identity.v1");
+        }
+    }
+
     /// Package `tenantry.internal.registry`: the feed of tenants.
     pub mod registry {
         /// Version 1.

@@ -1,5 +1,6 @@
-//! Bounds on a stream's life: it ends, with a reason, when its credential expires, when the process ends, and at fifteen
-//! minutes at the latest. Clients go on with their resume token. How many are open at once is bounded.
+//! Bounds on a stream's life: it ends, with a reason, when its credential expires or is revoked, when its principal's rights
+//! change, when the process ends, and at fifteen minutes at the latest. Clients go on with their resume token. How many are
+//! open at once is bounded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,8 @@ use tenantry_core::{Reason, Refusal, RequestContext};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::revocations::RevocationWatch;
 
 /// Longest life of a stream.
 pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -91,10 +94,11 @@ pub struct StreamLife {
     ends_at: Instant,
     credential_ends: bool,
     shutdown: CancellationToken,
+    revocations: Option<RevocationWatch>,
 }
 
 impl StreamLife {
-    /// The life of a stream that begins now.
+    /// The life of a stream that begins now, of one of the fleet's own services: those have no credential to revoke.
     #[must_use]
     pub fn new(ctx: &RequestContext, slot: StreamSlot, shutdown: CancellationToken) -> Self {
         let credential = ctx
@@ -107,12 +111,23 @@ impl StreamLife {
             ends_at: Instant::now() + life,
             credential_ends,
             shutdown,
+            revocations: None,
+        }
+    }
+
+    /// The same for a caller from outside, whose stream a revocation ends.
+    #[must_use]
+    pub fn until_revoked(self, revocations: RevocationWatch) -> Self {
+        Self {
+            revocations: Some(revocations),
+            ..self
         }
     }
 
     /// Resolves with the reason once the stream must end. Cancel-safe.
     pub async fn ended(&self) -> Refusal {
         tokio::select! {
+            refusal = self.revoked() => refusal,
             () = self.shutdown.cancelled() => Refusal::new(
                 Reason::StreamLifetimeReached,
                 "This replica is shutting down. Reconnect with your last resume token.",
@@ -128,6 +143,13 @@ impl StreamLife {
                     "A stream lives fifteen minutes. Reconnect with your last resume token.",
                 )
             },
+        }
+    }
+
+    async fn revoked(&self) -> Refusal {
+        match &self.revocations {
+            Some(revocations) => revocations.revoked().await,
+            None => std::future::pending().await,
         }
     }
 }

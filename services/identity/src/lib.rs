@@ -11,6 +11,7 @@ mod error;
 mod mail;
 mod passwords;
 mod principals;
+mod revocations;
 mod service;
 mod store;
 mod tokens;
@@ -26,11 +27,13 @@ use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
 use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
+use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{Runtime, Service};
+use tenantry_store::feed::Tail;
 use tonic::service::Routes;
 
 pub use config::{Command, Config};
@@ -74,10 +77,19 @@ impl Service for Identity {
             )?),
             None => None,
         };
+        let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
+        runtime.tasks.spawn("feed", fill);
+        let revocations =
+            revocations::Feed::new(runtime.store.clone(), tail.clone(), runtime.tasks.clone());
         let app = Arc::new(app::App {
             store: runtime.store.clone(),
             tenants: follow_tenants(&registry, &config, runtime),
-            principals: principals::Principals::start(runtime.store.clone(), grace, &runtime.tasks),
+            principals: principals::Principals::start(
+                runtime.store.clone(),
+                tail,
+                grace,
+                &runtime.tasks,
+            ),
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
             attempts: attempts::Attempts::new(),
             passwords: passwords::Passwords::new()?,
@@ -109,6 +121,9 @@ impl Service for Identity {
             .add_service(OperatorServiceServer::new(service::operators::Operators(
                 Arc::clone(&app),
             )))
+            .add_service(RevocationFeedServiceServer::new(
+                service::revocation_feed::RevocationFeed(revocations),
+            ))
             .add_service(ReadinessServiceServer::new(service::readiness::Ready(app)))
             .add_service(reflection.build_v1()?)
             .add_service(reflection_alpha.build_v1alpha()?))

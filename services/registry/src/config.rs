@@ -1,6 +1,7 @@
 //! Registry's own configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -18,4 +19,15 @@ pub struct Config {
         required = true
     )]
     pub identity_addrs: Vec<String>,
+    /// How long, in milliseconds, open streams live on while identity can't be reached
+    #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
+    pub freshness_grace_ms: u64,
+}
+
+impl Config {
+    /// How long open streams live without news of revocations.
+    #[must_use]
+    pub const fn freshness_grace(&self) -> Duration {
+        Duration::from_millis(self.freshness_grace_ms)
+    }
 }

@@ -18,6 +18,7 @@ use tenantry_proto::registry::v1::plan_service_server::PlanServiceServer;
 use tenantry_proto::registry::v1::project_service_server::ProjectServiceServer;
 use tenantry_proto::registry::v1::tenant_service_server::TenantServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
+use tenantry_rpc::revocations::Revocations;
 use tenantry_runtime::{NoCommands, Runtime, Service};
 use tenantry_store::feed::Tail;
 use tonic::service::Routes;
@@ -53,10 +54,16 @@ impl Service for Registry {
         })?);
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
         runtime.tasks.spawn("feed", fill);
-        let feed = feed::Feed::new(runtime.store.clone(), tail, runtime.tasks.clone());
         let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "identity");
         let identity = Replicas::new(&config.identity_addrs, call_as)
             .map_err(|why| anyhow::anyhow!("TENANTRY_IDENTITY_ADDRS: {why}"))?;
+        let revocations = Revocations::follow(&identity, config.freshness_grace(), &runtime.tasks);
+        let feed = feed::Feed::new(
+            runtime.store.clone(),
+            tail,
+            runtime.tasks.clone(),
+            revocations,
+        );
         let app = app::App::new(runtime.store.clone(), plans, identity);
         Ok(
             Routes::new(TenantServiceServer::new(service::tenants::Tenants::new(

@@ -17,9 +17,9 @@ use crate::client::{CallAs, Replicas};
 pub(super) type Client = TenantFeedServiceClient<InterceptedService<Channel, CallAs>>;
 
 /// Longest silence on the stream before the next replica is tried.
-const MAX_SILENCE: Duration = FRESH;
+pub(crate) const MAX_SILENCE: Duration = FRESH;
 /// Pause between attempts, so that an absent registry isn't hammered.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A client of each replica.
 pub(super) fn clients(registry: &Replicas) -> Vec<Client> {
     registry.each().map(TenantFeedServiceClient::new).collect()
@@ -89,7 +89,7 @@ impl Follower {
                     self.view.apply(tenant)
                 }
                 Some(wire::follow_tenants_response::Item::Bookmark(bookmark)) => {
-                    let age = age(&bookmark, asked.elapsed());
+                    let age = age(bookmark.age_ms, bookmark.stream_age_ms, asked.elapsed());
                     if bookmark.complete {
                         self.view.freshen(age);
                     }
@@ -109,10 +109,10 @@ impl Follower {
 /// How old a view with this bookmark is, this long after its stream was asked for. A bookmark may have waited in a queue or
 /// a socket. The stream began after it was asked for, so the bookmark is at most as old as the one age exceeds the other,
 /// and no clock is compared with another's.
-fn age(bookmark: &wire::FeedBookmark, since_asked: Duration) -> Duration {
-    let made_at = u64::try_from(bookmark.stream_age_ms).unwrap_or(0);
+pub(crate) fn age(age_ms: i32, stream_age_ms: i64, since_asked: Duration) -> Duration {
+    let made_at = u64::try_from(stream_age_ms).unwrap_or(0);
     let under_way = since_asked.saturating_sub(Duration::from_millis(made_at));
-    Duration::from_millis(u64::try_from(bookmark.age_ms).unwrap_or(0)) + under_way
+    Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)) + under_way
 }
 
 #[cfg(test)]
@@ -121,17 +121,12 @@ mod tests {
 
     #[test]
     fn a_bookmark_that_was_under_way_is_older_by_that() {
-        let bookmark = wire::FeedBookmark {
-            age_ms: 40,
-            complete: true,
-            stream_age_ms: 10_000,
-        };
         for (since_asked_ms, expected_ms) in
             [(10_000, 40), (10_005, 45), (13_000, 3_040), (9_999, 40)]
         {
             let since_asked = Duration::from_millis(since_asked_ms);
             assert_eq!(
-                age(&bookmark, since_asked),
+                age(40, 10_000, since_asked),
                 Duration::from_millis(expected_ms)
             );
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tenantry_core::{Refusal, TenantId, TenantRef, TenantStatus};
 
 pub use follower::Follower;
+pub(crate) use follower::{MAX_SILENCE, RETRY_PAUSE, age};
 pub use lookup::Lookup;
 pub use view::View;
 

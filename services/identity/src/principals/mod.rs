@@ -95,9 +95,7 @@ pub(crate) struct Principals {
 
 impl Principals {
     /// The holders, and the task that follows the changes of them, spawned.
-    pub(crate) fn start(store: Store, grace: Duration, tasks: &Tasks) -> Self {
-        let (tail, fill) = Tail::new(store.clone(), tasks.token());
-        tasks.spawn("feed", fill);
+    pub(crate) fn start(store: Store, tail: Tail, grace: Duration, tasks: &Tasks) -> Self {
         let changes = Arc::new(Changes::default());
         tasks.spawn(
             "changes of principals",

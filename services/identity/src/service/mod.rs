@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod readiness;
+pub(crate) mod revocation_feed;
 
 use std::str::FromStr;
 

@@ -60,11 +60,21 @@ pub(super) trait Sink: Send + Sync + 'static {
     fn ends_with(&self, tenant: &Tenant) -> Option<Refusal>;
 }
 
+/// Waits until the tail has read the feed once, just after the process started.
+pub(super) async fn first_look(tail: &Tail) {
+    let mut ticks = tail.ticks();
+    while tail.head().age() > UNREAD {
+        // The tail lives as long as the process.
+        let _ = ticks.changed().await;
+    }
+}
+
 /// One open stream.
 pub(super) struct Follow<S: Sink> {
     pub(super) store: Store,
     pub(super) tail: Tail,
     pub(super) tenant: Option<TenantId>,
+    pub(super) lineage: Option<Lineage>,
     pub(super) opened: Instant,
     pub(super) context: String,
     pub(super) sink: S,
@@ -110,16 +120,10 @@ impl<S: Sink> Follow<S> {
     }
 
     async fn stream(&self, start: Start) -> Result<std::convert::Infallible, Stop> {
+        first_look(&self.tail).await;
         let mut ticks = self.tail.ticks();
-        while self.tail.head().age() > UNREAD {
-            // The tail lives as long as the process.
-            let _ = ticks.changed().await;
-        }
-        let lineage = match self.tenant {
-            Some(own) => Some(Lineage::read(&self.store, &self.tail, own).await?),
-            None => None,
-        };
-        let only = lineage.as_ref().map(Lineage::ids);
+        let lineage = self.lineage.as_ref();
+        let only = lineage.map(Lineage::ids);
         let mut position = match start {
             Start::Behind(position) => position,
             Start::Snapshot => {
@@ -129,7 +133,7 @@ impl<S: Sink> Follow<S> {
                 head
             }
         };
-        if lineage.as_ref().is_some_and(Lineage::is_lost) {
+        if lineage.is_some_and(Lineage::is_lost) {
             return Err(Stop::Ended(out_of_use()));
         }
         let mut bookmarked: Option<Instant> = None;
@@ -141,7 +145,7 @@ impl<S: Sink> Follow<S> {
                 Read::TooOld => return Err(Stop::Ended(too_old())),
                 Read::Items(items, next) => {
                     for item in items {
-                        sent |= self.change(item, lineage.as_ref()).await?;
+                        sent |= self.change(item, lineage).await?;
                     }
                     position = next;
                     next >= head.head

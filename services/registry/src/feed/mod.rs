@@ -11,6 +11,7 @@ use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::Tasks;
 use tenantry_rpc::convert::timestamp;
+use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::stream::{StreamLife, StreamSlots};
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
@@ -21,7 +22,8 @@ use tonic::Status;
 
 use crate::convert;
 use crate::domain::tenant::Tenant;
-use follow::{Follow, Item, Sink, Start};
+use follow::{Follow, Item, Sink, Start, first_look};
+use lineage::Lineage;
 
 /// Most items that wait for a slow client; the feed's memory serves it again when it goes on.
 const WAITING: usize = 256;
@@ -41,16 +43,18 @@ pub(crate) struct Feed {
     store: Store,
     tail: Tail,
     tasks: Tasks,
+    revocations: Revocations,
     watches: StreamSlots,
     followers: StreamSlots,
 }
 
 impl Feed {
-    pub(crate) fn new(store: Store, tail: Tail, tasks: Tasks) -> Self {
+    pub(crate) fn new(store: Store, tail: Tail, tasks: Tasks, revocations: Revocations) -> Self {
         Self {
             store,
             tail,
             tasks,
+            revocations,
             watches: StreamSlots::new(WATCHES, WATCHES_OF_ONE),
             followers: StreamSlots::new(FOLLOWERS, FOLLOWERS),
         }
@@ -68,7 +72,18 @@ impl Feed {
             own: tenant.is_some(),
         };
         let life = StreamLife::new(ctx, self.watches.take(ctx)?, self.tasks.token());
-        self.open(life, tenant, format!("watch {scope}"), token, sink)
+        let lineage = match tenant {
+            Some(own) => {
+                first_look(&self.tail).await;
+                Some(Lineage::read(&self.store, &self.tail, own).await?)
+            }
+            None => None,
+        };
+        let above = lineage.as_ref().map(|lineage| lineage.ids().to_vec());
+        let revoked = self.revocations.watch(ctx, above.unwrap_or_default()).await;
+        let life = life.until_revoked(revoked);
+        let context = format!("watch {scope}");
+        self.open(life, (tenant, lineage), context, token, sink)
     }
 
     /// A stream for the fleet's own services.
@@ -78,13 +93,13 @@ impl Feed {
         token: &str,
     ) -> Result<ReceiverStream<Result<internal::FollowTenantsResponse, Status>>, Refusal> {
         let life = StreamLife::new(ctx, self.followers.take(ctx)?, self.tasks.token());
-        self.open(life, None, "follow".to_owned(), token, FollowSink)
+        self.open(life, (None, None), "follow".to_owned(), token, FollowSink)
     }
 
     fn open<S: Sink>(
         &self,
         life: StreamLife,
-        tenant: Option<TenantId>,
+        (tenant, lineage): (Option<TenantId>, Option<Lineage>),
         context: String,
         token: &str,
         sink: S,
@@ -103,6 +118,7 @@ impl Feed {
             store: self.store.clone(),
             tail: self.tail.clone(),
             tenant,
+            lineage,
             opened: Instant::now(),
             context,
             sink,

@@ -74,6 +74,7 @@ impl Replica {
         let config = Config {
             plans_file: paths::repository().join("deploy/plans.json"),
             identity_addrs: Vec::new(),
+            freshness_grace_ms: 60_000,
         };
         let routes = Registry::start(config, &runtime).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
