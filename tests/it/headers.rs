@@ -160,6 +160,7 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
         no_tenant: String::new(),
         project: String::new(),
         perms: tenantry_core::Permissions::of(tenantry_core::Permission::ALL),
+        below: tenantry_core::Permissions::NONE,
         credential_exp: None,
         credential: claims_of(&party.token)?["sid"]
             .as_str()

@@ -111,6 +111,8 @@ pub struct RequestContext {
     pub tenant: TenantSelection,
     /// What is allowed there, and on the platform.
     pub permissions: Permissions,
+    /// What is allowed in the tenants below it that are reached.
+    pub below: Permissions,
     /// When the credential ends; a stream ends with it.
     pub expires_at: Option<Timestamp>,
     /// Id of the session or key that the request was made with.
@@ -229,6 +231,7 @@ mod tests {
             },
             tenant,
             permissions,
+            below: Permissions::NONE,
             expires_at: None,
             credential: String::new(),
             project: String::new(),

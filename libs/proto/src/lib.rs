@@ -56,7 +56,7 @@ pub mod identity {
 
 /// Packages that no route of the gateway leads to.
 pub mod internal {
-    /// Package `tenantry.internal.identity`: the feed of revocations.
+    /// Package `tenantry.internal.identity`: questions about permissions, the feed of revocations.
     pub mod identity {
         /// Version 1.
         #[allow(missing_docs, unreachable_pub, clippy::all)]

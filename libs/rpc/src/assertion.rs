@@ -63,6 +63,9 @@ pub struct Claims {
     /// Bitmap of permissions.
     #[serde(default)]
     pub perms: Permissions,
+    /// Bitmap of the permissions in tenants below the chosen one.
+    #[serde(default)]
+    pub below: Permissions,
     /// When the credential ends, in seconds since 1970.
     #[serde(default)]
     pub credential_exp: Option<i64>,
@@ -89,6 +92,7 @@ impl Claims {
             no_tenant: String::new(),
             project: String::new(),
             perms: Permissions::NONE,
+            below: Permissions::NONE,
             credential_exp: None,
             credential: String::new(),
         }

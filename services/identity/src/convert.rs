@@ -2,6 +2,7 @@
 
 use tenantry_core::TenantId;
 use tenantry_proto::identity::v1 as wire;
+use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::convert::timestamp;
 use tenantry_rpc::keys::PublicKey;
 
@@ -99,6 +100,17 @@ pub(crate) fn caller(ctx: &tenantry_core::RequestContext, caller: Caller) -> wir
                     .collect(),
             })
             .collect(),
+    }
+}
+
+pub(crate) fn permission_answer(
+    (asked, allowed): (internal::PermissionQuestion, bool),
+) -> wire::PermissionAnswer {
+    wire::PermissionAnswer {
+        principal_kind: asked.principal_kind,
+        principal_id: asked.principal_id,
+        permission: asked.permission,
+        allowed,
     }
 }
 

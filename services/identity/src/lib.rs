@@ -26,7 +26,9 @@ use tenantry_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
+use tenantry_proto::identity::v1::permission_service_server::PermissionServiceServer;
 use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
+use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::KeyRing;
@@ -124,6 +126,14 @@ impl Service for Identity {
             .add_service(RevocationFeedServiceServer::new(
                 service::revocation_feed::RevocationFeed(revocations),
             ))
+            .add_service(PermissionServiceServer::new(
+                service::permissions::Permissions(Arc::clone(&app)),
+            ))
+            .add_service(
+                internal::permission_service_server::PermissionServiceServer::new(
+                    service::permissions::Permissions(Arc::clone(&app)),
+                ),
+            )
             .add_service(ReadinessServiceServer::new(service::readiness::Ready(app)))
             .add_service(reflection.build_v1()?)
             .add_service(reflection_alpha.build_v1alpha()?))

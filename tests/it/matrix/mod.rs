@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod members;
+mod permissions;
 mod tenants;
 
 use anyhow::Result;
@@ -65,7 +66,14 @@ const ROWS: &[(&str, Class)] = &[
 
 /// Every RPC of the gateway.
 pub fn rows() -> Vec<(&'static str, Class)> {
-    [ROWS, api_keys::ROWS, members::ROWS, tenants::ROWS].concat()
+    [
+        ROWS,
+        api_keys::ROWS,
+        members::ROWS,
+        permissions::ROWS,
+        tenants::ROWS,
+    ]
+    .concat()
 }
 
 /// One attack: the request that aims at B, the same with absent ids, and the tenant that B's own credential names in its
@@ -114,6 +122,9 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
         return Ok(attempts);
     }
     if let Some(attempts) = api_keys::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = permissions::attempts(method, b) {
         return Ok(attempts);
     }
     anyhow::bail!("{method} has no attempts: add them")

@@ -15,6 +15,7 @@ fn context() -> RequestContext {
         },
         tenant: TenantSelection::None,
         permissions: Permissions::NONE,
+        below: Permissions::NONE,
         expires_at: None,
         credential: SESSION.to_string(),
         project: String::new(),

@@ -5,6 +5,7 @@ pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
 pub(crate) mod members;
 pub(crate) mod operators;
+pub(crate) mod permissions;
 pub(crate) mod readiness;
 pub(crate) mod sign_in;
 
@@ -16,8 +17,7 @@ use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
 use crate::attempts::Attempts;
-use crate::domain::principal::Membership;
-use crate::domain::rights::{self, Ancestor, Reach};
+use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
 use crate::mail::Mailer;
 use crate::passwords::Passwords;
@@ -55,6 +55,19 @@ impl App {
     ) -> Result<TenantEntry, Error> {
         let target = ctx.target(named)?;
         ctx.require(permission)?;
+        self.enter(ctx, target).await
+    }
+
+    /// The tenant that a request acts on, whatever the caller may do there.
+    pub(crate) async fn reached(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+    ) -> Result<TenantEntry, Error> {
+        self.enter(ctx, ctx.target(named)?).await
+    }
+
+    async fn enter(&self, ctx: &RequestContext, target: Target) -> Result<TenantEntry, Error> {
         let entry = match target {
             Target::Chosen(id) => self.tenants.get(id).await?,
             Target::Named(name) => {
@@ -71,28 +84,20 @@ impl App {
         Ok(entry)
     }
 
-    /// What a user's memberships reach in a tenant.
-    pub(crate) async fn reach_of(
-        &self,
-        memberships: &[Membership],
-        entry: &TenantEntry,
-    ) -> Result<Reach, Error> {
-        let ancestors: Vec<_> = self
-            .tenants
-            .ancestors(entry)
-            .await?
+    /// What a principal reaches in a tenant.
+    pub(crate) async fn reach(&self, realm: &Realm, entry: &TenantEntry) -> Result<Reach, Error> {
+        let ancestors = match realm {
+            Realm::All(_) | Realm::One(..) => Vec::new(),
+            Realm::Memberships(_) => self.tenants.ancestors(entry).await?,
+        };
+        let ancestors: Vec<_> = ancestors
             .into_iter()
             .map(|ancestor| Ancestor {
                 id: ancestor.id,
                 status: ancestor.status,
             })
             .collect();
-        Ok(rights::of_user(
-            memberships,
-            entry.id,
-            entry.status,
-            &ancestors,
-        ))
+        Ok(realm.reach(entry.id, entry.status, &ancestors))
     }
 }
 

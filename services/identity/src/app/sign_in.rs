@@ -14,7 +14,7 @@ use tenantry_rpc::Tasks;
 
 use super::App;
 use crate::domain::principal::Membership;
-use crate::domain::rights::{self, Reach};
+use crate::domain::rights::{Reach, Realm};
 use crate::domain::session::{REFRESH_LIFE, RefreshToken, Session, Verdict};
 use crate::error::Error;
 use crate::store;
@@ -104,14 +104,12 @@ impl App {
         };
         let entry = self.tenants.find(project, name).await?;
         let entry = entry.ok_or(Error::TenantNotFound)?;
-        let mut tx = self.store.platform().await?;
-        let memberships = store::principals::memberships(&mut tx, user).await?;
-        let platform = store::principals::platform_permissions(&mut tx, user).await?;
-        drop(tx);
-        if !rights::of_operator(platform).is_empty() {
-            return Ok(entry.id);
-        }
-        match self.reach_of(&memberships, &entry).await? {
+        let standing = {
+            let mut tx = self.store.platform().await?;
+            store::principals::standing(&mut tx, user).await?
+        };
+        let realm = Realm::of_user(&Arc::new(standing.ok_or(Error::BadPassword)?));
+        match self.reach(&realm, &entry).await? {
             Reach::Admitted(_) => Ok(entry.id),
             Reach::Stopped(stop) => Err(Error::Stopped(stop)),
             Reach::Absent => Err(Error::TenantNotFound),
@@ -205,8 +203,9 @@ impl App {
                 let id = ctx.principal.id.into();
                 let mut tx = self.store.platform().await?;
                 let user = store::users::by_id(tx.conn(), id).await?;
-                let memberships = store::principals::memberships(&mut tx, id).await?;
-                (user.ok_or(Error::Revoked)?.name, memberships)
+                let standing = store::principals::standing(&mut tx, id).await?;
+                let (user, standing) = user.zip(standing).ok_or(Error::Revoked)?;
+                (user.name, standing.memberships)
             }
             PrincipalKind::ApiKey => {
                 let key = self.principals.key(ctx.principal.id.into()).await?;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tenantry_core::{Permissions, TenantId};
+use tenantry_core::TenantId;
 use tenantry_rpc::assertion::{Claims, FLEET, GATEWAY, LIFE_SECONDS, sign};
 use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::watched::Watched;
 use uuid::Uuid;
 
 use super::decide::{Chosen, Decided};
+use crate::domain::rights::Rights;
 use crate::error::Error;
 
 /// Most assertions kept.
@@ -26,7 +27,7 @@ struct Key {
     tenant: Option<(TenantId, i64)>,
     no_tenant: &'static str,
     project: String,
-    permissions: Permissions,
+    rights: Rights,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Assertions {
             tenant,
             no_tenant,
             project: decided.project.clone(),
-            permissions: decided.permissions,
+            rights: decided.rights,
         };
         let ring = self.ring.get();
         let now = tenantry_core::clock::now().as_second();
@@ -91,7 +92,8 @@ impl Assertions {
             slug: slug.to_owned(),
             no_tenant: no_tenant.to_owned(),
             project: decided.project.clone(),
-            perms: decided.permissions,
+            perms: decided.rights.here,
+            below: decided.rights.below,
             credential_exp: decided.credential_exp,
             credential: decided.credential.to_string(),
         };

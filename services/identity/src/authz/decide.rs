@@ -1,16 +1,14 @@
 //! Whose a request is and which tenant it selects.
 
-use std::sync::Arc;
-
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Permissions, Principal, PrincipalKind, TenantId, TenantRef};
+use tenantry_core::{Principal, PrincipalKind, TenantId, TenantRef};
 use tenantry_rpc::tenants::TenantEntry;
 use uuid::Uuid;
 
 use super::request::{Asked, Credential};
 use crate::app::App;
 use crate::domain::principal::{Key, SignedIn};
-use crate::domain::rights::{self, Reach};
+use crate::domain::rights::{Reach, Realm, Rights};
 use crate::domain::secret;
 use crate::domain::selection::{self, Named};
 use crate::error::Error;
@@ -24,7 +22,7 @@ pub(super) struct Decided {
     /// Its end, in seconds since 1970.
     pub(super) credential_exp: Option<i64>,
     pub(super) tenant: Chosen,
-    pub(super) permissions: Permissions,
+    pub(super) rights: Rights,
     /// Project of slugs in the message, where no tenant is chosen and one was named.
     pub(super) project: String,
 }
@@ -43,18 +41,9 @@ struct Holder {
     principal: Principal,
     credential: Uuid,
     credential_exp: Option<i64>,
-    set: Set,
+    realm: Realm,
     /// The tenant that the credential is for; slugs are those of its project.
     home: Option<TenantId>,
-}
-
-enum Set {
-    /// All tenants, with these permissions.
-    All(Permissions),
-    /// One tenant, with these permissions.
-    One(TenantId, Permissions),
-    /// Where this user's memberships reach.
-    Memberships(Arc<SignedIn>),
 }
 
 /// Decides about one request.
@@ -70,11 +59,11 @@ pub(super) async fn decide(
             of_key(&key, &hash)?
         }
     };
-    if let Set::One(own, _) = holder.set {
+    if let Realm::One(own, _) = holder.realm {
         own_tenant_in_use(app, own).await?;
     }
     let named = asked.hints(base_domain).named();
-    let (tenant, permissions) = choose(app, &holder, named, asked.project()).await?;
+    let (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
     let project = match tenant {
         Chosen::None => selection::project(asked.project())
             .unwrap_or_default()
@@ -86,7 +75,7 @@ pub(super) async fn decide(
         credential: holder.credential,
         credential_exp: holder.credential_exp,
         tenant,
-        permissions,
+        rights,
         project,
     })
 }
@@ -94,24 +83,16 @@ pub(super) async fn decide(
 async fn signed_in(app: &App, token: &str) -> Result<Holder, Error> {
     let claims = app.tokens.verify(token)?;
     let user = app.principals.signed_in(claims.sid).await?;
-    let user = user.ok_or(Error::Revoked)?;
-    of_user(user, claims.exp)
+    of_user(&*user.ok_or(Error::Revoked)?, claims.exp)
 }
 
-fn of_user(user: Arc<SignedIn>, token_exp: i64) -> Result<Holder, Error> {
-    if user.ended || user.expires_at <= tenantry_core::clock::now() {
-        return Err(Error::Revoked);
-    }
-    let platform = rights::of_operator(user.platform);
-    let only = match user.memberships.as_slice() {
+fn of_user(user: &SignedIn, token_exp: i64) -> Result<Holder, Error> {
+    user.check(tenantry_core::clock::now())?;
+    let only = match user.standing.memberships.as_slice() {
         [only] => Some(only.tenant),
         _ => None,
     };
-    let set = if platform.is_empty() {
-        Set::Memberships(Arc::clone(&user))
-    } else {
-        Set::All(platform)
-    };
+    let realm = Realm::of_user(&user.standing);
     Ok(Holder {
         principal: Principal {
             kind: PrincipalKind::User,
@@ -120,12 +101,12 @@ fn of_user(user: Arc<SignedIn>, token_exp: i64) -> Result<Holder, Error> {
         },
         credential: user.session.uuid(),
         credential_exp: Some(token_exp),
-        home: match set {
+        home: match realm {
             // An operator acts where it says: no membership of its own binds it.
-            Set::All(_) => user.tenant,
-            Set::One(..) | Set::Memberships(_) => user.tenant.or(only),
+            Realm::All(_) => user.tenant,
+            Realm::One(..) | Realm::Memberships(_) => user.tenant.or(only),
         },
-        set,
+        realm,
     })
 }
 
@@ -133,16 +114,7 @@ fn of_key(key: &Key, hash: &[u8; 32]) -> Result<Holder, Error> {
     if !secret::same(&key.hash, hash) {
         return Err(Error::BadCredential);
     }
-    if key.revoked {
-        return Err(Error::Revoked);
-    }
-    if key
-        .expires_at
-        .is_some_and(|at| at <= tenantry_core::clock::now())
-    {
-        return Err(Error::Expired);
-    }
-    let platform = key.tenant.is_platform();
+    key.check(tenantry_core::clock::now())?;
     Ok(Holder {
         principal: Principal {
             kind: PrincipalKind::ApiKey,
@@ -151,12 +123,8 @@ fn of_key(key: &Key, hash: &[u8; 32]) -> Result<Holder, Error> {
         },
         credential: key.id.uuid(),
         credential_exp: key.expires_at.map(|at| at.as_second()),
-        home: (!platform).then_some(key.tenant),
-        set: if platform {
-            Set::All(rights::of_operator(key.permissions))
-        } else {
-            Set::One(key.tenant, key.permissions.without(Permissions::PLATFORM))
-        },
+        home: (!key.tenant.is_platform()).then_some(key.tenant),
+        realm: Realm::of_key(key),
     })
 }
 
@@ -175,11 +143,8 @@ async fn choose(
     holder: &Holder,
     named: Named,
     project: &str,
-) -> Result<(Chosen, Permissions), Error> {
-    let nowhere = match holder.set {
-        Set::All(permissions) => permissions,
-        Set::One(..) | Set::Memberships(_) => Permissions::NONE,
-    };
+) -> Result<(Chosen, Rights), Error> {
+    let nowhere = holder.realm.of_none();
     let (name, slug) = match named {
         Named::Conflict => return Ok((Chosen::Conflict, nowhere)),
         Named::Nothing => match holder.home {
@@ -208,7 +173,7 @@ async fn choose(
     match reach {
         Reach::Absent => Ok((Chosen::NotFound, nowhere)),
         Reach::Stopped(stop) => Err(Error::Stopped(stop)),
-        Reach::Admitted(permissions) => Ok((Chosen::Tenant(entry), permissions)),
+        Reach::Admitted(rights) => Ok((Chosen::Tenant(entry), rights)),
     }
 }
 
@@ -242,7 +207,7 @@ async fn reached(
     entry: Option<TenantEntry>,
 ) -> Result<Option<(TenantEntry, Reach)>, Error> {
     let Some(entry) = entry else { return Ok(None) };
-    let reach = reach(app, holder, &entry).await?;
+    let reach = app.reach(&holder.realm, &entry).await?;
     Ok((reach != Reach::Absent).then_some((entry, reach)))
 }
 
@@ -259,18 +224,4 @@ async fn project_of_slugs(app: &App, holder: &Holder, asked: &str) -> Result<Str
         asked
     }
     .to_owned())
-}
-
-async fn reach(app: &App, holder: &Holder, entry: &TenantEntry) -> Result<Reach, Error> {
-    use tenantry_core::tenant::Admission;
-    match &holder.set {
-        Set::All(permissions) => Ok(Reach::Admitted(*permissions)),
-        Set::One(own, permissions) => Ok(match entry.status.admission() {
-            _ if *own != entry.id => Reach::Absent,
-            Admission::Admitted => Reach::Admitted(*permissions),
-            Admission::Stopped(stop) => Reach::Stopped(stop),
-            Admission::Kept | Admission::Absent => Reach::Absent,
-        }),
-        Set::Memberships(user) => app.reach_of(&user.memberships, entry).await,
-    }
 }

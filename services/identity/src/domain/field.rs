@@ -1,5 +1,7 @@
 //! Rules of single fields: each says what is wrong and what would be right.
 
+use std::str::FromStr;
+
 use email_address::{EmailAddress, Options};
 use jiff::Timestamp;
 use tenantry_core::role::Role;
@@ -86,13 +88,23 @@ pub(crate) fn permissions(names: &[String]) -> Result<Option<Permissions>, Strin
     }
     names
         .iter()
-        .map(|name| name.parse::<Permission>())
+        .map(|name| permission(name))
         .collect::<Result<Permissions, _>>()
         .map(Some)
-        .map_err(|_| {
-            let known: Vec<_> = Permission::ALL.iter().map(|p| p.name()).collect();
-            format!("must be some of {}", known.join(", "))
-        })
+}
+
+/// A permission by name.
+pub(crate) fn permission(name: &str) -> Result<Permission, String> {
+    name.parse().map_err(|_| {
+        let known: Vec<_> = Permission::ALL.iter().map(|p| p.name()).collect();
+        format!("must be some of {}", known.join(", "))
+    })
+}
+
+/// An id.
+pub(crate) fn id<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an id: a UUID, as in the answer that you have it from")
 }
 
 /// An instant of the years 1 to 9999, which are all that the wire format has, as a row keeps it, to the microsecond: an

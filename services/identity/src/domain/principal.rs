@@ -1,8 +1,12 @@
 //! What is known of the holder of a credential.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tenantry_core::role::Role;
 use tenantry_core::{ApiKeyId, Permissions, SessionId, TenantId, UserId};
+
+use crate::error::Error;
 
 /// A signed-in user.
 #[derive(Clone, Debug)]
@@ -14,6 +18,12 @@ pub(crate) struct SignedIn {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) expires_at: Timestamp,
     pub(crate) ended: bool,
+    pub(crate) standing: Arc<Standing>,
+}
+
+/// What a user is on the platform and in tenants, whichever session acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
     /// Permissions on the platform.
     pub(crate) platform: Permissions,
     pub(crate) memberships: Vec<Membership>,
@@ -37,4 +47,27 @@ pub(crate) struct Key {
     pub(crate) permissions: Permissions,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) revoked: bool,
+}
+
+impl SignedIn {
+    /// Refuses a session that is over.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Error> {
+        if self.ended || self.expires_at <= now {
+            return Err(Error::Revoked);
+        }
+        Ok(())
+    }
+}
+
+impl Key {
+    /// Refuses a key that is over.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Error> {
+        if self.revoked {
+            return Err(Error::Revoked);
+        }
+        if self.expires_at.is_some_and(|at| at <= now) {
+            return Err(Error::Expired);
+        }
+        Ok(())
+    }
 }

@@ -1,9 +1,11 @@
 //! What a principal may do in a tenant.
 
+use std::sync::Arc;
+
 use tenantry_core::tenant::{Admission, Caller, MethodKind, Stop};
 use tenantry_core::{Permission as P, Permissions, RequestContext, TenantId, TenantStatus};
 
-use super::principal::Membership;
+use super::principal::{Key, Membership, Standing};
 use crate::error::Error;
 
 /// What acts on tenants as a whole.
@@ -29,14 +31,35 @@ pub(crate) fn of_operator(platform: Permissions) -> Permissions {
     all
 }
 
-/// What a credential reaches in one tenant.
+/// What a principal may do in a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rights {
+    /// In the tenant itself.
+    pub(crate) here: Permissions,
+    /// In the tenants below it, as far as they are reached.
+    pub(crate) below: Permissions,
+}
+
+impl Rights {
+    pub(crate) const NONE: Self = Self::everywhere(Permissions::NONE);
+
+    /// The same in every tenant.
+    pub(crate) const fn everywhere(permissions: Permissions) -> Self {
+        Self {
+            here: permissions,
+            below: permissions,
+        }
+    }
+}
+
+/// What a principal reaches in one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// It acts there with these permissions.
-    Admitted(Permissions),
+    /// It acts there with these rights.
+    Admitted(Rights),
     /// It belongs there, but the tenant can't be used for now.
     Stopped(Stop),
-    /// For this credential there is no such tenant.
+    /// For this principal there is no such tenant.
     Absent,
 }
 
@@ -47,9 +70,74 @@ pub(crate) struct Ancestor {
     pub(crate) status: TenantStatus,
 }
 
-/// What a user's memberships reach in a tenant with these ancestors, nearest first. The tenant's own status binds those
-/// who belong to it, not those who manage it from above; what is inherited stops at an ancestor that isn't in use.
-pub(crate) fn of_user(
+/// The tenants that a principal may act in, and what it may do there. Everything that asks for rights asks here: the
+/// gateway's decision about a request, and questions about permissions.
+#[derive(Clone, Debug)]
+pub(crate) enum Realm {
+    /// All tenants, with these permissions.
+    All(Permissions),
+    /// One tenant, with these permissions.
+    One(TenantId, Permissions),
+    /// Where memberships reach.
+    Memberships(Arc<Standing>),
+}
+
+impl Realm {
+    /// That of a user. An operator acts as one everywhere: no membership of its own adds to it.
+    pub(crate) fn of_user(standing: &Arc<Standing>) -> Self {
+        let platform = of_operator(standing.platform);
+        if platform.is_empty() {
+            Self::Memberships(Arc::clone(standing))
+        } else {
+            Self::All(platform)
+        }
+    }
+
+    /// That of a key.
+    pub(crate) fn of_key(key: &Key) -> Self {
+        if key.tenant.is_platform() {
+            Self::All(of_operator(key.permissions))
+        } else {
+            Self::One(key.tenant, key.permissions.without(Permissions::PLATFORM))
+        }
+    }
+
+    /// What is allowed where no tenant is chosen.
+    pub(crate) const fn of_none(&self) -> Rights {
+        match self {
+            Self::All(permissions) => Rights::everywhere(*permissions),
+            Self::One(..) | Self::Memberships(_) => Rights::NONE,
+        }
+    }
+
+    /// What is reached in a tenant with these ancestors, nearest first.
+    pub(crate) fn reach(
+        &self,
+        tenant: TenantId,
+        status: TenantStatus,
+        ancestors: &[Ancestor],
+    ) -> Reach {
+        match self {
+            Self::All(permissions) => Reach::Admitted(Rights::everywhere(*permissions)),
+            Self::One(own, permissions) if *own == tenant => match status.admission() {
+                Admission::Admitted => Reach::Admitted(Rights {
+                    here: *permissions,
+                    below: Permissions::NONE,
+                }),
+                Admission::Stopped(stop) => Reach::Stopped(stop),
+                Admission::Kept | Admission::Absent => Reach::Absent,
+            },
+            Self::One(..) => Reach::Absent,
+            Self::Memberships(standing) => {
+                of_memberships(&standing.memberships, tenant, status, ancestors)
+            }
+        }
+    }
+}
+
+/// What memberships reach. The tenant's own status binds those who belong to it, not those who manage it from above; what
+/// is inherited stops at an ancestor that isn't in use.
+fn of_memberships(
     memberships: &[Membership],
     tenant: TenantId,
     status: TenantStatus,
@@ -61,15 +149,21 @@ pub(crate) fn of_user(
             .filter(move |m| m.tenant == id)
             .flat_map(|m| m.roles.iter().copied())
     };
+    let passed_down =
+        |id: TenantId| roles(id).fold(Permissions::NONE, |all, role| all.union(role.inherited()));
     let inherited = ancestors
         .iter()
         .take_while(|ancestor| ancestor.status.is_active())
-        .flat_map(|ancestor| roles(ancestor.id))
-        .fold(Permissions::NONE, |all, role| all.union(role.inherited()));
+        .fold(Permissions::NONE, |all, ancestor| {
+            all.union(passed_down(ancestor.id))
+        });
     let own = roles(tenant).fold(Permissions::NONE, |all, role| all.union(role.permissions()));
     match (own.is_empty(), status.admission()) {
-        (false, Admission::Admitted) => Reach::Admitted(own.union(inherited)),
-        _ if !inherited.is_empty() => Reach::Admitted(inherited),
+        (false, Admission::Admitted) => Reach::Admitted(Rights {
+            here: own.union(inherited),
+            below: passed_down(tenant).union(inherited),
+        }),
+        _ if !inherited.is_empty() => Reach::Admitted(Rights::everywhere(inherited)),
         (false, Admission::Stopped(stop)) => Reach::Stopped(stop),
         (true, _) | (false, Admission::Kept | Admission::Absent) => Reach::Absent,
     }
@@ -120,18 +214,23 @@ mod tests {
     fn a_role_reaches_down_where_it_says_so_and_never_up() {
         let (own, above, other) = (TenantId::new(), TenantId::new(), TenantId::new());
         let up = [ancestor(above, TenantStatus::Active)];
-        let of = |memberships: &[Membership]| of_user(memberships, own, TenantStatus::Active, &up);
+        let of = |memberships: &[Membership]| {
+            of_memberships(memberships, own, TenantStatus::Active, &up)
+        };
         assert_eq!(
             of(&member(own, Role::Viewer)),
-            Reach::Admitted(Role::Viewer.permissions())
+            Reach::Admitted(Rights {
+                here: Role::Viewer.permissions(),
+                below: Permissions::NONE,
+            })
         );
         assert_eq!(
             of(&member(above, Role::Owner)),
-            Reach::Admitted(Role::Owner.inherited())
+            Reach::Admitted(Rights::everywhere(Role::Owner.inherited()))
         );
         assert_eq!(of(&member(above, Role::Member)), Reach::Absent);
         assert_eq!(of(&member(other, Role::Owner)), Reach::Absent);
-        let upward = of_user(&member(own, Role::Owner), above, TenantStatus::Active, &[]);
+        let upward = of_memberships(&member(own, Role::Owner), above, TenantStatus::Active, &[]);
         assert_eq!(upward, Reach::Absent);
     }
 
@@ -139,7 +238,7 @@ mod tests {
     fn suspension_binds_the_tenants_own_and_is_unseen_by_others() {
         let (own, above) = (TenantId::new(), TenantId::new());
         let up = [ancestor(above, TenantStatus::Trial)];
-        let of = |memberships: &[Membership], status| of_user(memberships, own, status, &up);
+        let of = |memberships: &[Membership], status| of_memberships(memberships, own, status, &up);
         assert_eq!(
             of(&member(own, Role::Owner), TenantStatus::Suspended),
             Reach::Stopped(Stop::Suspended)
@@ -157,7 +256,7 @@ mod tests {
         );
         assert_eq!(
             of(&member(above, Role::Admin), TenantStatus::Suspended),
-            Reach::Admitted(Role::Admin.inherited())
+            Reach::Admitted(Rights::everywhere(Role::Admin.inherited()))
         );
     }
 
@@ -169,7 +268,8 @@ mod tests {
             ancestor(top, TenantStatus::Active),
         ];
         for holder in [middle, top] {
-            let reach = of_user(&member(holder, Role::Owner), own, TenantStatus::Active, &up);
+            let reach =
+                of_memberships(&member(holder, Role::Owner), own, TenantStatus::Active, &up);
             assert_eq!(reach, Reach::Absent);
         }
     }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tenantry_core::{ApiKeyId, SessionId};
+use tenantry_core::{ApiKeyId, SessionId, UserId};
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::domain::principal::{Key, SignedIn};
+use crate::domain::principal::{Key, SignedIn, Standing};
 use crate::error::Error;
 use crate::store;
 use changes::Changes;
@@ -34,32 +34,39 @@ const FILL_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Readings at once; those of one credential wait for each other, so that it is read once.
 const LANES: usize = 64;
 
-/// A credential. What a caller made up as the one is never the other.
+/// What a holder is asked for by. What a caller made up as the one is never the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Credential {
+enum By {
     Session(SessionId),
     Key(ApiKeyId),
+    /// No credential: whoever asks names the user.
+    User(UserId),
 }
 
-impl Credential {
+impl By {
     fn uuid(self) -> Uuid {
         match self {
             Self::Session(id) => id.uuid(),
             Self::Key(id) => id.uuid(),
+            Self::User(id) => id.uuid(),
         }
     }
 }
 
-/// The holder of a credential; `None` where there is no such credential.
+/// The holder; `None` where there is no such credential or user.
 #[derive(Clone, Debug)]
 enum Holder {
     SignedIn(Option<Arc<SignedIn>>),
     Key(Option<Arc<Key>>),
+    User(Option<Arc<Standing>>),
 }
 
 impl Holder {
     fn is_absent(&self) -> bool {
-        matches!(self, Self::SignedIn(None) | Self::Key(None))
+        matches!(
+            self,
+            Self::SignedIn(None) | Self::Key(None) | Self::User(None)
+        )
     }
 }
 
@@ -72,11 +79,11 @@ struct Entry {
 
 impl Entry {
     /// Ids whose change makes the entry void.
-    fn subjects(&self, credential: Credential) -> [Uuid; 2] {
-        let id = credential.uuid();
+    fn subjects(&self, by: By) -> [Uuid; 2] {
+        let id = by.uuid();
         let other = match &self.holder {
             Holder::SignedIn(Some(user)) => user.user.uuid(),
-            Holder::SignedIn(None) | Holder::Key(_) => id,
+            Holder::SignedIn(None) | Holder::Key(_) | Holder::User(_) => id,
         };
         [id, other]
     }
@@ -86,8 +93,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Principals {
     store: Store,
-    entries: Cache<Credential, Entry>,
-    absent: Cache<Credential, Entry>,
+    entries: Cache<By, Entry>,
+    absent: Cache<By, Entry>,
     changes: Arc<Changes>,
     lanes: Arc<[Mutex<()>]>,
     grace: Duration,
@@ -127,9 +134,9 @@ impl Principals {
             let user = store::principals::signed_in(&mut tx, session).await?;
             Ok(Holder::SignedIn(user.map(Arc::new)))
         };
-        match self.holder(Credential::Session(session), read).await? {
+        match self.holder(By::Session(session), read).await? {
             Holder::SignedIn(user) => Ok(user),
-            Holder::Key(_) => Ok(None),
+            Holder::Key(_) | Holder::User(_) => Ok(None),
         }
     }
 
@@ -140,15 +147,28 @@ impl Principals {
             let key = store::principals::key(&mut tx, id).await?;
             Ok(Holder::Key(key.map(Arc::new)))
         };
-        match self.holder(Credential::Key(id), read).await? {
+        match self.holder(By::Key(id), read).await? {
             Holder::Key(key) => Ok(key),
-            Holder::SignedIn(_) => Ok(None),
+            Holder::SignedIn(_) | Holder::User(_) => Ok(None),
+        }
+    }
+
+    /// What a user is, whichever session acts.
+    pub(crate) async fn user(&self, id: UserId) -> Result<Option<Arc<Standing>>, Error> {
+        let read = async {
+            let mut tx = self.store.platform().await?;
+            let standing = store::principals::standing(&mut tx, id).await?;
+            Ok(Holder::User(standing.map(Arc::new)))
+        };
+        match self.holder(By::User(id), read).await? {
+            Holder::User(standing) => Ok(standing),
+            Holder::SignedIn(_) | Holder::Key(_) => Ok(None),
         }
     }
 
     async fn holder(
         &self,
-        id: Credential,
+        id: By,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
         if let Some(holder) = self.known(id, FRESH) {
@@ -165,7 +185,7 @@ impl Principals {
     }
 
     /// What is known, if nothing of it changed as far as the feed says, which is at most so old.
-    fn known(&self, id: Credential, feed_age: Duration) -> Option<Holder> {
+    fn known(&self, id: By, feed_age: Duration) -> Option<Holder> {
         let entry = self.entries.get(&id).or_else(|| self.absent.get(&id))?;
         let subjects = entry.subjects(id);
         let holds = self.changes.age() <= feed_age && self.changes.hold(entry.filled_at, &subjects);
@@ -174,7 +194,7 @@ impl Principals {
 
     async fn fill(
         &self,
-        id: Credential,
+        id: By,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
         let lane = usize::try_from(id.uuid().as_u128() % LANES as u128).unwrap_or_default();

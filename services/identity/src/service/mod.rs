@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 pub(crate) mod auth;
 pub(crate) mod members;
 pub(crate) mod operators;
+pub(crate) mod permissions;
 pub(crate) mod readiness;
 pub(crate) mod revocation_feed;
 
@@ -17,12 +18,7 @@ use crate::domain::field;
 
 /// An id in a message.
 fn id<T: FromStr>(name: &str, text: &str) -> Result<T, Refusal> {
-    text.parse().map_err(|_| {
-        Refusal::field(
-            name,
-            "must be an id: a UUID, as in the answer that you have it from",
-        )
-    })
+    field::id(text).map_err(|why| Refusal::field(name, why))
 }
 
 /// A password in a message, where there is one.

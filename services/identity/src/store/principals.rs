@@ -1,11 +1,13 @@
 //! Who holds a credential: read before any tenant is known, each in one statement.
 
-use tenantry_core::{ApiKeyId, SessionId, TenantId};
+use std::sync::Arc;
+
+use tenantry_core::{ApiKeyId, SessionId, TenantId, UserId};
 use tenantry_store::PlatformTx;
 use uuid::Uuid;
 
 use super::{permissions, roles};
-use crate::domain::principal::{Key, Membership, SignedIn};
+use crate::domain::principal::{Key, Membership, SignedIn, Standing};
 use crate::error::Error;
 
 /// The user of a session, with all memberships that its password reaches.
@@ -27,8 +29,6 @@ pub(crate) async fn signed_in(
     .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let memberships: Vec<(Uuid, Vec<String>)> =
-        serde_json::from_value(row.memberships).map_err(tenantry_store::Error::Corrupt)?;
     Ok(Some(SignedIn {
         session: row.id.into(),
         user: row.user_id.into(),
@@ -36,7 +36,33 @@ pub(crate) async fn signed_in(
         tenant: row.tenant_id.map(TenantId::from),
         expires_at: row.expires_at.into(),
         ended: row.ended,
-        platform: permissions(row.platform),
+        standing: Arc::new(read_standing(row.platform, row.memberships)?),
+    }))
+}
+
+/// What a user is on the platform and, as far as its password reaches, in tenants; nothing where there is no such user.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn standing(tx: &mut PlatformTx, user: UserId) -> Result<Option<Standing>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT CASE WHEN u.password_of IS NULL THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
+                  coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles) ORDER BY m.tenant_id) FROM memberships m
+                            WHERE m.user_id = u.id
+                              AND (u.password_of IS NULL OR m.tenant_id = u.password_of)), '[]') AS "memberships!: serde_json::Value"
+           FROM users u LEFT JOIN operators o ON o.user_id = u.id
+           WHERE u.id = $1"#,
+        user.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    row.map(|row| read_standing(row.platform, row.memberships))
+        .transpose()
+}
+
+fn read_standing(platform: i64, memberships: serde_json::Value) -> Result<Standing, Error> {
+    let memberships: Vec<(Uuid, Vec<String>)> =
+        serde_json::from_value(memberships).map_err(tenantry_store::Error::Corrupt)?;
+    Ok(Standing {
+        platform: permissions(platform),
         memberships: memberships
             .into_iter()
             .map(|(tenant, words)| Membership {
@@ -44,7 +70,7 @@ pub(crate) async fn signed_in(
                 roles: roles(&words),
             })
             .collect(),
-    }))
+    })
 }
 
 /// A key.
@@ -66,41 +92,4 @@ pub(crate) async fn key(tx: &mut PlatformTx, id: ApiKeyId) -> Result<Option<Key>
         expires_at: row.expires_at.map(Into::into),
         revoked: row.revoked,
     }))
-}
-
-/// The memberships of a user, across tenants, that its password reaches.
-#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn memberships(
-    tx: &mut PlatformTx,
-    user: tenantry_core::UserId,
-) -> Result<Vec<Membership>, Error> {
-    let rows = sqlx::query!(
-        "SELECT m.tenant_id, m.roles FROM memberships m JOIN users u ON u.id = m.user_id
-         WHERE m.user_id = $1 AND (u.password_of IS NULL OR m.tenant_id = u.password_of) ORDER BY m.tenant_id",
-        user.uuid(),
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Membership {
-            tenant: row.tenant_id.into(),
-            roles: roles(&row.roles),
-        })
-        .collect())
-}
-
-/// The platform permissions of a user; none for who is no operator, or whose password is of a tenant.
-#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn platform_permissions(
-    tx: &mut PlatformTx,
-    user: tenantry_core::UserId,
-) -> Result<tenantry_core::Permissions, Error> {
-    let bits = sqlx::query_scalar!(
-        "SELECT o.permissions FROM operators o JOIN users u ON u.id = o.user_id WHERE o.user_id = $1 AND u.password_of IS NULL",
-        user.uuid()
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(permissions(bits.unwrap_or_default()))
 }

@@ -7,6 +7,7 @@ mod gateway;
 mod mail;
 mod members;
 mod operators;
+mod permissions;
 mod registry;
 mod replica;
 mod sign_in;

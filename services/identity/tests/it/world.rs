@@ -15,8 +15,11 @@ use tenantry_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
 use tenantry_proto::identity::v1::member_service_client::MemberServiceClient;
 use tenantry_proto::identity::v1::operator_service_client::OperatorServiceClient;
+use tenantry_proto::identity::v1::permission_service_client::PermissionServiceClient;
+use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::Tasks;
-use tenantry_rpc::assertion::HEADER;
+use tenantry_rpc::assertion::{Claims, HEADER, sign};
+use tenantry_rpc::keys::KeyRing;
 use tenantry_runtime::Service as _;
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
@@ -45,6 +48,7 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     _pooler: Option<PgBouncer>,
     replicas: Vec<Channel>,
+    keys: Keys,
     tasks: Tasks,
     /// The mails that both replicas sent.
     pub(crate) post: Post,
@@ -107,6 +111,7 @@ impl World {
             registry,
             _pooler: pooler,
             replicas,
+            keys,
             tasks,
             post: Post::new(mail),
             operator: String::new(),
@@ -211,6 +216,45 @@ impl World {
 
     pub(crate) fn operators(&self) -> OperatorServiceClient<Channel> {
         OperatorServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn permissions(&self) -> PermissionServiceClient<Channel> {
+        PermissionServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn internal_permissions(
+        &self,
+    ) -> internal::permission_service_client::PermissionServiceClient<Channel> {
+        internal::permission_service_client::PermissionServiceClient::new(self.replicas[0].clone())
+    }
+
+    /// The secret of a new key that holds what its maker gives where nothing is asked.
+    pub(crate) async fn key(&self, maker: &Who) -> String {
+        let request = wire::CreateApiKeyRequest {
+            name: "ci".to_owned(),
+            ..Default::default()
+        };
+        let ask = self.ask(maker, request).await.unwrap();
+        let made = self.api_keys().create_api_key(ask).await.unwrap();
+        made.into_inner().secret
+    }
+
+    /// Id of the caller.
+    pub(crate) async fn id_of(&self, who: &Who) -> String {
+        let ask = self.ask(who, wire::GetCallerRequest::default()).await;
+        let caller = self.auth().get_caller(ask.unwrap()).await.unwrap();
+        caller.into_inner().id
+    }
+
+    /// A request of another service of the fleet.
+    pub(crate) fn ask_as_service<T>(&self, service: &str, message: T) -> Request<T> {
+        let ring = std::fs::read_to_string(self.keys.service_ring(service)).unwrap();
+        let claims = Claims::of_service(service, "identity");
+        let assertion = sign(&KeyRing::parse(&ring).unwrap(), &claims).unwrap();
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert(HEADER, assertion.parse().unwrap());
+        request
     }
 
     /// A request as the gateway lets it through: with the assertion that identity gave for it.

@@ -3,9 +3,7 @@
 use tenantry_core::context::Target;
 use tenantry_core::filter::Filter;
 use tenantry_core::page::{self, PageTokens};
-use tenantry_core::{
-    Permission, PrincipalKind, Refusal, RequestContext, TenantId, TenantRef, TenantSelection,
-};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, TenantSelection};
 use tenantry_proto::registry::v1::ListTenantsRequest;
 
 use crate::app::App;
@@ -77,8 +75,7 @@ pub(crate) async fn query<'a>(
     Ok((query, tokens))
 }
 
-/// An operator sees all; others their tenant, and people what lies below it where they may make tenants there. A key acts in
-/// its one tenant.
+/// An operator sees all; others their tenant, and what lies below it where their role reaches there.
 fn reach(ctx: &RequestContext) -> Result<Reach, Refusal> {
     if sees_all(ctx)? {
         return Ok(Reach::Project);
@@ -87,9 +84,7 @@ fn reach(ctx: &RequestContext) -> Result<Reach, Refusal> {
         return Err(Refusal::tenant_not_found());
     };
     ctx.require(Permission::TenantsRead)?;
-    let reaches_down =
-        ctx.principal.kind == PrincipalKind::User && ctx.allows(Permission::TenantsCreate);
-    Ok(if reaches_down {
+    Ok(if ctx.below.contains(Permission::TenantsRead) {
         Reach::Subtree(own)
     } else {
         Reach::Own(own)

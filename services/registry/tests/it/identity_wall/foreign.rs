@@ -1,6 +1,6 @@
 //! A foreign tenant and an absent one: the same bytes, from every RPC that can name a tenant.
 
-use tenantry_core::{Permission, PrincipalKind};
+use tenantry_core::{Permission, Permissions, PrincipalKind};
 use tenantry_proto::registry::v1::{
     CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, ListTenantsRequest,
     ResumeTenantRequest, SuspendTenantRequest, Tenant, UndeleteTenantRequest, UpdateTenantRequest,
@@ -147,6 +147,7 @@ fn callers(own: &Tenant) -> Vec<Claims> {
     let everything = &Permission::ALL[2..];
     let mut program = member(own, everything);
     program.kind = PrincipalKind::ApiKey;
+    program.below = Permissions::NONE;
     vec![
         member(own, everything),
         program,

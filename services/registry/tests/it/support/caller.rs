@@ -10,17 +10,25 @@ use tonic::{Request, Status};
 pub(crate) fn operator() -> Claims {
     Claims {
         perms: Permissions::PLATFORM,
+        below: Permissions::PLATFORM,
         no_tenant: "none".to_owned(),
         ..person()
     }
 }
 
-/// A person who acts in a tenant.
+/// A person who acts in a tenant, and below it who may make tenants there.
 pub(crate) fn member(tenant: &Tenant, permissions: &[Permission]) -> Claims {
+    let perms = Permissions::of(permissions);
+    let reaches_down = perms.contains(Permission::TenantsCreate);
     Claims {
         tenant: Some(tenant.id.parse::<TenantId>().unwrap()),
         slug: tenant.slug.clone(),
-        perms: Permissions::of(permissions),
+        perms,
+        below: if reaches_down {
+            perms
+        } else {
+            Permissions::NONE
+        },
         ..person()
     }
 }
@@ -45,6 +53,7 @@ fn person() -> Claims {
         no_tenant: String::new(),
         project: String::new(),
         perms: Permissions::NONE,
+        below: Permissions::NONE,
         credential_exp: None,
         credential: String::new(),
     }
