@@ -61,9 +61,8 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{tenant}", &party.id)
         .replace("{user}", &party.member)
         .replace("{api_key}", &party.key_id)
-        .replace("{invitation}", &party.member)
-        .replace("{token}", "ti_token")
         .replace("{plan}", "free")
+        .replace("{project}", "default")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,6 +133,14 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
     let absent = tenantry_core::TenantId::new();
     let post = |body| (Method::POST, "/api/v1/tenants".to_owned(), Some(body));
     let patch = |body| (Method::PATCH, own.clone(), Some(body));
+    let project = |body| {
+        (
+            Method::PATCH,
+            "/api/v1/projects/default".to_owned(),
+            Some(body),
+        )
+    };
+    let plan = |body| (Method::POST, "/api/v1/plans".to_owned(), Some(body));
     let get = |path: &str| (Method::GET, path.to_owned(), None);
     let invalid = "INVALID_ARGUMENT";
     for ((method, path, body), reason) in [
@@ -236,6 +243,56 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
             "TENANT_NOT_FOUND",
         ),
         (get("/api/v1/plans/platinum"), "PLAN_NOT_FOUND"),
+        (get("/api/v1/plans/free?version=99"), "PLAN_NOT_FOUND"),
+        (get("/api/v1/plans/free?version=first"), invalid),
+        (get("/api/v1/plans?project=nowhere"), "PROJECT_NOT_FOUND"),
+        (
+            get("/api/v1/plans/free/versions?page_token=nonsense"),
+            "INVALID_PAGE_TOKEN",
+        ),
+        (
+            get(&format!("{own}/plan:preview?plan=platinum")),
+            "PLAN_NOT_FOUND",
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/plan:change"),
+                Some(json!({"plan": "platinum"})),
+            ),
+            "PLAN_NOT_FOUND",
+        ),
+        (get("/api/v1/projects/nowhere"), "PROJECT_NOT_FOUND"),
+        (project(json!({"sign_up": "perhaps"})), invalid),
+        (project(json!({"name": ""})), invalid),
+        (project(json!({})), "NOTHING_TO_UPDATE"),
+        (
+            project(json!({"name": "A", "etag": "999"})),
+            "ETAG_MISMATCH",
+        ),
+        (plan(json!({})), invalid),
+        (plan(json!({"key": "No Key"})), invalid),
+        (plan(json!({"key": "free"})), invalid),
+        (
+            plan(json!({"key": "gold", "limits": [{"limit": "many"}]})),
+            invalid,
+        ),
+        (
+            (
+                Method::PATCH,
+                "/api/v1/plans/free".to_owned(),
+                Some(json!({"currency": "Taler"})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::PATCH,
+                "/api/v1/plans/free".to_owned(),
+                Some(json!({})),
+            ),
+            "NOTHING_TO_UPDATE",
+        ),
         (get("/api/v1/no-such-path"), invalid),
         ((Method::DELETE, "/api/v1/plans".to_owned(), None), invalid),
         (
@@ -269,32 +326,6 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         (
             (Method::DELETE, format!("{own}/users/not-a-uuid"), None),
             invalid,
-        ),
-        (
-            (
-                Method::POST,
-                format!("{own}/users/invite"),
-                Some(json!({"email": "nobody", "roles": ["king"], "expires_in_days": 31})),
-            ),
-            invalid,
-        ),
-        (
-            get(&format!("{own}/users/invitations?status=lost")),
-            invalid,
-        ),
-        (get(&format!("{own}/users/invitations/not-a-uuid")), invalid),
-        (
-            get(&format!("{own}/users/invitations/{absent}")),
-            "INVITATION_NOT_FOUND",
-        ),
-        (get("/api/v1/invitations/nonsense"), "INVITATION_NOT_FOUND"),
-        (
-            (
-                Method::POST,
-                "/api/v1/invitations/nonsense:accept".to_owned(),
-                Some(json!({"password": "long enough to be one"})),
-            ),
-            "INVITATION_NOT_FOUND",
         ),
         (
             (Method::DELETE, format!("{own}/api-keys/not-a-uuid"), None),

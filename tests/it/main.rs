@@ -7,7 +7,6 @@
 )]
 
 mod arrows;
-mod attacks_invitations;
 mod bad_input;
 mod crash;
 mod edge;

@@ -149,6 +149,13 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
     golden("me", &user.get("/api/v1/auth/me").await?.ok()?);
     golden("plan", &user.get("/api/v1/plans/pro").await?.ok()?);
     golden(
+        "plan_change_preview",
+        &operator
+            .get(&format!("/api/v1/tenants/{id}/plan:preview?plan=basic"))
+            .await?
+            .ok()?,
+    );
+    golden(
         "project_list",
         &operator.get("/api/v1/projects").await?.ok()?,
     );

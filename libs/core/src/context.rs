@@ -59,6 +59,16 @@ impl Principal {
         }
     }
 
+    /// A service of the fleet, by its name.
+    #[must_use]
+    pub fn service(name: &str) -> Self {
+        Self {
+            kind: PrincipalKind::Service,
+            id: Uuid::nil(),
+            name: name.to_owned(),
+        }
+    }
+
     /// The key under which idempotency records of this principal stand.
     #[must_use]
     pub fn key(&self) -> String {

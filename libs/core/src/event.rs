@@ -59,4 +59,28 @@ impl Event {
             origin: ctx.origin.clone(),
         }
     }
+
+    /// An event of what a service does by itself, at no one's request.
+    #[must_use]
+    pub fn by_service(
+        service: &str,
+        action: &str,
+        kind: &str,
+        id: Uuid,
+        before: Value,
+        after: Value,
+    ) -> Self {
+        Self {
+            id: EventId::new(),
+            action: action.to_owned(),
+            resource: Resource {
+                kind: kind.to_owned(),
+                id,
+            },
+            actor: Principal::service(service),
+            before,
+            after,
+            origin: Origin::default(),
+        }
+    }
 }

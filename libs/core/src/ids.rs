@@ -65,16 +65,16 @@ id!(
     ProjectId
 );
 id!(
+    /// A plan of a project, whatever its version.
+    PlanId
+);
+id!(
     /// A person.
     UserId
 );
 id!(
     /// A credential of a program.
     ApiKeyId
-);
-id!(
-    /// An invitation to join a tenant.
-    InvitationId
 );
 id!(
     /// A signed-in session of a user.

@@ -54,6 +54,8 @@ permissions! {
     1 PlatformContentAccess = "platform.content.access",
     /// Place and release legal holds, which keep tenants from being deleted.
     2 PlatformLegalHoldsManage = "platform.legal_holds.manage",
+    /// Change the plans of every project: what tenants get, and for what price.
+    3 PlatformPlansManage = "platform.plans.manage",
     /// Read the tenant itself.
     8 TenantsRead = "tenants.read",
     /// Change the tenant's own description: names, contacts, labels, metadata.
@@ -98,6 +100,7 @@ impl Permissions {
         Permission::PlatformTenantsManage,
         Permission::PlatformContentAccess,
         Permission::PlatformLegalHoldsManage,
+        Permission::PlatformPlansManage,
     ]);
 
     /// The set of these permissions.

@@ -1,16 +1,20 @@
 //! Between the contract's messages and the domain.
 
+mod plans;
+
 use std::collections::BTreeMap;
 
+use prost_types::FieldMask;
 use serde_json::Value;
 use tenantry_core::Refusal;
 use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::convert::{json, proto_struct, timestamp};
 
-use crate::domain::plan::Plan;
-use crate::domain::project::Project;
+use crate::domain::project::{Project, ProjectPatch};
 use crate::domain::tenant::{NewTenant, Patch, Tenant};
+
+pub(crate) use plans::{new_plan, plan, plan_patch, preview};
 
 /// The domain's defaults of a create.
 const DEFAULT_PROJECT: &str = "default";
@@ -27,6 +31,7 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
         is_active: tenant.status.is_active(),
         status: tenant.status.name().to_owned(),
         subscription_tier: tenant.plan,
+        plan_version: tenant.plan_version,
         parent_id: tenant
             .parent_id
             .map(|id| id.to_string())
@@ -66,53 +71,40 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
         slug: tenant.slug,
         status: tenant.status.name().to_owned(),
         plan: tenant.plan,
+        plan_version: tenant.plan_version,
         parent_id: tenant
             .parent_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
         version: tenant.version,
-        name: String::new(),
     }
 }
 
 pub(crate) fn project(project: Project) -> wire::Project {
     wire::Project {
+        etag: project.etag(),
         id: project.id.to_string(),
         key: project.key,
         name: project.name,
+        sign_up: project.sign_up.name().to_owned(),
         created_at: Some(timestamp(project.created_at)),
+        updated_at: Some(timestamp(project.updated_at)),
     }
 }
 
-pub(crate) fn plan(plan: &Plan) -> wire::Plan {
-    wire::Plan {
-        key: plan.key.clone(),
-        aliases: plan.aliases.clone(),
-        name: plan.name.clone(),
-        version: plan.version,
-        limits: plan
-            .limits
-            .iter()
-            .map(|limit| wire::PlanLimit {
-                resource_type: limit.resource_type.clone(),
-                limit: limit.limit,
-                reset_period: limit.reset_period.clone(),
-            })
-            .collect(),
-        default_features: plan.default_features.clone(),
-        available_features: plan.available_features.clone(),
-        retention_days: plan.retention_days,
-        security_level: plan.security_level.clone(),
-        price_minor: plan.price_minor,
-        currency: plan.currency.clone(),
-    }
+/// What an update of a project asks for.
+pub(crate) fn project_patch(
+    mut message: wire::UpdateProjectRequest,
+) -> Result<ProjectPatch, Refusal> {
+    let mask = mask(message.update_mask.take(), &["name", "sign_up"])?;
+    Ok(ProjectPatch {
+        name: mask.pick("name", message.name),
+        sign_up: mask.pick("sign_up", message.sign_up),
+    })
 }
 
-/// What a create asks for; the plan's key is already known.
-pub(crate) fn new_tenant(
-    message: wire::CreateTenantRequest,
-    plan: &Plan,
-) -> Result<NewTenant, Refusal> {
+/// What a create asks for.
+pub(crate) fn new_tenant(message: wire::CreateTenantRequest) -> Result<NewTenant, Refusal> {
     let or = |text: String, default: &str| {
         if text.is_empty() {
             default.to_owned()
@@ -124,7 +116,7 @@ pub(crate) fn new_tenant(
         project: or(message.project, DEFAULT_PROJECT),
         name: message.name,
         slug: message.slug,
-        plan: plan.key.clone(),
+        plan: message.subscription_tier,
         parent_id: None,
         external_id: message.external_id,
         email: message.email,
@@ -140,6 +132,42 @@ pub(crate) fn new_tenant(
             None => Value::Object(serde_json::Map::new()),
         },
     })
+}
+
+/// The fields that an update names, if it names any.
+struct Mask(Option<Vec<String>>);
+
+/// The mask of an update whose fields these are.
+fn mask(mask: Option<FieldMask>, known: &[&str]) -> Result<Mask, Refusal> {
+    let paths = mask
+        .map(|mask| mask.paths)
+        .filter(|paths| !paths.is_empty());
+    let mut unknown = paths.iter().flatten();
+    match unknown.find(|path| !known.contains(&path.as_str())) {
+        None => Ok(Mask(paths)),
+        Some(unknown) => Err(Refusal::field(
+            "update_mask",
+            format!(
+                "names {unknown:?}, which isn't a field that can be updated; these can: {}",
+                known.join(", ")
+            ),
+        )),
+    }
+}
+
+impl Mask {
+    /// Whether a field is to be set: with a mask if it is named, else if it is carried.
+    fn names(&self, path: &str, carried: bool) -> bool {
+        self.0
+            .as_ref()
+            .map_or(carried, |paths| paths.iter().any(|named| named == path))
+    }
+
+    /// The value to set, which clears a field that is named and not carried.
+    fn pick<T: Default>(&self, path: &str, carried: Option<T>) -> Option<T> {
+        self.names(path, carried.is_some())
+            .then(|| carried.unwrap_or_default())
+    }
 }
 
 /// What an update asks for: with a mask the fields that it names, else those that the message carries.
@@ -158,52 +186,24 @@ pub(crate) fn patch(mut message: wire::UpdateTenantRequest) -> Result<Patch, Ref
         "metadata",
         "external_id",
     ];
-    let mask = message
-        .update_mask
-        .take()
-        .map(|mask| mask.paths)
-        .filter(|paths| !paths.is_empty());
-    if let Some(unknown) = mask
-        .iter()
-        .flatten()
-        .find(|path| !PATHS.contains(&path.as_str()))
-    {
-        return Err(Refusal::field(
-            "update_mask",
-            format!(
-                "names {unknown:?}, which isn't a field that can be updated; these can: {}",
-                PATHS.join(", ")
-            ),
-        ));
-    }
-    let pick = |path: &str, carried: Option<String>| match &mask {
-        None => carried,
-        Some(paths) => paths
-            .iter()
-            .any(|p| p == path)
-            .then(|| carried.unwrap_or_default()),
-    };
-    let named = |path: &str, carried: bool| {
-        mask.as_ref()
-            .map_or(carried, |paths| paths.iter().any(|p| p == path))
-    };
+    let mask = mask(message.update_mask.take(), PATHS)?;
     Ok(Patch {
-        name: pick("name", message.name),
-        slug: pick("slug", message.slug),
-        plan: pick("subscription_tier", message.subscription_tier),
-        external_id: pick("external_id", message.external_id),
-        email: pick("email", message.email),
-        billing_email: pick("billing_email", message.billing_email),
-        contact_phone: pick("contact_phone", message.contact_phone),
-        timezone: pick("timezone", message.timezone),
-        locale: pick("locale", message.locale),
-        region: pick("region", message.region),
-        labels: if named("labels", !message.labels.is_empty()) {
+        name: mask.pick("name", message.name),
+        slug: mask.pick("slug", message.slug),
+        plan: mask.pick("subscription_tier", message.subscription_tier),
+        external_id: mask.pick("external_id", message.external_id),
+        email: mask.pick("email", message.email),
+        billing_email: mask.pick("billing_email", message.billing_email),
+        contact_phone: mask.pick("contact_phone", message.contact_phone),
+        timezone: mask.pick("timezone", message.timezone),
+        locale: mask.pick("locale", message.locale),
+        region: mask.pick("region", message.region),
+        labels: if mask.names("labels", !message.labels.is_empty()) {
             Some(labels(message.labels)?)
         } else {
             None
         },
-        metadata: if named("metadata", message.metadata.is_some()) {
+        metadata: if mask.names("metadata", message.metadata.is_some()) {
             Some(json("metadata", message.metadata.unwrap_or_default())?)
         } else {
             None

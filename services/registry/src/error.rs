@@ -3,6 +3,8 @@
 use tenantry_core::tenant::Stop;
 use tenantry_core::{Reason, Refusal, TenantStatus};
 
+use crate::domain::plan::MAX_PLANS;
+
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -14,12 +16,20 @@ pub(crate) enum Error {
     ProjectNotFound,
     #[error("no such plan")]
     PlanNotFound,
+    #[error("a plan of the project has that name")]
+    PlanExists,
+    #[error("the plan has another version by now")]
+    PlanChanged,
+    #[error("the project has as many plans as it may")]
+    TooManyPlans,
     #[error("no such parent")]
     ParentNotFound,
     #[error("the slug is taken")]
     SlugTaken,
     #[error("a project has that key")]
     ProjectExists,
+    #[error("the project has another state by now")]
+    ProjectChanged,
     #[error("the external id is taken")]
     ExternalIdTaken,
     #[error("another etag")]
@@ -44,6 +54,7 @@ impl From<tenantry_store::Error> for Error {
     fn from(error: tenantry_store::Error) -> Self {
         match &error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
+                "plan_names_one" => Self::PlanExists,
                 "projects_key" => Self::ProjectExists,
                 "tenants_external_id" => Self::ExternalIdTaken,
                 "tenants_project_fkey" | "slugs_project_fkey" => Self::ProjectNotFound,
@@ -74,7 +85,23 @@ impl From<Error> for Refusal {
             ),
             Error::PlanNotFound => (
                 Reason::PlanNotFound,
-                "There is no such plan. List them with GET /api/v1/plans.".to_owned(),
+                "There is no such plan, or no such version of it. List them with GET /api/v1/plans and /api/v1/plans/{plan}/versions.".to_owned(),
+            ),
+            Error::ProjectChanged => (
+                Reason::EtagMismatch,
+                "The project was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+            ),
+            Error::PlanExists => (
+                Reason::PlanExists,
+                "A plan of this project has that key or alias already. Choose another.".to_owned(),
+            ),
+            Error::PlanChanged => (
+                Reason::EtagMismatch,
+                "The plan was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+            ),
+            Error::TooManyPlans => (
+                Reason::LimitReached,
+                format!("A project has at most {MAX_PLANS} plans. Update one that isn't needed any more instead of adding one."),
             ),
             Error::ParentNotFound => (
                 Reason::ParentNotFound,

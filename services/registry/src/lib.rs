@@ -9,6 +9,7 @@ mod feed;
 mod service;
 mod store;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use sqlx::migrate::Migrator;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_server::TenantFeedServiceServer;
 use tenantry_proto::registry::v1::plan_service_server::PlanServiceServer;
 use tenantry_proto::registry::v1::project_service_server::ProjectServiceServer;
+use tenantry_proto::registry::v1::subscription_service_server::SubscriptionServiceServer;
 use tenantry_proto::registry::v1::tenant_service_server::TenantServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
@@ -24,6 +26,7 @@ use tenantry_store::feed::Tail;
 use tonic::service::Routes;
 
 pub use config::Config;
+use domain::plan::Catalogue;
 
 /// The registry service.
 #[derive(Debug)]
@@ -40,18 +43,7 @@ impl Service for Registry {
     }
 
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
-        let plans = std::fs::read_to_string(&config.plans_file).with_context(|| {
-            format!(
-                "can't read the plan catalogue {}",
-                config.plans_file.display()
-            )
-        })?;
-        let plans = Arc::new(domain::plan::Catalogue::parse(&plans).map_err(|why| {
-            anyhow::anyhow!(
-                "the plan catalogue {} can't be used: {why}",
-                config.plans_file.display()
-            )
-        })?);
+        let catalogue = Arc::new(read_catalogue(&config.plans_file)?);
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
         runtime.tasks.spawn("feed", fill);
         let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "identity");
@@ -64,7 +56,10 @@ impl Service for Registry {
             runtime.tasks.clone(),
             revocations,
         );
-        let app = app::App::new(runtime.store.clone(), plans, identity);
+        let app = app::App::new(runtime.store.clone(), catalogue, identity);
+        app.load_catalogue()
+            .await
+            .context("the plan catalogue can't be loaded into the database; was `migrate` run?")?;
         Ok(
             Routes::new(TenantServiceServer::new(service::tenants::Tenants::new(
                 app.clone(),
@@ -76,6 +71,9 @@ impl Service for Registry {
             .add_service(PlanServiceServer::new(service::plans::Plans::new(
                 app.clone(),
             )))
+            .add_service(SubscriptionServiceServer::new(
+                service::subscriptions::Subscriptions::new(app.clone()),
+            ))
             .add_service(TenantFeedServiceServer::new(
                 service::tenant_feed::TenantFeed::new(app, feed),
             )),
@@ -85,4 +83,12 @@ impl Service for Registry {
     async fn command(command: NoCommands) -> anyhow::Result<()> {
         match command {}
     }
+}
+
+fn read_catalogue(file: &Path) -> anyhow::Result<Catalogue> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("can't read the plan catalogue {}", file.display()))?;
+    Catalogue::parse(&text).map_err(|why| {
+        anyhow::anyhow!("the plan catalogue {} can't be used: {why}", file.display())
+    })
 }

@@ -2,9 +2,9 @@
 //! build of trust here. Each noun has a file with its rows and its attempts.
 
 mod api_keys;
-mod invitations;
 mod members;
 mod permissions;
+mod plans;
 mod tenants;
 
 use anyhow::Result;
@@ -53,14 +53,20 @@ const ROWS: &[(&str, Class)] = &[
         "/tenantry.identity.v1.ReadinessService/GetReadiness",
         Class::Public,
     ),
-    ("/tenantry.registry.v1.PlanService/GetPlan", Class::Common),
-    ("/tenantry.registry.v1.PlanService/ListPlans", Class::Common),
     (
         "/tenantry.registry.v1.ProjectService/CreateProject",
         Class::Operator,
     ),
     (
+        "/tenantry.registry.v1.ProjectService/GetProject",
+        Class::Operator,
+    ),
+    (
         "/tenantry.registry.v1.ProjectService/ListProjects",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.registry.v1.ProjectService/UpdateProject",
         Class::Operator,
     ),
 ];
@@ -70,9 +76,9 @@ pub fn rows() -> Vec<(&'static str, Class)> {
     [
         ROWS,
         api_keys::ROWS,
-        invitations::ROWS,
         members::ROWS,
         permissions::ROWS,
+        plans::ROWS,
         tenants::ROWS,
     ]
     .concat()
@@ -123,13 +129,13 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
     if let Some(attempts) = members::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
-    if let Some(attempts) = invitations::attempts(fleet, method, a, b).await? {
-        return Ok(attempts);
-    }
     if let Some(attempts) = api_keys::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = permissions::attempts(method, b) {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = plans::attempts(method, b) {
         return Ok(attempts);
     }
     anyhow::bail!("{method} has no attempts: add them")

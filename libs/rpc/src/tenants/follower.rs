@@ -97,7 +97,8 @@ impl Follower {
                         return Err(Status::unavailable("this replica's feed is old"));
                     }
                 }
-                None => {}
+                // Nobody here needs plans.
+                Some(wire::follow_tenants_response::Item::Plan(_)) | None => {}
             }
             if !response.resume_token.is_empty() {
                 self.resume_token = response.resume_token;

@@ -252,7 +252,7 @@ impl App {
     }
 }
 
-pub(super) async fn add(
+async fn add(
     ctx: &RequestContext,
     tx: &mut TenantTx,
     tenant: &TenantEntry,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
 use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use tenantry_proto::methods::PUBLIC_METHODS;
 use tonic::{Request, Response, Status};
 
 pub(crate) use assertions::Assertions;
@@ -52,7 +53,7 @@ impl Authorization for Authorizer {
         let http = attributes.request.and_then(|request| request.http);
         let http = http.unwrap_or_default();
         let asked = Asked::read(&http);
-        if asked.needs_nobody() {
+        if PUBLIC_METHODS.contains(&asked.method) {
             return Ok(Response::new(answer::public()));
         }
         Ok(Response::new(match self.assertion(&asked).await {

@@ -4,7 +4,6 @@
 mod api_keys;
 mod caller;
 mod gateway;
-mod invitations;
 mod mail;
 mod members;
 mod operators;

@@ -6,6 +6,7 @@ use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::subscriptions::newest;
 use crate::domain::slug;
 use crate::domain::tenant::{MAX_LEVELS, NewTenant, Tenant};
 use crate::error::Error;
@@ -52,10 +53,12 @@ impl App {
         } else if !projects::exists(tx.conn(), &new.project).await? {
             return Err(Error::ProjectNotFound);
         }
+        let plan = self.plan_name(&new.plan);
+        let plan = newest(&mut tx, &new.project, plan).await?;
         let id = TenantId::new();
         tx.enter_new(id).await?;
         let slug = take_slug(&mut tx, id, &new).await?;
-        let tenant = new.create(id, slug, super::now());
+        let tenant = new.create(id, slug, plan, super::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
         let event = Event::of(

@@ -1,8 +1,11 @@
 //! Registry's use cases: each change is one tenant transaction that claims the request id, loads, decides, writes state
 //! and event, and commits.
 
+mod catalogue;
 mod create;
+mod plans;
 mod projects;
+mod subscriptions;
 mod tenants;
 
 use std::sync::Arc;
@@ -12,19 +15,21 @@ use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
 use tenantry_store::Store;
 
-use crate::domain::plan::{Catalogue, Plan};
+use crate::domain::plan::Catalogue;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{list, tenants as rows, tree};
 
 pub(crate) use create::Parent;
+pub(crate) use plans::PlanChange;
+pub(crate) use subscriptions::Preview;
 pub(crate) use tenants::Change;
 
 /// The use cases and what they need.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     store: Store,
-    plans: Arc<Catalogue>,
+    catalogue: Arc<Catalogue>,
     /// Identity, to call.
     #[allow(dead_code)]
     identity: Replicas,
@@ -55,30 +60,16 @@ fn now() -> Timestamp {
 }
 
 impl App {
-    pub(crate) const fn new(store: Store, plans: Arc<Catalogue>, identity: Replicas) -> Self {
+    pub(crate) const fn new(store: Store, catalogue: Arc<Catalogue>, identity: Replicas) -> Self {
         Self {
             store,
-            plans,
+            catalogue,
             identity,
         }
     }
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
-    }
-
-    pub(crate) fn plans(&self) -> &[Plan] {
-        &self.plans.plans
-    }
-
-    /// The plan of this key or alias; the default one for an empty name.
-    pub(crate) fn plan(&self, name: &str) -> Result<&Plan, Error> {
-        let name = if name.is_empty() {
-            &self.plans.default_plan
-        } else {
-            name
-        };
-        self.plans.find(name).ok_or(Error::PlanNotFound)
     }
 
     /// The tenant of this name, before its scope is known: for operators, who name one in the message alone, and for the

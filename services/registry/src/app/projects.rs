@@ -2,12 +2,12 @@
 
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId};
+use tenantry_core::{ProjectId, RequestContext, TenantId};
 
 use super::{App, Page};
-use crate::domain::project::{self, Project};
+use crate::domain::project::{self, Project, ProjectPatch};
 use crate::error::Error;
-use crate::store::projects;
+use crate::store::{projects, tenants};
 
 impl App {
     pub(crate) async fn create_project(
@@ -16,25 +16,63 @@ impl App {
         request: Option<&RequestKey>,
         key: &str,
         name: &str,
+        sign_up: &str,
     ) -> Result<Project, Error> {
-        project::check(key, name)?;
+        let sign_up = project::check(key, name, sign_up)?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim::<Project>(request).await? {
             return Ok(replay.answer);
         }
-        let project = projects::insert(tx.conn(), key, name).await?;
-        let after = serde_json::to_value(&project).map_err(tenantry_store::Error::from)?;
-        let event = Event::of(
-            ctx,
-            "project.created",
-            "project",
-            project.id.uuid(),
-            serde_json::Value::Null,
-            after,
-        );
+        let now = super::now();
+        let project = Project {
+            id: ProjectId::new(),
+            key: key.to_owned(),
+            name: name.to_owned(),
+            sign_up,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        projects::insert(tx.conn(), &project).await?;
+        let event = event(ctx, "project.created", None, &project)?;
+        tx.record(&event).await?;
+        self.load(&mut tx, key, Some(ctx)).await?;
+        tx.finish(request, &project).await?;
+        Ok(project)
+    }
+
+    pub(crate) async fn update_project(
+        &self,
+        ctx: &RequestContext,
+        request: Option<&RequestKey>,
+        key: &str,
+        etag: &str,
+        patch: &ProjectPatch,
+    ) -> Result<Project, Error> {
+        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
+        if let Some(replay) = tx.claim::<Project>(request).await? {
+            return Ok(replay.answer);
+        }
+        projects::hold(tx.conn(), key).await?;
+        let before = projects::find(tx.conn(), key)
+            .await?
+            .ok_or(Error::ProjectNotFound)?;
+        before.compare(etag)?;
+        let Some(project) = before.update(patch, super::now())? else {
+            tx.finish(request, &before).await?;
+            return Ok(before);
+        };
+        projects::update(tx.conn(), &project).await?;
+        let event = event(ctx, "project.updated", Some(&before), &project)?;
         tx.record(&event).await?;
         tx.finish(request, &project).await?;
         Ok(project)
+    }
+
+    pub(crate) async fn project(&self, key: &str) -> Result<Project, Error> {
+        let mut tx = self.store.read(TenantId::PLATFORM).await?;
+        let project = projects::find(tx.conn(), key).await?;
+        project.ok_or(Error::ProjectNotFound)
     }
 
     /// Refuses the key of no project.
@@ -45,6 +83,13 @@ impl App {
         } else {
             Err(Error::ProjectNotFound)
         }
+    }
+
+    /// The project of a tenant.
+    pub(crate) async fn project_of(&self, id: TenantId) -> Result<String, Error> {
+        let mut tx = self.store.read(id).await?;
+        let tenant = tenants::find(tx.conn(), id).await?;
+        Ok(tenant.ok_or(Error::TenantNotFound)?.project)
     }
 
     pub(crate) async fn list_projects(
@@ -58,4 +103,20 @@ impl App {
             size,
         ))
     }
+}
+
+fn event(
+    ctx: &RequestContext,
+    action: &str,
+    before: Option<&Project>,
+    after: &Project,
+) -> Result<Event, tenantry_store::Error> {
+    Ok(Event::of(
+        ctx,
+        action,
+        "project",
+        after.id.uuid(),
+        serde_json::to_value(before)?,
+        serde_json::to_value(after)?,
+    ))
 }

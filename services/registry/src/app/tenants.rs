@@ -22,16 +22,19 @@ pub(crate) struct Change<'a> {
 }
 
 impl App {
-    pub(crate) async fn update(
-        &self,
-        change: Change<'_>,
-        mut patch: Patch,
-    ) -> Result<Tenant, Error> {
-        if let Some(plan) = &patch.plan {
-            patch.plan = Some(self.plan(plan)?.key.clone());
+    pub(crate) async fn update(&self, change: Change<'_>, patch: &Patch) -> Result<Tenant, Error> {
+        let mut tx = self.store.begin(change.id).await?;
+        if let Some(answer) = replay(&mut tx, change).await? {
+            return Ok(answer);
         }
-        self.change(change, |tenant, now| tenant.update(&patch, now))
-            .await
+        let plan = match &patch.plan {
+            Some(name) => Some(self.plan_for(&mut tx, change, name).await?),
+            None => None,
+        };
+        self.transit(tx, change, |tenant, now| {
+            tenant.update(patch, plan.as_ref(), now)
+        })
+        .await
     }
 
     /// Moves a tenant along in its life.
@@ -71,18 +74,6 @@ impl App {
             Step::Resume => {}
         }
         Ok(around)
-    }
-
-    async fn change(
-        &self,
-        change: Change<'_>,
-        decide: impl FnOnce(&Tenant, Timestamp) -> Outcome,
-    ) -> Result<Tenant, Error> {
-        let mut tx = self.store.begin(change.id).await?;
-        if let Some(answer) = replay(&mut tx, change).await? {
-            return Ok(answer);
-        }
-        self.transit(tx, change, decide).await
     }
 
     /// Loads, compares, decides, writes, commits.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantry_core::{Refusal, TenantId};
+use tenantry_core::{PlanId, Refusal, TenantId};
 use tenantry_rpc::status;
 use tenantry_rpc::stream::StreamLife;
 use tenantry_store::Store;
@@ -14,9 +14,10 @@ use tonic::Status;
 
 use super::lineage::Lineage;
 use super::{BOOKMARK_EVERY, out_of_use, too_old};
+use crate::domain::plan::Plan;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
-use crate::store::{tenants, tree};
+use crate::store::{plans, tenants, tree};
 
 /// Tenants of the present state that are read at once.
 const SNAPSHOT_PAGE: i64 = 1_000;
@@ -39,6 +40,8 @@ pub(super) enum Item {
     State(Tenant),
     /// A tenant as it was just changed to.
     Change(Tenant, Arc<FeedItem>),
+    /// A version of a plan: in the first, complete state, or as it was just made.
+    Plan(Plan, Option<Arc<FeedItem>>),
     /// How fresh the follower is now.
     Bookmark {
         age: Duration,
@@ -183,6 +186,8 @@ impl<S: Sink> Follow<S> {
             drop(tx);
             return self.state(tenant).await;
         }
+        // Plans first, so that each tenant's is known when it comes.
+        self.plans().await?;
         let mut after = TenantId::PLATFORM;
         loop {
             let mut tx = self.store.platform().await?;
@@ -207,17 +212,50 @@ impl<S: Sink> Follow<S> {
         }
     }
 
+    /// Sends all versions of all plans.
+    async fn plans(&self) -> Result<(), Stop> {
+        let mut after = (PlanId::from(TenantId::PLATFORM.uuid()), 0);
+        loop {
+            let mut tx = self.store.read(TenantId::PLATFORM).await?;
+            let page = plans::snapshot(tx.conn(), after, SNAPSHOT_PAGE).await?;
+            drop(tx);
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = (last.id, last.version);
+            for plan in page {
+                self.send(Item::Plan(plan, None), None).await?;
+            }
+        }
+    }
+
     async fn state(&self, tenant: Tenant) -> Result<(), Stop> {
         let end = self.sink.ends_with(&tenant);
         self.send(Item::State(tenant), None).await?;
         end.map_or(Ok(()), |refusal| Err(Stop::Ended(refusal)))
     }
 
-    /// Sends a change, if it is one of a tenant; the feed also carries others.
+    /// Sends a change, if it is one of a tenant or a plan; the feed also carries others.
     async fn change(&self, item: Arc<FeedItem>, lineage: Option<&Lineage>) -> Result<bool, Stop> {
-        if item.event.resource.kind != "tenant" {
-            return Ok(false);
+        match item.event.resource.kind.as_str() {
+            "tenant" => self.tenant_change(item, lineage).await,
+            "plan" => {
+                let plan = serde_json::from_value(item.event.after.clone())
+                    .map_err(tenantry_store::Error::from)?;
+                let position = item.feed_n;
+                self.send(Item::Plan(plan, Some(item)), Some(position))
+                    .await?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
+    }
+
+    async fn tenant_change(
+        &self,
+        item: Arc<FeedItem>,
+        lineage: Option<&Lineage>,
+    ) -> Result<bool, Stop> {
         let tenant: Tenant = serde_json::from_value(item.event.after.clone())
             .map_err(tenantry_store::Error::from)?;
         let position = item.feed_n;

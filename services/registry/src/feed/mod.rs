@@ -1,4 +1,4 @@
-//! The feed of tenants: list, then watch. First the present state, then each change in order, with bookmarks that tell how
+//! The feed of tenants and plans: list, then watch. First the present state, then each change in order, with bookmarks that tell how
 //! fresh the follower is. A token of any item leads on behind it, on any replica.
 
 mod follow;
@@ -181,6 +181,13 @@ impl Sink for WatchSink {
                 action: change.event.action.clone(),
                 at: Some(timestamp(change.at)),
             }),
+            Item::Plan(plan, change) => Wire::Plan(wire::PlanChange {
+                plan: Some(convert::plan(plan)),
+                at: change.as_ref().map(|change| timestamp(change.at)),
+                action: change
+                    .map(|change| change.event.action.clone())
+                    .unwrap_or_default(),
+            }),
             Item::Bookmark { age, .. } => Wire::Bookmark(wire::Bookmark {
                 age_ms: millis(age),
             }),
@@ -216,6 +223,7 @@ impl Sink for FollowSink {
         use internal::follow_tenants_response::Item as Wire;
         let item = match item {
             Item::State(tenant) | Item::Change(tenant, _) => Wire::Tenant(convert::entry(tenant)),
+            Item::Plan(plan, _) => Wire::Plan(convert::plan(plan)),
             Item::Bookmark {
                 age,
                 stream_age,

@@ -3,6 +3,8 @@
 pub(crate) mod plans;
 pub(crate) mod projects;
 pub(crate) mod step;
+pub(crate) mod subscriptions;
+mod target;
 pub(crate) mod tenant_feed;
 pub(crate) mod tenant_list;
 pub(crate) mod tenants;

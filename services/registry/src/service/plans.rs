@@ -1,13 +1,15 @@
-//! The plan catalogue.
+//! Plans of projects.
 
+use tenantry_core::page::{self, PageTokens};
+use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::{Permission, Reason, Refusal, RequestContext, TenantSelection};
+use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::plan_service_server::PlanService;
-use tenantry_proto::registry::v1::{GetPlanRequest, ListPlansRequest, ListPlansResponse, Plan};
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use crate::app::App;
+use crate::app::{App, PlanChange};
 use crate::convert;
-use crate::error::Error;
 
 #[derive(Debug)]
 pub(crate) struct Plans {
@@ -18,30 +20,131 @@ impl Plans {
     pub(crate) const fn new(app: App) -> Self {
         Self { app }
     }
+
+    /// The project whose plans are meant: the one that is named, else the caller's tenant's, else the request's.
+    async fn project(&self, ctx: &RequestContext, named: &str) -> Result<String, Refusal> {
+        if !named.is_empty() {
+            self.app.require_project(named).await?;
+            return Ok(named.to_owned());
+        }
+        match &ctx.tenant {
+            TenantSelection::Chosen { id, .. } => Ok(self.app.project_of(*id).await?),
+            TenantSelection::NotFound | TenantSelection::Conflict => {
+                Err(Refusal::tenant_not_found())
+            }
+            TenantSelection::None if ctx.project.is_empty() => Ok(DEFAULT_PROJECT.to_owned()),
+            TenantSelection::None => {
+                self.app.require_project(&ctx.project).await?;
+                Ok(ctx.project.clone())
+            }
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl PlanService for Plans {
-    async fn get_plan(&self, request: Request<GetPlanRequest>) -> Result<Response<Plan>, Status> {
+    async fn create_plan(
+        &self,
+        request: Request<wire::CreatePlanRequest>,
+    ) -> Result<Response<wire::Plan>, Status> {
         answer(async {
-            let name = open(request)?.message.plan;
-            if name.is_empty() {
-                return Err(Error::PlanNotFound.into());
-            }
-            Ok(convert::plan(self.app.plan(&name)?))
+            let mut call = open(request)?;
+            call.ctx.require(Permission::PlatformPlansManage)?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let project = self.project(&call.ctx, &call.message.project).await?;
+            let definition = convert::new_plan(call.message)?;
+            let plan = self
+                .app
+                .create_plan(&call.ctx, key.as_ref(), &project, definition)
+                .await?;
+            Ok(convert::plan(plan))
+        })
+        .await
+    }
+
+    async fn get_plan(
+        &self,
+        request: Request<wire::GetPlanRequest>,
+    ) -> Result<Response<wire::Plan>, Status> {
+        answer(async {
+            let call = open(request)?;
+            let message = &call.message;
+            let project = self.project(&call.ctx, &message.project).await?;
+            let version = Some(message.version).filter(|version| *version != 0);
+            let plan = self.app.plan(&project, &message.plan, version).await?;
+            Ok(convert::plan(plan))
         })
         .await
     }
 
     async fn list_plans(
         &self,
-        request: Request<ListPlansRequest>,
-    ) -> Result<Response<ListPlansResponse>, Status> {
+        request: Request<wire::ListPlansRequest>,
+    ) -> Result<Response<wire::ListPlansResponse>, Status> {
         answer(async {
-            open(request)?;
-            Ok(ListPlansResponse {
-                plans: self.app.plans().iter().map(convert::plan).collect(),
+            let call = open(request)?;
+            let project = self.project(&call.ctx, &call.message.project).await?;
+            let plans = self.app.list_plans(&project).await?;
+            Ok(wire::ListPlansResponse {
+                plans: plans.into_iter().map(convert::plan).collect(),
             })
+        })
+        .await
+    }
+
+    async fn list_plan_versions(
+        &self,
+        request: Request<wire::ListPlanVersionsRequest>,
+    ) -> Result<Response<wire::ListPlanVersionsResponse>, Status> {
+        answer(async {
+            let call = open(request)?;
+            let message = &call.message;
+            let project = self.project(&call.ctx, &message.project).await?;
+            let size = page::size(message.page_size)?;
+            let sealer = self.app.store().sealer();
+            let tokens = PageTokens::new(sealer, &call.ctx.method, &[&project, &message.plan]);
+            let below: Option<i32> = tokens.read(&message.page_token)?;
+            let page = self
+                .app
+                .list_plan_versions(&project, &message.plan, below, size)
+                .await?;
+            let last = page.items.last().filter(|_| page.more);
+            Ok(wire::ListPlanVersionsResponse {
+                next_page_token: last
+                    .map(|plan| tokens.write(&plan.version))
+                    .unwrap_or_default(),
+                versions: page.items.into_iter().map(convert::plan).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn update_plan(
+        &self,
+        request: Request<wire::UpdatePlanRequest>,
+    ) -> Result<Response<wire::Plan>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            call.ctx.require(Permission::PlatformPlansManage)?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let project = self.project(&call.ctx, &call.message.project).await?;
+            let name = std::mem::take(&mut call.message.plan);
+            let etag = std::mem::take(&mut call.message.etag);
+            let patch = convert::plan_patch(call.message)?;
+            if patch.is_empty() {
+                return Err(Refusal::new(
+                    Reason::NothingToUpdate,
+                    "The update names no field of a plan. Send the fields that differ in the next version, as {\"price_minor\": \"9900\"}; unknown fields are ignored.",
+                ));
+            }
+            let change = PlanChange {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                project: &project,
+                plan: &name,
+                etag: &etag,
+            };
+            Ok(convert::plan(self.app.update_plan(change, &patch).await?))
         })
         .await
     }

@@ -49,6 +49,10 @@ pub(crate) async fn query<'a>(
             format!("must be 0 to {MAX_OFFSET}; page further with page_token"),
         ));
     }
+    let plan = match message.tier.as_str() {
+        "" => None,
+        tier => Some(app.plan(&project, tier, None).await?.definition.key),
+    };
     let query = Query {
         project,
         reach,
@@ -61,10 +65,7 @@ pub(crate) async fn query<'a>(
                 Refusal::field("status", format!("must be {words}"))
             })?),
         },
-        plan: match message.tier.as_str() {
-            "" => None,
-            tier => Some(app.plan(tier)?.key.clone()),
-        },
+        plan,
         filter: Filter::parse(&message.filter)?,
         show_deleted: message.show_deleted,
         order: Order::parse(&message.order_by)?,

@@ -1,7 +1,6 @@
 //! Tenants.
 
-use tenantry_core::context::Target;
-use tenantry_core::{Permission, Reason, Refusal, RequestContext, TenantId, TenantRef};
+use tenantry_core::{Permission, Reason, Refusal, TenantRef};
 use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::tenant_service_server::TenantService;
 use tenantry_rpc::{answer, open};
@@ -9,15 +8,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::step::StepRequest;
+use super::target::{managed, require, target};
 use super::tenant_list;
 use crate::app::{App, Change, Parent};
 use crate::convert;
 use crate::domain::list::Position;
 use crate::feed::Feed;
 use crate::store::list::sort_value;
-
-/// The project of a slug that an operator names in the message alone.
-const DEFAULT_PROJECT: &str = "default";
 
 #[derive(Debug)]
 pub(crate) struct Tenants {
@@ -30,26 +27,10 @@ impl Tenants {
         Self { app, feed }
     }
 
-    /// The tenant that a request acts on.
-    async fn target(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
-        match ctx.target(named)? {
-            Target::Chosen(id) => Ok(id),
-            Target::Named(name) => {
-                let project = if ctx.project.is_empty() {
-                    DEFAULT_PROJECT
-                } else {
-                    &ctx.project
-                };
-                Ok(self.app.resolve(project, &name).await?.id)
-            }
-        }
-    }
-
     /// Moves a tenant along in its life: a right of operators and of those who manage it from above.
     async fn step<T: StepRequest>(&self, request: Request<T>) -> Result<wire::Tenant, Refusal> {
         let mut call = open(request)?;
-        let id = self.target(&call.ctx, call.message.tenant()).await?;
-        require(&call.ctx, Permission::TenantsManage)?;
+        let id = managed(&self.app, &call.ctx, call.message.tenant()).await?;
         let key = call.request_key(StepRequest::request_id)?;
         let step = call.message.step()?;
         let change = Change {
@@ -59,15 +40,6 @@ impl Tenants {
             etag: call.message.etag(),
         };
         Ok(convert::tenant(self.app.step(change, &step).await?))
-    }
-}
-
-/// Operators hold each right on tenants by one of the platform.
-fn require(ctx: &RequestContext, permission: Permission) -> Result<(), Refusal> {
-    if ctx.allows(Permission::PlatformTenantsManage) {
-        Ok(())
-    } else {
-        ctx.require(permission)
     }
 }
 
@@ -85,13 +57,12 @@ impl TenantService for Tenants {
             } else if call.message.parent_id.is_empty() {
                 return Err(Refusal::lacks(Permission::PlatformTenantsManage));
             } else {
-                let parent = self.target(ctx, &call.message.parent_id).await?;
+                let parent = target(&self.app, ctx, &call.message.parent_id).await?;
                 ctx.require(Permission::TenantsCreate)?;
                 Parent::Own(parent)
             };
             let key = call.request_key(|message| &mut message.request_id)?;
-            let plan = self.app.plan(&call.message.subscription_tier)?;
-            let new = convert::new_tenant(call.message, plan)?;
+            let new = convert::new_tenant(call.message)?;
             new.check()?;
             Ok(convert::tenant(
                 self.app.create(ctx, key.as_ref(), parent, new).await?,
@@ -106,7 +77,7 @@ impl TenantService for Tenants {
     ) -> Result<Response<wire::Tenant>, Status> {
         answer(async {
             let call = open(request)?;
-            let id = self.target(&call.ctx, &call.message.tenant).await?;
+            let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
             require(&call.ctx, Permission::TenantsRead)?;
             let (tenant, children) = self.app.get(&call.ctx, id).await?;
             let mut tenant = convert::tenant(tenant);
@@ -142,7 +113,7 @@ impl TenantService for Tenants {
     ) -> Result<Response<wire::Tenant>, Status> {
         answer(async {
             let mut call = open(request)?;
-            let id = self.target(&call.ctx, &call.message.tenant).await?;
+            let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
             require(&call.ctx, Permission::TenantsUpdate)?;
             let key = call.request_key(|message| &mut message.request_id)?;
             let etag = std::mem::take(&mut call.message.etag);
@@ -158,7 +129,7 @@ impl TenantService for Tenants {
             }
             patch.check()?;
             let change = Change { ctx: &call.ctx, key: key.as_ref(), id, etag: &etag };
-            Ok(convert::tenant(self.app.update(change, patch).await?))
+            Ok(convert::tenant(self.app.update(change, &patch).await?))
         })
         .await
     }
@@ -209,7 +180,7 @@ impl TenantService for Tenants {
             let tenant = if tenant_list::sees_all(&call.ctx)? {
                 None
             } else {
-                Some(self.target(&call.ctx, "").await?)
+                Some(target(&self.app, &call.ctx, "").await?)
             };
             require(&call.ctx, Permission::TenantsRead)?;
             if let Some(own) = tenant {

@@ -2,6 +2,7 @@
 
 pub(crate) mod holds;
 pub(crate) mod list;
+pub(crate) mod plans;
 pub(crate) mod projects;
 pub(crate) mod row;
 pub(crate) mod slugs;

@@ -1,33 +1,86 @@
 //! Projects.
 
-use sqlx::PgConnection;
-use tenantry_core::ProjectId;
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection};
 use tenantry_store::Error;
+use tenantry_store::time::PgTime;
+use uuid::Uuid;
 
 use crate::domain::project::Project;
 
-/// Writes a new project and returns it with its time.
+#[derive(Debug, FromRow)]
+struct ProjectRow {
+    id: Uuid,
+    key: String,
+    name: String,
+    sign_up: String,
+    created_at: PgTime,
+    updated_at: PgTime,
+    version: i64,
+}
+
+impl TryFrom<ProjectRow> for Project {
+    type Error = Error;
+
+    fn try_from(row: ProjectRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.id.into(),
+            key: row.key,
+            name: row.name,
+            sign_up: serde_json::from_value(Value::String(row.sign_up))?,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            version: row.version,
+        })
+    }
+}
+
+/// Writes a new project.
 #[tracing::instrument(name = "projects.insert", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn insert(
-    conn: &mut PgConnection,
-    key: &str,
-    name: &str,
-) -> Result<Project, Error> {
-    let id = ProjectId::new();
-    let row = sqlx::query!(
-        "INSERT INTO projects (id, key, name) VALUES ($1, $2, $3) RETURNING created_at",
-        id.uuid(),
-        key,
-        name,
+pub(crate) async fn insert(conn: &mut PgConnection, project: &Project) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO projects (id, key, name, sign_up, created_at, updated_at, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        project.id.uuid(),
+        project.key,
+        project.name,
+        project.sign_up.name(),
+        PgTime(project.created_at) as PgTime,
+        PgTime(project.updated_at) as PgTime,
+        project.version,
     )
-    .fetch_one(conn)
+    .execute(conn)
     .await?;
-    Ok(Project {
-        id,
-        key: key.to_owned(),
-        name: name.to_owned(),
-        created_at: row.created_at.into(),
-    })
+    Ok(())
+}
+
+/// Writes the new state of a project that this transaction holds locked.
+#[tracing::instrument(name = "projects.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn update(conn: &mut PgConnection, project: &Project) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE projects SET name = $2, sign_up = $3, updated_at = $4, version = $5 WHERE key = $1",
+        project.key,
+        project.name,
+        project.sign_up.name(),
+        PgTime(project.updated_at) as PgTime,
+        project.version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The project of this key.
+#[tracing::instrument(name = "projects.find", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn find(conn: &mut PgConnection, key: &str) -> Result<Option<Project>, Error> {
+    if key.contains('\0') {
+        return Ok(None); // Postgres takes none, so nothing is called by one.
+    }
+    sqlx::query_as!(ProjectRow, "SELECT * FROM projects WHERE key = $1", key)
+        .fetch_optional(conn)
+        .await?
+        .map(Project::try_from)
+        .transpose()
 }
 
 /// A page of projects behind this key.
@@ -37,22 +90,34 @@ pub(crate) async fn page(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Project>, Error> {
-    let rows = sqlx::query!(
-        "SELECT id, key, name, created_at FROM projects WHERE key > $1 ORDER BY key LIMIT $2",
+    sqlx::query_as!(
+        ProjectRow,
+        "SELECT * FROM projects WHERE key > $1 ORDER BY key LIMIT $2",
         after,
         limit
     )
     .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Project::try_from)
+    .collect()
+}
+
+/// Locks a project until the transaction ends, so that what it may have only so many of is counted by one at a time. False
+/// where there is none of this key.
+#[tracing::instrument(name = "projects.hold", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn hold(conn: &mut PgConnection, key: &str) -> Result<bool, Error> {
+    if key.contains('\0') {
+        return Ok(false);
+    }
+    // Not its key: tenants that are just made refer to it.
+    let held = sqlx::query_scalar!(
+        "SELECT key FROM projects WHERE key = $1 FOR NO KEY UPDATE",
+        key
+    )
+    .fetch_optional(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Project {
-            id: row.id.into(),
-            key: row.key,
-            name: row.name,
-            created_at: row.created_at.into(),
-        })
-        .collect())
+    Ok(held.is_some())
 }
 
 /// Whether a project of this key exists.

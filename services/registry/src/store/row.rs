@@ -40,6 +40,7 @@ pub(crate) struct TenantRow {
     pub(crate) deleted_at: Option<PgTime>,
     pub(crate) purge_at: Option<PgTime>,
     pub(crate) version: i64,
+    pub(crate) plan_version: i32,
 }
 
 impl TryFrom<TenantRow> for Tenant {
@@ -76,6 +77,7 @@ impl TryFrom<TenantRow> for Tenant {
             deleted_at: row.deleted_at.map(Into::into),
             purge_at: row.purge_at.map(Into::into),
             version: row.version,
+            plan_version: row.plan_version,
         })
     }
 }

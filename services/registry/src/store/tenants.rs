@@ -45,8 +45,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
     sqlx::query!(
         "INSERT INTO tenants (tenant_id, project, name, slug, status, plan, parent_id, external_id, email, billing_email,
              contact_phone, timezone, locale, region, trial_ends_at, labels, metadata, suspend_reason, created_at,
-             updated_at, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, '', $18, $18, $19)",
+             updated_at, version, plan_version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, '', $18, $18, $19, $20)",
         tenant.id.uuid(),
         tenant.project,
         tenant.name,
@@ -66,6 +66,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
         tenant.metadata,
         PgTime(tenant.created_at) as PgTime,
         tenant.version,
+        tenant.plan_version,
     )
     .execute(conn)
     .await?;
@@ -81,7 +82,7 @@ pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
              email = $9, billing_email = $10, contact_phone = $11, timezone = $12, locale = $13, region = $14,
              labels = $15, metadata = $16, suspend_reason = $17, updated_at = $18, deleted_at = $19, purge_at = $20,
              version = $21, suspended_by = $22, archived_from = $23, archived_at = $24, trial_ends_at = $25,
-             parent_id = $26
+             parent_id = $26, plan_version = $27
          WHERE tenant_id = $1",
         tenant.id.uuid(),
         tenant.name,
@@ -109,6 +110,7 @@ pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
         tenant.archived_at.map(PgTime) as Option<PgTime>,
         tenant.trial_ends_at.map(PgTime) as Option<PgTime>,
         tenant.parent_id.map(TenantId::uuid),
+        tenant.plan_version,
     )
     .execute(conn)
     .await?;

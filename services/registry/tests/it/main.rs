@@ -7,6 +7,8 @@ mod idempotency;
 mod identity_wall;
 mod isolation;
 mod outbox;
+mod plans;
+mod projects;
 mod secrets;
 mod support;
 mod tenants;

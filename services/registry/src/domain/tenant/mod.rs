@@ -15,6 +15,7 @@ use tenantry_core::refusal::Violations;
 use tenantry_core::tenant::Admission;
 use tenantry_core::{Permissions, Refusal, TenantId, TenantStatus};
 
+use super::plan::PlanVersion;
 use super::{field, slug};
 use crate::error::Error;
 
@@ -45,6 +46,9 @@ pub(crate) struct Tenant {
     pub(crate) archived_from: Option<TenantStatus>,
     pub(crate) deleted_from: Option<TenantStatus>,
     pub(crate) plan: String,
+    /// Version of the plan; what was written before plans had versions is on the first.
+    #[serde(default = "first_version")]
+    pub(crate) plan_version: i32,
     pub(crate) parent_id: Option<TenantId>,
     pub(crate) external_id: Option<String>,
     pub(crate) email: String,
@@ -73,6 +77,7 @@ pub(crate) struct NewTenant {
     pub(crate) name: String,
     /// Empty to have one made from the name.
     pub(crate) slug: String,
+    /// Key or alias; empty for the default plan.
     pub(crate) plan: String,
     pub(crate) parent_id: Option<TenantId>,
     pub(crate) external_id: String,
@@ -112,8 +117,14 @@ impl NewTenant {
         }
     }
 
-    /// The tenant, under this id and slug.
-    pub(crate) fn create(self, id: TenantId, slug: String, now: Timestamp) -> Tenant {
+    /// The tenant, under this id and slug and on this plan.
+    pub(crate) fn create(
+        self,
+        id: TenantId,
+        slug: String,
+        plan: PlanVersion,
+        now: Timestamp,
+    ) -> Tenant {
         let trial = self.trial_days > 0;
         Tenant {
             id,
@@ -129,7 +140,8 @@ impl NewTenant {
             suspended_by: None,
             archived_from: None,
             deleted_from: None,
-            plan: self.plan,
+            plan: plan.key,
+            plan_version: plan.version,
             parent_id: self.parent_id,
             external_id: Some(self.external_id).filter(|id| !id.is_empty()),
             email: self.email,
@@ -150,6 +162,10 @@ impl NewTenant {
             version: 1,
         }
     }
+}
+
+const fn first_version() -> i32 {
+    1
 }
 
 fn days_after(at: Timestamp, days: i64) -> Timestamp {
@@ -193,15 +209,38 @@ impl Tenant {
         }
     }
 
-    /// Applies a checked patch.
-    pub(crate) fn update(&self, patch: &Patch, now: Timestamp) -> Outcome {
+    /// Applies a checked patch; `plan` is the one that it names, at its newest version. The plan that the tenant has changes
+    /// nothing: whoever sends a tenant back as it was read moves no version.
+    pub(crate) fn update(
+        &self,
+        patch: &Patch,
+        plan: Option<&PlanVersion>,
+        now: Timestamp,
+    ) -> Outcome {
         self.changeable()?;
         let mut next = self.clone();
         patch.apply(&mut next);
+        if let Some(plan) = plan.filter(|plan| plan.key != self.plan) {
+            next.put_on(plan);
+        }
         if next == *self {
             return Ok(None);
         }
-        self.changed("tenant.updated", now, |tenant| patch.apply(tenant))
+        self.changed("tenant.updated", now, |tenant| *tenant = next)
+    }
+
+    /// Puts the tenant on a version of a plan.
+    pub(crate) fn move_to(&self, plan: &PlanVersion, now: Timestamp) -> Outcome {
+        self.changeable()?;
+        if (&self.plan, self.plan_version) == (&plan.key, plan.version) {
+            return Ok(None);
+        }
+        self.changed("tenant.plan_changed", now, |tenant| tenant.put_on(plan))
+    }
+
+    fn put_on(&mut self, plan: &PlanVersion) {
+        self.plan.clone_from(&plan.key);
+        self.plan_version = plan.version;
     }
 
     fn changed(

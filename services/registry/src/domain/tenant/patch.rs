@@ -14,6 +14,7 @@ use crate::domain::{field, slug};
 pub(crate) struct Patch {
     pub(crate) name: Option<String>,
     pub(crate) slug: Option<String>,
+    /// Key or alias, for the use case to look up; it isn't a field to set by itself.
     pub(crate) plan: Option<String>,
     pub(crate) external_id: Option<String>,
     pub(crate) email: Option<String>,
@@ -74,7 +75,6 @@ impl Patch {
         }
         set(&mut tenant.name, &self.name);
         set(&mut tenant.slug, &self.slug);
-        set(&mut tenant.plan, &self.plan);
         set(&mut tenant.email, &self.email);
         set(&mut tenant.billing_email, &self.billing_email);
         set(&mut tenant.contact_phone, &self.contact_phone);

@@ -21,7 +21,15 @@ fn tenant(trial_days: i32) -> Tenant {
         metadata: Value::Object(serde_json::Map::new()),
     };
     new.check().unwrap();
-    new.create(TenantId::new(), "acme".into(), Timestamp::UNIX_EPOCH)
+    let id = TenantId::new();
+    new.create(id, "acme".into(), version("free", 1), Timestamp::UNIX_EPOCH)
+}
+
+fn version(key: &str, version: i32) -> PlanVersion {
+    PlanVersion {
+        key: key.into(),
+        version,
+    }
 }
 
 fn now() -> Timestamp {
@@ -74,7 +82,7 @@ fn asking_for_what_is_changes_nothing() {
         name: Some("Acme".into()),
         ..Patch::default()
     };
-    assert_eq!(active.update(&same, now()).unwrap(), None);
+    assert_eq!(active.update(&same, None, now()).unwrap(), None);
 }
 
 #[test]
@@ -89,6 +97,7 @@ fn a_deleted_tenant_is_not_changed() {
                     name: Some("B".into()),
                     ..Patch::default()
                 },
+                None,
                 now()
             )
             .is_err()
@@ -161,7 +170,7 @@ fn an_archived_tenant_comes_back_as_what_it_was() {
             ..Patch::default()
         };
         assert!(matches!(
-            archived.update(&renamed, now()),
+            archived.update(&renamed, None, now()),
             Err(Error::Kept(TenantStatus::Archived))
         ));
         let deleted = after(step(&archived, &Step::Delete));
@@ -203,4 +212,19 @@ fn what_is_held_is_not_deleted_and_the_holders_are_named() {
     let refused = tenant(0).step(&Step::Delete, &held, now()).unwrap_err();
     let told = Refusal::from(refused).message;
     assert!(told.contains("Counsel A, case 12") && told.contains("Tax office"));
+}
+
+#[test]
+fn a_tenant_changes_its_version_by_a_move_alone() {
+    let free = tenant(0);
+    let patch = Patch::default();
+    let newer = version("free", 2);
+    assert_eq!(free.update(&patch, Some(&newer), now()).unwrap(), None);
+    let moved = after(free.move_to(&newer, now()));
+    assert_eq!((moved.plan_version, moved.version), (2, 2));
+    assert_eq!(moved.move_to(&newer, now()).unwrap(), None);
+    let other = after(moved.update(&patch, Some(&version("basic", 7)), now()));
+    assert_eq!((other.plan.as_str(), other.plan_version), ("basic", 7));
+    let deleted = after(step(&other, &Step::Delete));
+    assert!(deleted.move_to(&newer, now()).is_err());
 }

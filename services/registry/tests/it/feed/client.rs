@@ -79,7 +79,7 @@ impl Watch {
             loop {
                 match self.item().await.unwrap().unwrap() {
                     Item::Change(change) => return change,
-                    Item::Bookmark(_) => {}
+                    Item::Bookmark(_) | Item::Plan(_) => {}
                     Item::End(end) => panic!("ended: {end:?}"),
                 }
             }
@@ -94,7 +94,7 @@ impl Watch {
             loop {
                 match self.item().await.unwrap().unwrap() {
                     Item::Change(change) => changes.push(change),
-                    Item::Bookmark(_) => {}
+                    Item::Bookmark(_) | Item::Plan(_) => {}
                     Item::End(end) => return (changes, end, self.item().await.unwrap_err()),
                 }
             }

@@ -17,7 +17,7 @@ async fn tenants_until_complete(stream: &mut Streaming<FollowTenantsResponse>) -
         match stream.message().await.unwrap().unwrap().item.unwrap() {
             Item::Tenant(tenant) => ids.push(tenant.id),
             Item::Bookmark(bookmark) if bookmark.complete => return ids,
-            Item::Bookmark(_) => {}
+            Item::Bookmark(_) | Item::Plan(_) => {}
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use tenantry_core::{Permission, Permissions, PrincipalKind};
 use tenantry_proto::registry::v1::{
-    CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, ListTenantsRequest,
-    ResumeTenantRequest, SuspendTenantRequest, Tenant, UndeleteTenantRequest, UpdateTenantRequest,
-    WatchTenantsRequest,
+    ChangePlanRequest, CreateTenantRequest, DeleteTenantRequest, GetTenantRequest,
+    ListTenantsRequest, PreviewPlanChangeRequest, ResumeTenantRequest, SuspendTenantRequest,
+    Tenant, UndeleteTenantRequest, UpdateTenantRequest, WatchTenantsRequest,
 };
 use tenantry_rpc::assertion::Claims;
 use tonic::{Response, Status};
@@ -14,12 +14,17 @@ use crate::support::{World, member, named, operator};
 
 /// RPCs in which no caller from the gateway can name a tenant.
 const NAME_NO_TENANT: &[&str] = &[
+    "CreatePlan",
     "CreateProject",
     "FollowTenants",
     "GetPlan",
+    "GetProject",
+    "ListPlanVersions",
     "ListPlans",
     "ListProjects",
     "LookupTenant",
+    "UpdatePlan",
+    "UpdateProject",
 ];
 
 /// What a caller learns.
@@ -88,6 +93,21 @@ async fn attempt(world: &World, claims: &Claims, rpc: &str, name: &str) -> Learn
             };
             learned(client.undelete_tenant(request).await)
         }
+        "ChangePlan" => {
+            let request = ChangePlanRequest {
+                tenant,
+                plan: "pro".to_owned(),
+                ..Default::default()
+            };
+            let mut client = world.subscriptions(claims);
+            learned(client.change_plan(request).await)
+        }
+        "PreviewPlanChange" => {
+            let plan = "pro".to_owned();
+            let request = PreviewPlanChangeRequest { tenant, plan };
+            let mut client = world.subscriptions(claims);
+            learned(client.preview_plan_change(request).await)
+        }
         "WatchTenants" => {
             let request = WatchTenantsRequest {
                 resume_token: token_of(world, name).await,
@@ -142,9 +162,15 @@ async fn state(world: &World, tenant: &Tenant) -> Vec<serde_json::Value> {
     rows
 }
 
+/// All that can be held in a tenant.
+fn everything() -> Vec<Permission> {
+    let all = Permissions::of(Permission::ALL);
+    all.without(Permissions::PLATFORM).iter().collect()
+}
+
 /// People and programs of a tenant, from those who may nearly everything to those who may nothing.
 fn callers(own: &Tenant) -> Vec<Claims> {
-    let everything = &Permission::ALL[2..];
+    let everything = &everything();
     let mut program = member(own, everything);
     program.kind = PrincipalKind::ApiKey;
     program.below = Permissions::NONE;
@@ -220,7 +246,7 @@ async fn the_same_requests_succeed_for_those_whose_tenant_it_is() {
     let world = World::start().await;
     let mut own = world.tenant("Own").await;
     own.slug.clear();
-    let mut people = member(&own, &Permission::ALL[2..]);
+    let mut people = member(&own, &everything());
     people.slug = "own".to_owned();
     for rpc in [
         "GetTenant",
@@ -228,6 +254,8 @@ async fn the_same_requests_succeed_for_those_whose_tenant_it_is() {
         "CreateTenant",
         "UpdateTenant",
         "WatchTenants",
+        "ChangePlan",
+        "PreviewPlanChange",
         "SuspendTenant",
         "ResumeTenant",
     ] {
@@ -237,7 +265,7 @@ async fn the_same_requests_succeed_for_those_whose_tenant_it_is() {
         }
     }
     let leaf = world.tenant("Leaf").await;
-    let people = member(&leaf, &Permission::ALL[2..]);
+    let people = member(&leaf, &everything());
     for rpc in ["DeleteTenant", "UndeleteTenant"] {
         assert_eq!(
             attempt(&world, &people, rpc, &leaf.id).await,

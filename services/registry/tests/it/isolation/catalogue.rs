@@ -4,10 +4,14 @@ use sqlx::PgConnection;
 
 use crate::support::World;
 
-/// Tables without a tenant: projects are common to all, the feed's head is one row, and migrations keep their place.
+/// Tables without a tenant: projects and plans are common to all, the feed's head is one row, and migrations keep their
+/// place.
 const WITHOUT_A_TENANT: &[&str] = &[
     "feed_head",
     "foundation_migrations",
+    "plan_names",
+    "plan_versions",
+    "plans",
     "projects",
     "service_migrations",
 ];

@@ -10,7 +10,7 @@ pub(crate) use caller::{Assertions, member, operator, service};
 pub(crate) use golden::assert_golden;
 pub(crate) use refused::{fields, reason, why};
 pub(crate) use replica::Replica;
-pub(crate) use world::World;
+pub(crate) use world::{World, plans_file};
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! One replica of registry in this process, and clients of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -7,6 +8,7 @@ use tenantry_core::seal::Sealer;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_proto::registry::v1::plan_service_client::PlanServiceClient;
 use tenantry_proto::registry::v1::project_service_client::ProjectServiceClient;
+use tenantry_proto::registry::v1::subscription_service_client::SubscriptionServiceClient;
 use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
 use tenantry_registry::{Config, Registry};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
@@ -17,7 +19,6 @@ use tenantry_rpc::{Stack, Tasks};
 use tenantry_runtime::{Runtime, Service as _};
 use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::keys::Keys;
-use tenantry_testkit::paths;
 use tokio::net::TcpListener;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -33,6 +34,7 @@ type Authed = InterceptedService<Channel, Assertions>;
 pub(crate) type Tenants = TenantServiceClient<Authed>;
 pub(crate) type Projects = ProjectServiceClient<Authed>;
 pub(crate) type Plans = PlanServiceClient<Authed>;
+pub(crate) type Subscriptions = SubscriptionServiceClient<Authed>;
 pub(crate) type Feeds = TenantFeedServiceClient<Authed>;
 
 /// How a replica reaches its database.
@@ -53,7 +55,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(super) async fn start(database: Database, keys: &Keys) -> Self {
+    pub(super) async fn start(database: Database, keys: &Keys, plans_file: PathBuf) -> Self {
         let tasks = Tasks::new();
         let read = |path| std::fs::read_to_string(path).unwrap();
         let sealer = Sealer::parse(&read(keys.seal_key("registry"))).unwrap();
@@ -72,7 +74,7 @@ impl Replica {
             tasks: tasks.clone(),
         };
         let config = Config {
-            plans_file: paths::repository().join("deploy/plans.json"),
+            plans_file,
             identity_addrs: Vec::new(),
             freshness_grace_ms: 60_000,
         };
@@ -98,7 +100,7 @@ impl Replica {
         }
     }
 
-    /// Clients of the three public services, as this caller.
+    /// Clients of the public services, as this caller.
     pub(crate) fn tenants(&self, claims: &Claims) -> Tenants {
         self.tenants_with(self.sign(claims))
     }
@@ -113,6 +115,10 @@ impl Replica {
 
     pub(crate) fn plans(&self, claims: &Claims) -> Plans {
         PlanServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    pub(crate) fn subscriptions(&self, claims: &Claims) -> Subscriptions {
+        SubscriptionServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
     /// A client of the internal feed.

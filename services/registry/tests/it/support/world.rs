@@ -1,6 +1,7 @@
 //! A database of the test's own, and replicas of registry on it.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -47,12 +48,13 @@ impl World {
     async fn start_behind(pooler: Option<PgBouncer>) -> Self {
         let database = TestDatabase::migrated("registry", async |template: &TestDatabase| {
             let owner = template.url("registry", Role::Owner).as_str().parse()?;
-            tenantry_store::migrate::run(&owner, Registry::migrations()).await
+            tenantry_store::migrate::run(&owner, Registry::migrations()).await?;
+            load_plans(template).await
         })
         .await
         .unwrap();
         let keys = Keys::create(&paths::scratch("keys").unwrap()).unwrap();
-        let first = Replica::start(reach(&database, pooler.as_ref()), &keys).await;
+        let first = Replica::start(reach(&database, pooler.as_ref()), &keys, plans_file()).await;
         Self {
             database,
             keys,
@@ -63,7 +65,13 @@ impl World {
 
     /// One more replica on the same database.
     pub(crate) async fn replica(&self) -> Replica {
-        Replica::start(reach(&self.database, self.pooler.as_ref()), &self.keys).await
+        self.replica_with(plans_file()).await
+    }
+
+    /// The same, with a catalogue of plans of its own.
+    pub(crate) async fn replica_with(&self, plans_file: PathBuf) -> Replica {
+        let database = reach(&self.database, self.pooler.as_ref());
+        Replica::start(database, &self.keys, plans_file).await
     }
 
     /// A connection of a role of registry, past the service.
@@ -103,6 +111,28 @@ impl World {
         let mut tenants = self.tenants(&operator());
         tenants.create_tenant(request).await.unwrap().into_inner()
     }
+}
+
+/// Loads the plans, as a replica does that was there long before, and clears the feed of what that told: a test begins with
+/// an empty one.
+async fn load_plans(template: &TestDatabase) -> anyhow::Result<()> {
+    let keys = Keys::create(&paths::scratch("keys")?)?;
+    let replica = Replica::start(reach(template, None), &keys, plans_file()).await;
+    replica.end().await;
+    replica.store.close().await;
+    let mut owner = PgConnection::connect_with(&options(template, None, Role::Owner)).await?;
+    sqlx::raw_sql(
+        "DELETE FROM outbox; DELETE FROM outbox_counter; UPDATE feed_head SET head = 0;
+         ALTER TABLE outbox ALTER COLUMN drawn RESTART",
+    )
+    .execute(&mut owner)
+    .await?;
+    Ok(owner.close().await?)
+}
+
+/// The catalogue of production.
+pub(crate) fn plans_file() -> PathBuf {
+    paths::repository().join("deploy/plans.json")
 }
 
 fn reach(database: &TestDatabase, pooler: Option<&PgBouncer>) -> Database {

@@ -344,6 +344,7 @@ async fn a_name_of_nothing_is_not_found() {
         );
         let get = GetPlanRequest {
             plan: plan.to_owned(),
+            ..Default::default()
         };
         assert_eq!(
             why(world.plans(&operator()).get_plan(get).await),
