@@ -61,6 +61,8 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{tenant}", &party.id)
         .replace("{user}", &party.member)
         .replace("{api_key}", &party.key_id)
+        .replace("{invitation}", &party.member)
+        .replace("{token}", "ti_token")
         .replace("{plan}", "free")
         .replace("{project}", "default")
 }
@@ -326,6 +328,32 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         (
             (Method::DELETE, format!("{own}/users/not-a-uuid"), None),
             invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users/invite"),
+                Some(json!({"email": "nobody", "roles": ["king"], "expires_in_days": 31})),
+            ),
+            invalid,
+        ),
+        (
+            get(&format!("{own}/users/invitations?status=lost")),
+            invalid,
+        ),
+        (get(&format!("{own}/users/invitations/not-a-uuid")), invalid),
+        (
+            get(&format!("{own}/users/invitations/{absent}")),
+            "INVITATION_NOT_FOUND",
+        ),
+        (get("/api/v1/invitations/nonsense"), "INVITATION_NOT_FOUND"),
+        (
+            (
+                Method::POST,
+                "/api/v1/invitations/nonsense:accept".to_owned(),
+                Some(json!({"password": "long enough to be one"})),
+            ),
+            "INVITATION_NOT_FOUND",
         ),
         (
             (Method::DELETE, format!("{own}/api-keys/not-a-uuid"), None),

@@ -7,6 +7,7 @@
 )]
 
 mod arrows;
+mod attacks_invitations;
 mod bad_input;
 mod crash;
 mod edge;

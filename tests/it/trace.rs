@@ -84,7 +84,12 @@ async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -
             .find(|trace| {
                 let names: BTreeSet<&str> =
                     trace.iter().map(|(_, span)| span.name.as_str()).collect();
-                names.contains("tenants.insert")
+                // A request's span ends, and comes, after those below it.
+                let request = |(service, span): &(String, Span)| {
+                    service.contains("registry")
+                        && span.name.ends_with("TenantService/CreateTenant")
+                };
+                names.contains("tenants.insert") && trace.iter().any(request)
             })
             .cloned()
             .filter(|trace| {
@@ -124,6 +129,27 @@ async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -
         "{names:?}"
     );
     assert!(names.len() >= 3, "up to the gateway's own span: {names:?}");
+
+    // A one-time link leaves its RPC in the trace, and nothing of its text.
+    let secret = unique("ti_secret");
+    let link = format!("/api/v1/invitations/{secret}");
+    assert_eq!(fleet.rest()?.get(&link).await?.status, 404);
+    let of_link = |spans: &Spans| {
+        let named = |(service, span): &(String, Span)| {
+            service.contains("identity") && span.name.ends_with("GetInvitationOffer")
+        };
+        let trace = spans.values().find(|trace| trace.iter().any(named))?;
+        let gateway = trace.iter().any(|(service, _)| service.contains("gateway"));
+        gateway.then(|| format!("{trace:?}"))
+    };
+    tokio::time::timeout(
+        deadline,
+        received.wait_for(|spans| of_link(spans).is_some()),
+    )
+    .await
+    .context("no trace of the link came")??;
+    let all = format!("{:?}", *received.borrow());
+    assert!(!all.contains(&secret), "a trace shows a link");
 
     // Metrics per RPC, and the trace's id in the outbox.
     let metrics = reqwest::get(format!(

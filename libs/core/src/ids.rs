@@ -77,6 +77,10 @@ id!(
     ApiKeyId
 );
 id!(
+    /// An invitation to join a tenant.
+    InvitationId
+);
+id!(
     /// A signed-in session of a user.
     SessionId
 );

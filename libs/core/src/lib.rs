@@ -16,7 +16,7 @@ pub mod seal;
 pub mod tenant;
 
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
-pub use ids::{ApiKeyId, EventId, PlanId, ProjectId, SessionId, TenantId, UserId};
+pub use ids::{ApiKeyId, EventId, InvitationId, PlanId, ProjectId, SessionId, TenantId, UserId};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use tenant::{TenantRef, TenantStatus};

@@ -79,6 +79,7 @@ reasons! {
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
     TenantArchived = "TENANT_ARCHIVED", PermissionDenied;
     TenantProvisioning = "TENANT_PROVISIONING", PermissionDenied;
+    InvitationForAnother = "INVITATION_FOR_ANOTHER", PermissionDenied;
     GrantExceedsOwn = "GRANT_EXCEEDS_OWN", PermissionDenied;
     InternalMethod = "INTERNAL_METHOD", PermissionDenied;
     UnknownMethod = "UNKNOWN_METHOD", Unimplemented;
@@ -91,12 +92,14 @@ reasons! {
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
     LegalHoldNotFound = "LEGAL_HOLD_NOT_FOUND", NotFound;
     ParentNotFound = "PARENT_NOT_FOUND", NotFound;
+    InvitationNotFound = "INVITATION_NOT_FOUND", NotFound;
     SlugTaken = "SLUG_TAKEN", AlreadyExists;
     SlugReserved = "SLUG_RESERVED", InvalidArgument;
     MemberExists = "MEMBER_EXISTS", AlreadyExists;
     ProjectExists = "PROJECT_EXISTS", AlreadyExists;
     OperatorExists = "OPERATOR_EXISTS", AlreadyExists;
     ExternalIdTaken = "EXTERNAL_ID_TAKEN", AlreadyExists;
+    InvitationExists = "INVITATION_EXISTS", AlreadyExists;
     PlanExists = "PLAN_EXISTS", AlreadyExists;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     StatusForbids = "STATUS_FORBIDS", FailedPrecondition;
@@ -109,6 +112,7 @@ reasons! {
     AlreadyBootstrapped = "ALREADY_BOOTSTRAPPED", FailedPrecondition;
     InvitationRequired = "INVITATION_REQUIRED", FailedPrecondition;
     LimitReached = "LIMIT_REACHED", FailedPrecondition;
+    MailOff = "MAIL_OFF", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;
     SecretAlreadyShown = "SECRET_ALREADY_SHOWN", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;

@@ -44,9 +44,15 @@ pub const PUBLIC_METHODS: &[&str] = &[
     "/tenantry.identity.v1.AuthService/GetJwks",
     "/tenantry.identity.v1.AuthService/Login",
     "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.InvitationService/AcceptInvitation",
+    "/tenantry.identity.v1.InvitationService/GetInvitationOffer",
     "/tenantry.identity.v1.OperatorService/Bootstrap",
     "/tenantry.identity.v1.ReadinessService/GetReadiness",
 ];
+
+/// Of these, the ones that know their caller where a credential comes along: then it must be a good one.
+pub const OPTIONAL_CREDENTIAL: &[&str] =
+    &["/tenantry.identity.v1.InvitationService/AcceptInvitation"];
 
 /// Mutations without `request_id`: repeating them is harmless or, for refresh, means theft.
 pub const WITHOUT_REQUEST_ID: &[&str] = &[

@@ -1,14 +1,17 @@
 //! Between the contract's messages and the domain.
 
 use tenantry_core::TenantId;
+use tenantry_core::role::Role;
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::convert::timestamp;
 use tenantry_rpc::keys::PublicKey;
 
+use crate::app::accept::Offer;
 use crate::app::api_keys::Made;
 use crate::app::sign_in::{Caller, Pair};
 use crate::domain::api_key::ApiKey;
+use crate::domain::invitation::{Invitation, State};
 use crate::domain::member::Member;
 use crate::domain::operator::Operator;
 use crate::domain::session::ACCESS_SECONDS;
@@ -19,13 +22,44 @@ pub(crate) fn member(member: Member) -> wire::Member {
         tenant_id: member.tenant_id.to_string(),
         email: member.email,
         name: member.name,
-        roles: member
-            .roles
-            .iter()
-            .map(|role| role.name().to_owned())
-            .collect(),
+        roles: role_names(&member.roles),
         created_at: Some(timestamp(member.created_at)),
     }
+}
+
+pub(crate) fn invitation(invitation: Invitation) -> wire::Invitation {
+    let state = invitation.state(tenantry_core::clock::now());
+    wire::Invitation {
+        id: invitation.id.to_string(),
+        tenant_id: invitation.tenant_id.to_string(),
+        email: invitation.email,
+        roles: role_names(&invitation.roles),
+        status: state.name().to_owned(),
+        invited_by: invitation.invited_by_email,
+        created_at: Some(timestamp(invitation.created_at)),
+        expires_at: Some(timestamp(invitation.expires_at)),
+        sent_at: Some(timestamp(invitation.sent_at)),
+        times_sent: invitation.times_sent,
+        accepted_at: invitation.accepted_at.map(timestamp),
+        revoked_at: match state {
+            State::Revoked => invitation.revoked_at.map(timestamp),
+            State::Pending | State::Accepted | State::Expired => None,
+        },
+    }
+}
+
+pub(crate) fn offer(offer: Offer) -> wire::InvitationOffer {
+    wire::InvitationOffer {
+        tenant_name: offer.tenant_name,
+        roles: role_names(&offer.invitation.roles),
+        email: offer.invitation.masked_email(),
+        expires_at: Some(timestamp(offer.invitation.expires_at)),
+        needs_sign_in: offer.needs_sign_in,
+    }
+}
+
+fn role_names(roles: &[Role]) -> Vec<String> {
+    roles.iter().map(|role| role.name().to_owned()).collect()
 }
 
 pub(crate) fn api_key(key: ApiKey) -> wire::ApiKey {

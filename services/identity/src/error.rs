@@ -36,6 +36,20 @@ pub(crate) enum Error {
     UserNotFound,
     #[error("a user of elsewhere")]
     InvitationRequired,
+    #[error("no such invitation")]
+    InvitationNotFound,
+    #[error("the address has a pending invitation")]
+    InvitationExists,
+    #[error("an invitation for another address")]
+    InvitationForAnother,
+    #[error("the address of the invitation signs in already")]
+    SignInToAccept,
+    #[error("no mail is sent here")]
+    MailOff,
+    #[error("at a bound: {0}")]
+    LimitReached(String),
+    #[error("too many wrong links")]
+    TooManyGuesses,
     #[error("no such API key")]
     ApiKeyNotFound,
     #[error("a member already")]
@@ -62,6 +76,7 @@ impl From<tenantry_store::Error> for Error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
                 "memberships_pkey" => Self::MemberExists,
                 "memberships_user" => Self::UserNotFound,
+                "invitations_open" => Self::InvitationExists,
                 "operators_pkey" | "operators_email" => Self::OperatorExists,
                 _ => Self::Store(error),
             },
@@ -91,6 +106,11 @@ impl From<Error> for Refusal {
             }
             Error::TooManyFailures => {
                 let mut refusal = Self::overloaded("Too many failed sign-ins. Wait a minute, then try again.");
+                refusal.retry_after_ms = Some(60_000);
+                return refusal;
+            }
+            Error::TooManyGuesses => {
+                let mut refusal = Self::overloaded("Too many wrong links. Wait a minute, then try again with the whole link of the newest mail.");
                 refusal.retry_after_ms = Some(60_000);
                 return refusal;
             }
@@ -142,8 +162,29 @@ impl From<Error> for Refusal {
             ),
             Error::InvitationRequired => (
                 Reason::InvitationRequired,
-                "This address signs in elsewhere already, so its owner has to agree. Ask an operator to add it.".to_owned(),
+                "This address signs in elsewhere already, so its owner has to agree. Send an invitation with POST /api/v1/tenants/{tenant}/users/invite.".to_owned(),
             ),
+            Error::InvitationNotFound => (
+                Reason::InvitationNotFound,
+                "There is no such invitation: it may have been used, revoked, or replaced by a newer one, or have expired. Ask whoever sent it for a new one.".to_owned(),
+            ),
+            Error::InvitationExists => (
+                Reason::InvitationExists,
+                "This address has a pending invitation. Send that one again with POST /api/v1/tenants/{tenant}/users/invitations/{invitation}:resend, or revoke it.".to_owned(),
+            ),
+            Error::InvitationForAnother => (
+                Reason::InvitationForAnother,
+                "This invitation is for another address than the one that is signed in. Sign in with the address that the mail came to, or sign out and open the link again.".to_owned(),
+            ),
+            Error::SignInToAccept => (
+                Reason::Unauthenticated,
+                "This address signs in already. Sign in with it, then accept the invitation with that bearer token.".to_owned(),
+            ),
+            Error::MailOff => (
+                Reason::MailOff,
+                "This installation sends no mail, and the link of an invitation goes by mail alone. Ask an operator to set TENANTRY_MAIL_URL.".to_owned(),
+            ),
+            Error::LimitReached(what) => (Reason::LimitReached, what),
             Error::ApiKeyNotFound => (
                 Reason::ApiKeyNotFound,
                 "There is no such API key here. List them with GET /api/v1/tenants/{tenant}/api-keys.".to_owned(),

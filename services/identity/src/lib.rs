@@ -8,6 +8,7 @@ mod config;
 mod convert;
 mod domain;
 mod error;
+mod guesses;
 mod mail;
 mod passwords;
 mod principals;
@@ -24,6 +25,7 @@ use tenantry_proto::DESCRIPTOR_SET;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tenantry_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
+use tenantry_proto::identity::v1::invitation_service_server::InvitationServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
 use tenantry_proto::identity::v1::permission_service_server::PermissionServiceServer;
@@ -95,6 +97,7 @@ impl Service for Identity {
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
             attempts: attempts::Attempts::new(),
             passwords: passwords::Passwords::new()?,
+            guesses: guesses::Guesses::new(),
             mail,
             registry,
         });
@@ -117,6 +120,9 @@ impl Service for Identity {
             .add_service(MemberServiceServer::new(service::members::Members(
                 Arc::clone(&app),
             )))
+            .add_service(InvitationServiceServer::new(
+                service::invitations::Invitations(Arc::clone(&app)),
+            ))
             .add_service(ApiKeyServiceServer::new(service::api_keys::ApiKeys(
                 Arc::clone(&app),
             )))

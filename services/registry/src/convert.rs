@@ -77,6 +77,7 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
             .map(|id| id.to_string())
             .unwrap_or_default(),
         version: tenant.version,
+        name: String::new(),
     }
 }
 

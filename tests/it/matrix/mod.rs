@@ -2,6 +2,7 @@
 //! build of trust here. Each noun has a file with its rows and its attempts.
 
 mod api_keys;
+mod invitations;
 mod members;
 mod permissions;
 mod plans;
@@ -76,6 +77,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
     [
         ROWS,
         api_keys::ROWS,
+        invitations::ROWS,
         members::ROWS,
         permissions::ROWS,
         plans::ROWS,
@@ -127,6 +129,9 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
         return Ok(attempts);
     }
     if let Some(attempts) = members::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = invitations::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = api_keys::attempts(fleet, method, a, b).await? {

@@ -252,7 +252,7 @@ impl App {
     }
 }
 
-async fn add(
+pub(super) async fn add(
     ctx: &RequestContext,
     tx: &mut TenantTx,
     tenant: &TenantEntry,

@@ -1,17 +1,24 @@
 //! Identity's use cases: each opens one transaction, claims the request id, loads, lets the rules decide, writes state and
 //! event, and commits.
 
+pub(crate) mod accept;
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
+pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod permissions;
 pub(crate) mod readiness;
 pub(crate) mod sign_in;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use tenantry_core::context::Target;
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Permission, RequestContext};
+use tenantry_core::{Permission, Refusal, RequestContext};
+use tenantry_proto::internal::registry::v1::LookupTenantRequest;
+use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
@@ -19,10 +26,14 @@ use tenantry_store::Store;
 use crate::attempts::Attempts;
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
+use crate::guesses::Guesses;
 use crate::mail::Mailer;
 use crate::passwords::Passwords;
 use crate::principals::Principals;
 use crate::tokens::Tokens;
+
+/// Longest wait for registry to tell a tenant's name.
+const NAME_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the use cases need.
 #[derive(Debug)]
@@ -33,6 +44,7 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     pub(crate) attempts: Attempts,
+    pub(crate) guesses: Guesses,
     pub(crate) mail: Option<Mailer>,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
@@ -84,6 +96,29 @@ impl App {
         Ok(entry)
     }
 
+    /// The name by which people know a tenant.
+    async fn tenant_name(&self, tenant: &TenantEntry) -> Result<String, Error> {
+        let request = LookupTenantRequest {
+            id: tenant.id.to_string(),
+            ..Default::default()
+        };
+        let found = self.registry.call(NAME_WITHIN, |channel| {
+            let request = request.clone();
+            async move {
+                let mut registry = TenantFeedServiceClient::new(channel);
+                Ok(registry.lookup_tenant(request).await?.into_inner())
+            }
+        });
+        match found.await {
+            Ok(found) => Ok(found.name),
+            Err(status) if status.code() == tonic::Code::NotFound => Err(Error::TenantNotFound),
+            Err(status) => {
+                tracing::warn!(error = %status, "registry doesn't tell a tenant's name");
+                Err(Refusal::unavailable().into())
+            }
+        }
+    }
+
     /// What a principal reaches in a tenant.
     pub(crate) async fn reach(&self, realm: &Realm, entry: &TenantEntry) -> Result<Reach, Error> {
         let ancestors = match realm {
@@ -99,6 +134,12 @@ impl App {
             .collect();
         Ok(realm.reach(entry.id, entry.status, &ancestors))
     }
+}
+
+/// The present instant as a row keeps it, to the microsecond.
+fn now() -> Timestamp {
+    let now = tenantry_core::clock::now();
+    crate::domain::field::as_stored(now).unwrap_or(now)
 }
 
 /// Cuts what was read to the page, and tells whether more follows: one more than the page was asked for.

@@ -52,7 +52,7 @@ impl App {
     }
 
     /// Where a principal may act; nowhere if there is none, or its credential is over.
-    async fn realm(&self, whom: Whom) -> Result<Option<Realm>, Error> {
+    pub(super) async fn realm(&self, whom: Whom) -> Result<Option<Realm>, Error> {
         Ok(match whom {
             Whom::User(id) => {
                 let standing = self.principals.user(id).await?;

@@ -62,6 +62,17 @@ pub(super) async fn decide(
     if let Realm::One(own, _) = holder.realm {
         own_tenant_in_use(app, own).await?;
     }
+    if asked.is_public() {
+        // Only who it is counts: not where else they are, nor what they may do there.
+        return Ok(Decided {
+            principal: holder.principal,
+            credential: holder.credential,
+            credential_exp: holder.credential_exp,
+            tenant: Chosen::None,
+            rights: Rights::NONE,
+            project: String::new(),
+        });
+    }
     let named = asked.hints(base_domain).named();
     let (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
     let project = match tenant {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
 use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
-use tenantry_proto::methods::PUBLIC_METHODS;
 use tonic::{Request, Response, Status};
 
 pub(crate) use assertions::Assertions;
@@ -53,7 +52,7 @@ impl Authorization for Authorizer {
         let http = attributes.request.and_then(|request| request.http);
         let http = http.unwrap_or_default();
         let asked = Asked::read(&http);
-        if PUBLIC_METHODS.contains(&asked.method) {
+        if asked.needs_nobody() {
             return Ok(Response::new(answer::public()));
         }
         Ok(Response::new(match self.assertion(&asked).await {

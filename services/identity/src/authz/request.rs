@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tenantry_core::ApiKeyId;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::HttpRequest;
+use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS};
 
 use crate::domain::{api_key, selection};
 use crate::error::Error;
@@ -38,6 +39,17 @@ impl<'a> Asked<'a> {
         asked.is_grpc = asked.header("content-type").starts_with("application/grpc")
             && asked.original_path().is_empty();
         asked
+    }
+
+    /// Whether the method is public and no credential is to be looked at.
+    pub(super) fn needs_nobody(&self) -> bool {
+        let ignores = !OPTIONAL_CREDENTIAL.contains(&self.method);
+        self.is_public() && (ignores || matches!(self.credential(), Err(Error::NoCredential)))
+    }
+
+    /// Whether the method is public.
+    pub(super) fn is_public(&self) -> bool {
+        PUBLIC_METHODS.contains(&self.method)
     }
 
     /// The credential, whichever header it stands in.

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_key;
 pub(crate) mod field;
+pub(crate) mod invitation;
 pub(crate) mod member;
 pub(crate) mod operator;
 pub(crate) mod principal;

@@ -119,8 +119,7 @@ impl Mailer {
     }
 
     /// Asks a person to join a tenant. The only place where the secret of an invitation goes.
-    #[allow(dead_code)]
-    pub(crate) fn invitation(&self, email: &str, invitation: &Invitation<'_>) {
+    pub(crate) fn invitation(&self, invitation: &Invitation<'_>) {
         let letter = letters::Invitation {
             tenant: invitation.tenant,
             by: invitation.by,
@@ -131,7 +130,7 @@ impl Mailer {
                 .to_string(),
             link: self.public_url.link("invitations", invitation.token),
         };
-        self.send(email, &letter);
+        self.send(invitation.to, &letter);
     }
 
     fn send(&self, email: &str, letter: &impl Letter) {
@@ -163,13 +162,14 @@ impl Mailer {
 
 /// What a mail says of an invitation.
 #[derive(Debug)]
-#[allow(dead_code)]
 pub(crate) struct Invitation<'a> {
+    /// E-mail address that it goes to.
+    pub(crate) to: &'a str,
     /// Name of the tenant.
     pub(crate) tenant: &'a str,
     /// E-mail address of who invites; empty for a program.
     pub(crate) by: &'a str,
-    pub(crate) roles: &'a [String],
+    pub(crate) roles: Vec<&'a str>,
     pub(crate) until: Timestamp,
     pub(crate) token: &'a SecretString,
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod auth;
+pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod permissions;

@@ -34,6 +34,19 @@ pub(crate) async fn insert(tx: &mut TenantTx, member: &Member) -> Result<Member,
     })
 }
 
+/// Whether the address is that of a member of the transaction's tenant.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn is_member(tx: &mut TenantTx, email: &str) -> Result<bool, Error> {
+    let tenant = tx.scope().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM memberships WHERE tenant_id = $1 AND email = $2) AS "exists!""#,
+        tenant,
+        email,
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}
+
 /// One page of the transaction's tenant, by address, and one more where there is one. Who has no address comes first.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn page(

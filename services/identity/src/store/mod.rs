@@ -3,6 +3,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
+pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod principals;

@@ -4,6 +4,7 @@
 mod api_keys;
 mod caller;
 mod gateway;
+mod invitations;
 mod mail;
 mod members;
 mod operators;

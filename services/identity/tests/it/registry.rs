@@ -56,6 +56,7 @@ impl Registry {
                 plan: "free".to_owned(),
                 parent_id: parent.map(|id| id.to_string()).unwrap_or_default(),
                 version: 1,
+                name: format!("The {slug} company"),
                 plan_version: 1,
             });
         });

@@ -21,7 +21,13 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "users",
 ];
 /// The application's own tables behind the wall; the foundation's are tried in registry's tests.
-const OF_A_TENANT: &[&str] = &["api_keys", "memberships", "outbox", "request_record"];
+const OF_A_TENANT: &[&str] = &[
+    "api_keys",
+    "invitations",
+    "memberships",
+    "outbox",
+    "request_record",
+];
 
 async fn connect(world: &World, role: Role) -> PgConnection {
     let url = world.database.url("identity", role);
@@ -69,6 +75,12 @@ async fn a_query_that_forgets_the_tenant_sees_and_changes_nothing() {
         };
         let ask = world.ask(&owner, request).await.unwrap();
         world.api_keys().create_api_key(ask).await.unwrap();
+        let request = wire::InviteMemberRequest {
+            email: format!("new-{email}"),
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        world.invitations(0).invite_member(ask).await.unwrap();
     }
     let mut app = connect(&world, Role::App).await;
     for table in OF_A_TENANT {

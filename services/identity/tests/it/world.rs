@@ -13,6 +13,7 @@ use tenantry_proto::envoy::service::auth::v3::{AttributeContext, CheckRequest, C
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
+use tenantry_proto::identity::v1::invitation_service_client::InvitationServiceClient;
 use tenantry_proto::identity::v1::member_service_client::MemberServiceClient;
 use tenantry_proto::identity::v1::operator_service_client::OperatorServiceClient;
 use tenantry_proto::identity::v1::permission_service_client::PermissionServiceClient;
@@ -208,6 +209,10 @@ impl World {
 
     pub(crate) fn members(&self) -> MemberServiceClient<Channel> {
         MemberServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn invitations(&self, replica: usize) -> InvitationServiceClient<Channel> {
+        InvitationServiceClient::new(self.replicas[replica].clone())
     }
 
     pub(crate) fn api_keys(&self) -> ApiKeyServiceClient<Channel> {

@@ -55,9 +55,12 @@ impl TenantFeedService for TenantFeed {
                 &message.id
             };
             let name = TenantRef::parse(named).ok_or(Error::TenantNotFound)?;
-            Ok(convert::entry(
-                self.app.resolve(&message.project, &name).await?,
-            ))
+            let tenant = self.app.resolve(&message.project, &name).await?;
+            let name = tenant.name.clone();
+            Ok(TenantEntry {
+                name,
+                ..convert::entry(tenant)
+            })
         })
         .await
     }
