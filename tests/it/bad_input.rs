@@ -63,8 +63,11 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{api_key}", &party.key_id)
         .replace("{invitation}", &party.member)
         .replace("{token}", "ti_token")
+        .replace("{role}", "viewer")
+        .replace("{hold}", "01900000-0000-7000-8000-000000000001")
         .replace("{plan}", "free")
         .replace("{project}", "default")
+        .replace("{session}", &party.member)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,6 +133,7 @@ async fn refused(
 async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
     let fleet = fleet().await?;
     let a = Party::create(fleet).await?;
+    let person = a.rest(fleet)?;
     let operator = fleet.operator_rest()?;
     let own = format!("/api/v1/tenants/{}", a.id);
     let absent = tenantry_core::TenantId::new();
@@ -144,6 +148,7 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
     };
     let plan = |body| (Method::POST, "/api/v1/plans".to_owned(), Some(body));
     let get = |path: &str| (Method::GET, path.to_owned(), None);
+    let auth = |what: &str, body| (Method::POST, format!("/api/v1/auth/{what}"), Some(body));
     let invalid = "INVALID_ARGUMENT";
     for ((method, path, body), reason) in [
         (post(json!({})), invalid),
@@ -321,7 +326,135 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
             (
                 Method::POST,
                 format!("{own}/users"),
+                Some(json!({"email": "a@example.com", "password": "Password123!"})),
+            ),
+            invalid,
+        ),
+        (
+            auth(
+                "password",
+                json!({"current_password": "x", "new_password": "short"}),
+            ),
+            invalid,
+        ),
+        (auth("password:forgot", json!({"email": "nobody"})), invalid),
+        (
+            auth("password:reset", json!({"token": "", "new_password": ""})),
+            invalid,
+        ),
+        (
+            auth(
+                "password:reset",
+                json!({"token": "nonsense", "new_password": "purple lantern seldom"}),
+            ),
+            "RESET_TOKEN_INVALID",
+        ),
+        (
+            (
+                Method::DELETE,
+                "/api/v1/auth/sessions/not-a-uuid".to_owned(),
+                None,
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::DELETE,
+                format!("/api/v1/auth/sessions/{absent}"),
+                None,
+            ),
+            "SESSION_NOT_FOUND",
+        ),
+        (
+            get("/api/v1/auth/sessions?page_token=nonsense"),
+            "INVALID_PAGE_TOKEN",
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users"),
                 Some(json!({"email": "a@example.com", "roles": ["king"]})),
+            ),
+            "ROLE_NOT_FOUND",
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users"),
+                Some(json!({"email": "a@example.com", "roles": ["King!"]})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/roles"),
+                Some(json!({"key": "A", "permissions": ["tenants.read"]})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/roles"),
+                Some(json!({"key": "clerk", "permissions": ["platform.tenants.manage"]})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/roles"),
+                Some(json!({"key": "clerk", "permissions": []})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/roles"),
+                Some(json!({"key": "admin", "permissions": ["tenants.read"]})),
+            ),
+            "ROLE_EXISTS",
+        ),
+        (
+            (
+                Method::PATCH,
+                format!("{own}/roles/viewer"),
+                Some(json!({"name": "Reader"})),
+            ),
+            invalid,
+        ),
+        (
+            (Method::PATCH, format!("{own}/roles/clerk"), Some(json!({}))),
+            "NOTHING_TO_UPDATE",
+        ),
+        (
+            (
+                Method::PATCH,
+                format!("{own}/roles/clerk"),
+                Some(json!({"update_mask": "key"})),
+            ),
+            invalid,
+        ),
+        (get(&format!("{own}/roles/absent")), "ROLE_NOT_FOUND"),
+        (
+            (Method::DELETE, format!("{own}/roles/absent"), None),
+            "ROLE_NOT_FOUND",
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/permissions:check"),
+                Some(json!({})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/permissions:check"),
+                Some(json!({"questions": [{"permission": "fly"}]})),
             ),
             invalid,
         ),
@@ -360,6 +493,46 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
             invalid,
         ),
         (
+            (Method::GET, format!("{own}/api-keys/not-a-uuid"), None),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/api-keys/not-a-uuid:rotate"),
+                Some(json!({})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/api-keys/0198c2a0-0000-7000-8000-000000000000:rotate"),
+                Some(json!({"overlap": "-1s"})),
+            ),
+            invalid,
+        ),
+        (
+            (Method::GET, "/api/v1/operators/not-a-uuid".to_owned(), None),
+            invalid,
+        ),
+        (
+            (
+                Method::DELETE,
+                "/api/v1/operators/api-keys/no".to_owned(),
+                None,
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::PATCH,
+                "/api/v1/operators/not-a-uuid".to_owned(),
+                Some(json!({"permissions": ["fly"]})),
+            ),
+            invalid,
+        ),
+        (
             (
                 Method::POST,
                 format!("{own}/api-keys"),
@@ -384,7 +557,13 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
             invalid,
         ),
     ] {
-        refused(&operator, method, &path, body, reason).await?;
+        // Sessions and passwords are people's; the operator here is a program.
+        let caller = if path.starts_with("/api/v1/auth/") {
+            &person
+        } else {
+            &operator
+        };
+        refused(caller, method, &path, body, reason).await?;
     }
     Ok(())
 }

@@ -8,15 +8,19 @@
 
 mod arrows;
 mod attacks_invitations;
+mod attacks_roles;
 mod bad_input;
 mod crash;
+mod domains;
 mod edge;
 mod headers;
 mod idempotency;
 mod isolation;
 mod matrix;
 mod operators;
+mod purge;
 mod revocation;
+mod role_table;
 mod shapes;
 mod support;
 mod suspension;

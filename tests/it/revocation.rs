@@ -11,9 +11,12 @@ use tenantry_testkit::rest::Rest;
 use crate::support::watch::Watch;
 use crate::support::world::{PASSWORD, Party, add_user};
 use crate::support::{fleet, unique};
+use crate::suspension::becomes;
 
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
+/// How long a change of rights ends streams that begin after it.
+const SETTLED: Duration = Duration::from_millis(1_600);
 /// Watches of one credential: enough that both replicas of registry serve some.
 const EACH: usize = 4;
 
@@ -100,4 +103,38 @@ async fn a_watch_of_a_child_ends_when_the_membership_above_does() -> Result<()> 
     let path = format!("/api/v1/tenants/{}/users/{above}", a.id);
     operator.delete(&path).await?.ok()?;
     end("membership above", watches, "STREAM_RIGHTS_CHANGED").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_secret_and_what_it_opened_end_with_the_overlap() -> Result<()> {
+    const OVERLAP: Duration = Duration::from_secs(6);
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let path = "/api/v1/tenants/current";
+    let old = a.key_rest(fleet)?;
+    let opened_before = open(&old).await?;
+    let rotate = format!("/api/v1/tenants/{}/api-keys/{}:rotate", a.id, a.key_id);
+    let overlap = json!({"overlap": format!("{}s", OVERLAP.as_secs())});
+    let rotated = fleet.operator_rest()?.post(&rotate, overlap).await?.ok()?;
+    let began = Instant::now();
+    // The stream doesn't know with which secret it was opened: it begins anew, and then it does.
+    end("rotation", opened_before, "STREAM_RIGHTS_CHANGED").await?;
+    let new = fleet
+        .rest()?
+        .header("x-api-key", rotated["secret"].as_str().unwrap_or_default());
+    // A change of rights just before ends streams that begin with it.
+    tokio::time::sleep(SETTLED).await;
+    let (by_new, by_old) = (open(&new).await?, open(&old).await?);
+    for rest in [&old, &new] {
+        becomes(rest, path, 200, WITHIN).await?;
+    }
+    assert!(began.elapsed() < OVERLAP, "too slow to show anything");
+    tokio::time::sleep_until((began + OVERLAP).into()).await;
+    becomes(&old, path, 401, WITHIN).await?;
+    end("overlap", by_old, "STREAM_CREDENTIAL_ENDED").await?;
+    becomes(&new, path, 200, WITHIN).await?;
+    for mut watch in by_new {
+        watch.until(is("bookmark")).await?;
+    }
+    Ok(())
 }

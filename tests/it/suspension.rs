@@ -30,7 +30,7 @@ async fn set_status(fleet: &Fleet, tenant: &str, status: &str) -> Result<()> {
 
 /// Returns once the credential is answered with this status, and how long that took; fails beyond the bound. It asks
 /// often enough that each replica of identity answers several times in a row.
-async fn becomes(rest: &Rest, path: &str, status: u16, within: Duration) -> Result<Duration> {
+pub async fn becomes(rest: &Rest, path: &str, status: u16, within: Duration) -> Result<Duration> {
     const IN_A_ROW: usize = 8;
     let began = Instant::now();
     let mut in_a_row = 0;

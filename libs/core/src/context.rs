@@ -16,8 +16,10 @@ use crate::tenant::TenantRef;
 pub enum PrincipalKind {
     /// A person.
     User,
-    /// A program with an API key.
+    /// A program with an API key of its own.
     ApiKey,
+    /// A program with a name, and any of its keys.
+    ServiceAccount,
     /// A service of the fleet.
     Service,
     /// Nobody yet: a public method.
@@ -31,6 +33,7 @@ impl PrincipalKind {
         match self {
             Self::User => "user",
             Self::ApiKey => "api_key",
+            Self::ServiceAccount => "service_account",
             Self::Service => "service",
             Self::Anonymous => "anonymous",
         }
@@ -74,7 +77,10 @@ impl Principal {
     pub fn key(&self) -> String {
         match self.kind {
             PrincipalKind::Service => format!("service:{}", self.name),
-            PrincipalKind::User | PrincipalKind::ApiKey | PrincipalKind::Anonymous => {
+            PrincipalKind::User
+            | PrincipalKind::ApiKey
+            | PrincipalKind::ServiceAccount
+            | PrincipalKind::Anonymous => {
                 format!("{}:{}", self.kind.name(), self.id)
             }
         }
@@ -145,6 +151,22 @@ pub enum Target {
 }
 
 impl RequestContext {
+    /// What a service does by nobody's request, as at a time that has come.
+    #[must_use]
+    pub fn of_service(name: &str, permissions: Permissions) -> Self {
+        Self {
+            principal: Principal::service(name),
+            tenant: TenantSelection::None,
+            permissions,
+            below: Permissions::NONE,
+            expires_at: None,
+            credential: String::new(),
+            project: String::new(),
+            origin: Origin::default(),
+            method: String::new(),
+        }
+    }
+
     /// Refuses unless the permission is held.
     ///
     /// # Errors
@@ -161,6 +183,15 @@ impl RequestContext {
     #[must_use]
     pub const fn allows(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
+    }
+
+    /// Whether an operator reaches for a tenant's content with this permission: its people, keys and the like, which
+    /// managing tenants doesn't open.
+    #[must_use]
+    pub const fn is_content_access(&self, permission: Permission) -> bool {
+        let content = Permissions::of(Permission::ALL)
+            .without(Permissions::PLATFORM.union(Permissions::TENANTS));
+        self.allows(Permission::PlatformContentAccess) && content.contains(permission)
     }
 
     /// Whether this is an operator.

@@ -81,12 +81,28 @@ id!(
     InvitationId
 );
 id!(
+    /// A program of a tenant, as a principal.
+    ServiceAccountId
+);
+id!(
     /// A signed-in session of a user.
     SessionId
 );
 id!(
+    /// A role that a tenant defined.
+    RoleId
+);
+id!(
+    /// A custom domain of a tenant.
+    DomainId
+);
+id!(
     /// An event: one change that happened.
     EventId
+);
+id!(
+    /// What keeps a tenant from being deleted.
+    LegalHoldId
 );
 
 impl TenantId {

@@ -16,7 +16,10 @@ pub mod seal;
 pub mod tenant;
 
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
-pub use ids::{ApiKeyId, EventId, InvitationId, PlanId, ProjectId, SessionId, TenantId, UserId};
+pub use ids::{
+    ApiKeyId, DomainId, EventId, InvitationId, LegalHoldId, PlanId, ProjectId, RoleId,
+    ServiceAccountId, SessionId, TenantId, UserId,
+};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use tenant::{TenantRef, TenantStatus};

@@ -56,6 +56,8 @@ permissions! {
     2 PlatformLegalHoldsManage = "platform.legal_holds.manage",
     /// Change the plans of every project: what tenants get, and for what price.
     3 PlatformPlansManage = "platform.plans.manage",
+    /// Add, change and remove operators, and the platform's own keys.
+    4 PlatformOperatorsManage = "platform.operators.manage",
     /// Read the tenant itself.
     8 TenantsRead = "tenants.read",
     /// Change the tenant's own description: names, contacts, labels, metadata.
@@ -64,6 +66,10 @@ permissions! {
     10 TenantsCreate = "tenants.create",
     /// Suspend, resume, delete, undelete, and change slug or plan. Held over descendants, not over one's own tenant.
     11 TenantsManage = "tenants.manage",
+    /// See the domains that name the tenant.
+    12 DomainsRead = "domains.read",
+    /// Add, verify and take away domains that name the tenant.
+    13 DomainsManage = "domains.manage",
     /// See who is a member.
     16 MembersRead = "members.read",
     /// Add and remove members.
@@ -74,6 +80,10 @@ permissions! {
     20 ApiKeysRead = "api_keys.read",
     /// Make and revoke API keys.
     21 ApiKeysManage = "api_keys.manage",
+    /// See the roles and what they permit.
+    22 RolesRead = "roles.read",
+    /// Define, change and remove the tenant's own roles.
+    23 RolesManage = "roles.manage",
 }
 
 /// A word that names no permission.
@@ -101,6 +111,17 @@ impl Permissions {
         Permission::PlatformContentAccess,
         Permission::PlatformLegalHoldsManage,
         Permission::PlatformPlansManage,
+        Permission::PlatformOperatorsManage,
+    ]);
+
+    /// What acts on a tenant as a whole, and not on its content.
+    pub const TENANTS: Self = Self::of(&[
+        Permission::TenantsRead,
+        Permission::TenantsUpdate,
+        Permission::TenantsCreate,
+        Permission::TenantsManage,
+        Permission::DomainsRead,
+        Permission::DomainsManage,
     ]);
 
     /// The set of these permissions.

@@ -75,6 +75,7 @@ reasons! {
     CredentialRevoked = "CREDENTIAL_REVOKED", Unauthenticated;
     CredentialConflict = "CREDENTIAL_CONFLICT", Unauthenticated;
     BootstrapTokenInvalid = "BOOTSTRAP_TOKEN_INVALID", Unauthenticated;
+    ResetTokenInvalid = "RESET_TOKEN_INVALID", Unauthenticated;
     PermissionDenied = "PERMISSION_DENIED", PermissionDenied;
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
     TenantArchived = "TENANT_ARCHIVED", PermissionDenied;
@@ -91,8 +92,13 @@ reasons! {
     UserNotFound = "USER_NOT_FOUND", NotFound;
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
     LegalHoldNotFound = "LEGAL_HOLD_NOT_FOUND", NotFound;
+    ServiceAccountNotFound = "SERVICE_ACCOUNT_NOT_FOUND", NotFound;
+    OperatorNotFound = "OPERATOR_NOT_FOUND", NotFound;
     ParentNotFound = "PARENT_NOT_FOUND", NotFound;
     InvitationNotFound = "INVITATION_NOT_FOUND", NotFound;
+    RoleNotFound = "ROLE_NOT_FOUND", NotFound;
+    DomainNotFound = "DOMAIN_NOT_FOUND", NotFound;
+    SessionNotFound = "SESSION_NOT_FOUND", NotFound;
     SlugTaken = "SLUG_TAKEN", AlreadyExists;
     SlugReserved = "SLUG_RESERVED", InvalidArgument;
     MemberExists = "MEMBER_EXISTS", AlreadyExists;
@@ -101,6 +107,10 @@ reasons! {
     ExternalIdTaken = "EXTERNAL_ID_TAKEN", AlreadyExists;
     InvitationExists = "INVITATION_EXISTS", AlreadyExists;
     PlanExists = "PLAN_EXISTS", AlreadyExists;
+    RoleExists = "ROLE_EXISTS", AlreadyExists;
+    DomainTaken = "DOMAIN_TAKEN", AlreadyExists;
+    DomainReserved = "DOMAIN_RESERVED", InvalidArgument;
+    ServiceAccountExists = "SERVICE_ACCOUNT_EXISTS", AlreadyExists;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     StatusForbids = "STATUS_FORBIDS", FailedPrecondition;
     TenantHasChildren = "TENANT_HAS_CHILDREN", FailedPrecondition;
@@ -109,10 +119,15 @@ reasons! {
     LegalHold = "LEGAL_HOLD", FailedPrecondition;
     HierarchyCycle = "HIERARCHY_CYCLE", FailedPrecondition;
     TooManyChildren = "TOO_MANY_CHILDREN", FailedPrecondition;
+    LimitReached = "LIMIT_REACHED", FailedPrecondition;
     AlreadyBootstrapped = "ALREADY_BOOTSTRAPPED", FailedPrecondition;
     InvitationRequired = "INVITATION_REQUIRED", FailedPrecondition;
-    LimitReached = "LIMIT_REACHED", FailedPrecondition;
     MailOff = "MAIL_OFF", FailedPrecondition;
+    RoleInUse = "ROLE_IN_USE", FailedPrecondition;
+    LastRole = "LAST_ROLE", FailedPrecondition;
+    DomainNotVerified = "DOMAIN_NOT_VERIFIED", FailedPrecondition;
+    LastOperator = "LAST_OPERATOR", FailedPrecondition;
+    ApiKeyEnded = "API_KEY_ENDED", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;
     SecretAlreadyShown = "SECRET_ALREADY_SHOWN", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;
@@ -122,6 +137,7 @@ reasons! {
     StreamTenantStatus = "STREAM_TENANT_STATUS", PermissionDenied;
     StreamCredentialEnded = "STREAM_CREDENTIAL_ENDED", Unauthenticated;
     StreamRightsChanged = "STREAM_RIGHTS_CHANGED", Unavailable;
+    SignInLocked = "SIGN_IN_LOCKED", ResourceExhausted;
 }
 
 /// A request refused.

@@ -22,15 +22,20 @@ pub enum Role {
 }
 
 const VIEWER: Permissions = Permissions::of(&[P::TenantsRead]);
-const MEMBER: Permissions = Permissions::of(&[P::TenantsRead, P::MembersRead]);
+const MEMBER: Permissions =
+    Permissions::of(&[P::TenantsRead, P::DomainsRead, P::MembersRead, P::RolesRead]);
 const ADMIN: Permissions = Permissions::of(&[
     P::TenantsRead,
     P::TenantsUpdate,
     P::TenantsCreate,
+    P::DomainsRead,
+    P::DomainsManage,
     P::MembersRead,
     P::MembersManage,
     P::ApiKeysRead,
     P::ApiKeysManage,
+    P::RolesRead,
+    P::RolesManage,
 ]);
 
 const OWNER: Permissions = ADMIN.union(Permissions::of(&[P::OwnersManage]));
@@ -47,6 +52,17 @@ impl Role {
             Self::Admin => "admin",
             Self::Member => "member",
             Self::Viewer => "viewer",
+        }
+    }
+
+    /// What it is for, in a sentence for people.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Owner => "Everything in the tenant and below it; a tenant always keeps one.",
+            Self::Admin => "Everything in the tenant and below it but adding and removing owners.",
+            Self::Member => "Uses the product, and sees who else does.",
+            Self::Viewer => "Reads the tenant itself only.",
         }
     }
 
@@ -71,12 +87,6 @@ impl Role {
                 .union(Permissions::of(&[P::TenantsManage])),
             Self::Member | Self::Viewer => Permissions::NONE,
         }
-    }
-
-    /// Whether the holder of `own` in this tenant may give or take this role: nobody grants more than they hold.
-    #[must_use]
-    pub const fn grantable_by(self, own: Permissions) -> bool {
-        own.covers(self.permissions())
     }
 }
 

@@ -56,6 +56,15 @@ pub mod identity {
 
 /// Packages that no route of the gateway leads to.
 pub mod internal {
+    /// Package `tenantry.internal.data`: what each service keeps of a tenant.
+    pub mod data {
+        /// Version 1.
+        #[allow(missing_docs, unreachable_pub, clippy::all)]
+        pub mod v1 {
+            ours!("tenantry.internal.data.v1");
+        }
+    }
+
     /// Package `tenantry.internal.identity`: questions about permissions, the feed of revocations.
     pub mod identity {
         /// Version 1.

@@ -47,6 +47,8 @@ pub const PUBLIC_METHODS: &[&str] = &[
     "/tenantry.identity.v1.InvitationService/AcceptInvitation",
     "/tenantry.identity.v1.InvitationService/GetInvitationOffer",
     "/tenantry.identity.v1.OperatorService/Bootstrap",
+    "/tenantry.identity.v1.PasswordService/RequestPasswordReset",
+    "/tenantry.identity.v1.PasswordService/ResetPassword",
     "/tenantry.identity.v1.ReadinessService/GetReadiness",
 ];
 
@@ -59,6 +61,7 @@ pub const WITHOUT_REQUEST_ID: &[&str] = &[
     "/tenantry.identity.v1.AuthService/Login",
     "/tenantry.identity.v1.AuthService/Logout",
     "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.PasswordService/RequestPasswordReset",
 ];
 
 /// Words that the API's own paths use where a tenant's slug can stand: no tenant may take one. Sorted.

@@ -11,6 +11,7 @@ pub mod stack;
 pub mod status;
 pub mod stream;
 pub mod tasks;
+pub mod tenant_data;
 pub mod tenants;
 pub mod watched;
 

@@ -2,6 +2,9 @@
 
 use tenantry_core::{Reason, Refusal};
 
+/// A lock wasn't to be had within the time that the transaction waits for one.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// A failure at the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,6 +14,9 @@ pub enum Error {
     /// The request id was used with another body.
     #[error("request id used with another body")]
     RequestIdReused,
+    /// The tenant is being purged: no change of it commits any more.
+    #[error("the tenant is closed")]
+    TenantClosed,
     /// The database doesn't answer, or gave up on the transaction; nothing of it is done unless it was at its commit.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
@@ -36,12 +42,13 @@ impl From<sqlx::Error> for Error {
                     return Self::Constraint(name.to_owned());
                 }
                 match db.code().as_deref() {
-                    // Serialisation, deadlock, resources, intervention and start-up: trying again helps.
+                    // Serialisation, deadlock, resources, intervention, start-up and locks: trying again helps.
                     Some(code)
                         if code.starts_with("40")
                             || code.starts_with("53")
                             || code.starts_with("57")
-                            || code.starts_with("08") =>
+                            || code.starts_with("08")
+                            || code == LOCK_NOT_AVAILABLE =>
                     {
                         Self::Unavailable(error)
                     }
@@ -60,6 +67,7 @@ impl From<Error> for Refusal {
                 Reason::RequestIdReused,
                 "This request id was used before with another body. Use a new id for a new request, or send the first body again.",
             ),
+            Error::TenantClosed => Self::tenant_not_found(),
             Error::Unavailable(_) => {
                 tracing::warn!(error = %error, "store unavailable");
                 Self::unavailable()

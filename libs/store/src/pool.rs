@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tenantry_core::TenantId;
 use tenantry_core::seal::Sealer;
 
+use crate::across::AcrossTx;
 use crate::error::Error;
 use crate::tx::{Mode, PlatformTx, Statements, TenantTx};
 
@@ -30,6 +31,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most connections that the feed has to itself, so that lists and look-ups can't hold it up.
 const FEED_CONNECTIONS: u32 = 2;
+/// Most connections for changes of several tenants. They wait for others who, while they hold what is waited for, need a
+/// connection of the platform's pool: so they take none of those.
+const ACROSS_CONNECTIONS: u32 = 2;
 
 /// The store of one service. A tenant's rows are reached through [`Store::begin`] only; [`Store::platform`] is the other
 /// door, and its call sites are a golden list.
@@ -38,6 +42,7 @@ pub struct Store {
     app: PgPool,
     platform: PgPool,
     feed: PgPool,
+    across: PgPool,
     statements: Statements,
     sealer: Sealer,
 }
@@ -55,7 +60,8 @@ impl Store {
         Self {
             app: pool(config.app, config.app_connections),
             platform: pool(config.platform.clone(), config.platform_connections),
-            feed: pool(config.platform, FEED_CONNECTIONS),
+            feed: pool(config.platform.clone(), FEED_CONNECTIONS),
+            across: pool(config.platform, ACROSS_CONNECTIONS),
             statements: if config.statement_cache == 0 {
                 Statements::Forgotten
             } else {
@@ -93,6 +99,16 @@ impl Store {
         PlatformTx::begin(&self.platform, self.statements).await
     }
 
+    /// Begins a transaction that changes several tenants, and claims its request id in the scope of this one.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn across(&self, scope: TenantId) -> Result<AcrossTx, Error> {
+        let (sealer, mode) = (self.sealer.clone(), Mode::ReadWrite);
+        let tx = TenantTx::begin(&self.across, scope, sealer, mode, self.statements).await?;
+        Ok(AcrossTx(tx))
+    }
+
     /// The same store, for the feed's own work: what it does as the platform's role has connections of its own.
     pub(crate) fn for_feed(&self) -> Self {
         Self {
@@ -123,5 +139,6 @@ impl Store {
         self.app.close().await;
         self.platform.close().await;
         self.feed.close().await;
+        self.across.close().await;
     }
 }

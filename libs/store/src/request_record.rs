@@ -81,7 +81,7 @@ impl TenantTx {
     /// Keeps the answer for repetitions of the request and commits the change.
     ///
     /// # Errors
-    /// The database doesn't answer.
+    /// The database doesn't answer; [`Error::TenantClosed`] where the tenant is being purged.
     pub async fn finish(
         self,
         key: Option<&RequestKey>,
@@ -111,6 +111,9 @@ impl TenantTx {
     ) -> Result<(), Error> {
         if let Some(key) = key {
             let scope = self.leave_new().await?;
+            if !self.recorded {
+                self.still_open().await?;
+            }
             let sealed = secret.map(|secret| {
                 self.sealer
                     .seal(&key.associated_data(scope), secret.as_bytes())

@@ -53,6 +53,8 @@ pub struct TenantTx {
     began_in: TenantId,
     scope: TenantId,
     pub(crate) sealer: Sealer,
+    /// Whether an event was written.
+    pub(crate) recorded: bool,
 }
 
 impl TenantTx {
@@ -75,6 +77,7 @@ impl TenantTx {
             began_in: scope,
             scope,
             sealer,
+            recorded: false,
         })
     }
 
@@ -99,12 +102,18 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Goes on in another scope, for the outbox alone.
+    pub(crate) async fn go_to(&mut self, scope: TenantId) -> Result<(), Error> {
+        if self.scope != scope {
+            set_scope(&mut self.tx, scope).await?;
+            self.scope = scope;
+        }
+        Ok(())
+    }
+
     /// Returns to the scope that the transaction began in, where its request id was claimed.
     pub(crate) async fn leave_new(&mut self) -> Result<TenantId, Error> {
-        if self.scope != self.began_in {
-            set_scope(&mut self.tx, self.began_in).await?;
-            self.scope = self.began_in;
-        }
+        self.go_to(self.began_in).await?;
         Ok(self.scope)
     }
 

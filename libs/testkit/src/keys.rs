@@ -146,7 +146,13 @@ impl TrustFile {
 
 /// What each service may call in the others, by prefix.
 const SERVICE_CALLS: [(&str, &[&str]); 2] = [
-    ("registry", &["/tenantry.internal.identity.v1."]),
+    (
+        "registry",
+        &[
+            "/tenantry.internal.data.v1.",
+            "/tenantry.internal.identity.v1.",
+        ],
+    ),
     ("identity", &["/tenantry.internal.registry.v1."]),
 ];
 

@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod database;
+pub mod dns;
 pub mod environment;
 pub mod envoy;
 pub mod fault_proxy;

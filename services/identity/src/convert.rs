@@ -1,12 +1,13 @@
 //! Between the contract's messages and the domain.
 
-use tenantry_core::TenantId;
-use tenantry_core::role::Role;
+use tenantry_core::role::Role as BuiltIn;
+use tenantry_core::{Permission, Permissions, SessionId, TenantId};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::convert::timestamp;
 use tenantry_rpc::keys::PublicKey;
 
+use crate::app::Page;
 use crate::app::accept::Offer;
 use crate::app::api_keys::Made;
 use crate::app::sign_in::{Caller, Pair};
@@ -14,7 +15,9 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::invitation::{Invitation, State};
 use crate::domain::member::Member;
 use crate::domain::operator::Operator;
-use crate::domain::session::ACCESS_SECONDS;
+use crate::domain::role::{Role, RoleKey};
+use crate::domain::service_account::ServiceAccount;
+use crate::domain::session::{ACCESS_SECONDS, Begun};
 
 pub(crate) fn member(member: Member) -> wire::Member {
     wire::Member {
@@ -58,8 +61,23 @@ pub(crate) fn offer(offer: Offer) -> wire::InvitationOffer {
     }
 }
 
-fn role_names(roles: &[Role]) -> Vec<String> {
-    roles.iter().map(|role| role.name().to_owned()).collect()
+fn role_names(roles: &[RoleKey]) -> Vec<String> {
+    roles.iter().map(|role| role.as_str().to_owned()).collect()
+}
+
+pub(crate) fn role(role: Role) -> wire::Role {
+    wire::Role {
+        etag: role.etag(),
+        built_in: role.own.is_none(),
+        created_at: role.own.as_ref().map(|own| timestamp(own.created_at)),
+        updated_at: role.own.as_ref().map(|own| timestamp(own.updated_at)),
+        key: role.key.as_str().to_owned(),
+        tenant_id: role.tenant_id.to_string(),
+        name: role.name,
+        description: role.description,
+        permissions: role.grants.permissions.names(),
+        inherited_permissions: role.grants.inherited.names(),
+    }
 }
 
 pub(crate) fn api_key(key: ApiKey) -> wire::ApiKey {
@@ -76,6 +94,34 @@ pub(crate) fn api_key(key: ApiKey) -> wire::ApiKey {
         created_at: Some(timestamp(key.created_at)),
         expires_at: key.expires_at.map(timestamp),
         revoked_at: key.revoked_at.map(timestamp),
+        rotated_at: key.rotated_at.map(timestamp),
+        previous_secret_expires_at: key.previous_until.map(timestamp),
+        last_used_at: key.rate.last_used_at.map(timestamp),
+        requests_last_hour: key.rate.last_hour,
+        requests_last_day: key.rate.last_day,
+        service_account_id: key
+            .service_account
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+pub(crate) fn service_account(account: ServiceAccount) -> wire::ServiceAccount {
+    wire::ServiceAccount {
+        id: account.id.to_string(),
+        tenant_id: account.tenant_id.to_string(),
+        name: account.name,
+        permissions: account.permissions.names(),
+        disabled: account.disabled,
+        created_at: Some(timestamp(account.created_at)),
+        updated_at: Some(timestamp(account.updated_at)),
+    }
+}
+
+pub(crate) fn api_keys(page: Page<ApiKey>) -> wire::ListApiKeysResponse {
+    wire::ListApiKeysResponse {
+        api_keys: page.items.into_iter().map(api_key).collect(),
+        next_page_token: page.next_page_token,
     }
 }
 
@@ -110,6 +156,22 @@ pub(crate) fn pair(pair: Pair) -> wire::TokenPair {
     }
 }
 
+pub(crate) fn session(session: Begun, current: SessionId) -> wire::Session {
+    wire::Session {
+        current: session.id == current,
+        id: session.id.to_string(),
+        tenant_id: session
+            .tenant_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        ip_address: session.ip,
+        user_agent: session.user_agent,
+        created_at: Some(timestamp(session.created_at)),
+        refreshed_at: Some(timestamp(session.refreshed_at)),
+        expires_at: Some(timestamp(session.expires_at)),
+    }
+}
+
 pub(crate) fn caller(ctx: &tenantry_core::RequestContext, caller: Caller) -> wire::Caller {
     wire::Caller {
         kind: ctx.principal.kind.name().to_owned(),
@@ -130,10 +192,24 @@ pub(crate) fn caller(ctx: &tenantry_core::RequestContext, caller: Caller) -> wir
                 roles: membership
                     .roles
                     .iter()
-                    .map(|role| role.name().to_owned())
+                    .map(|role| role.as_str().to_owned())
                     .collect(),
             })
             .collect(),
+    }
+}
+
+pub(crate) fn permission(permission: Permission) -> wire::Permission {
+    let holders = BuiltIn::ALL.iter().map(|role| wire::PermissionHolder {
+        role: role.name().to_owned(),
+        own: role.permissions().contains(permission),
+        inherited: role.inherited().contains(permission),
+    });
+    wire::Permission {
+        name: permission.name().to_owned(),
+        description: permission.description().to_owned(),
+        platform: Permissions::PLATFORM.contains(permission),
+        roles: holders.filter(|held| held.own || held.inherited).collect(),
     }
 }
 

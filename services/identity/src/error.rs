@@ -50,8 +50,30 @@ pub(crate) enum Error {
     LimitReached(String),
     #[error("too many wrong links")]
     TooManyGuesses,
+    #[error("no such role")]
+    RoleNotFound,
+    #[error("a role of that key exists")]
+    RoleExists,
+    #[error("someone has the role")]
+    RoleInUse,
+    #[error("a built-in role")]
+    BuiltInRole,
+    #[error("the member's last role")]
+    LastRole,
+    #[error("another etag")]
+    EtagMismatch,
     #[error("no such API key")]
     ApiKeyNotFound,
+    #[error("the API key was revoked or has expired")]
+    ApiKeyEnded,
+    #[error("no such service account")]
+    ServiceAccountNotFound,
+    #[error("a service account of that name already")]
+    ServiceAccountExists,
+    #[error("no such operator")]
+    OperatorNotFound,
+    #[error("the last operator")]
+    LastOperator,
     #[error("a member already")]
     MemberExists,
     #[error("an operator already")]
@@ -62,8 +84,16 @@ pub(crate) enum Error {
     Grant(String),
     #[error("the queue of password hashing is full")]
     HashingFull,
-    #[error("too many failed sign-ins")]
-    TooManyFailures,
+    #[error("too many failed sign-ins: locked for {0} ms")]
+    SignInLocked(i64),
+    #[error("the password until now is another")]
+    WrongPassword,
+    #[error("the reset token is wrong, expired or used")]
+    ResetToken,
+    #[error("too many links wait to be sent")]
+    LinksFull,
+    #[error("no such session")]
+    SessionNotFound,
     #[error("signing or hashing failed: {0}")]
     Crypto(String),
     #[error(transparent)]
@@ -77,6 +107,8 @@ impl From<tenantry_store::Error> for Error {
                 "memberships_pkey" => Self::MemberExists,
                 "memberships_user" => Self::UserNotFound,
                 "invitations_open" => Self::InvitationExists,
+                "roles_pkey" => Self::RoleExists,
+                "service_accounts_name" => Self::ServiceAccountExists,
                 "operators_pkey" | "operators_email" => Self::OperatorExists,
                 _ => Self::Store(error),
             },
@@ -104,9 +136,18 @@ impl From<Error> for Refusal {
                     "Too many sign-ins at once. Wait a second, then try again.",
                 );
             }
-            Error::TooManyFailures => {
-                let mut refusal = Self::overloaded("Too many failed sign-ins. Wait a minute, then try again.");
-                refusal.retry_after_ms = Some(60_000);
+            Error::LinksFull => {
+                return Self::overloaded(
+                    "Too many people ask for links at once. Wait a second, then try again.",
+                );
+            }
+            Error::SignInLocked(wait_ms) => {
+                let seconds = wait_ms.div_euclid(1000).saturating_add(1);
+                let mut refusal = Self::new(
+                    Reason::SignInLocked,
+                    format!("Too many failed sign-ins. Wait {seconds} s, then try again, or have a link sent with POST /api/v1/auth/password:forgot."),
+                );
+                refusal.retry_after_ms = Some(u32::try_from(seconds * 1000).unwrap_or(u32::MAX));
                 return refusal;
             }
             Error::TooManyGuesses => {
@@ -131,6 +172,20 @@ impl From<Error> for Refusal {
                 Reason::BadCredentials,
                 "E-mail address and password don't match. Check both.".to_owned(),
             ),
+            Error::WrongPassword => (
+                Reason::BadCredentials,
+                "`current_password` isn't your password. Check it, or have a link sent with POST /api/v1/auth/password:forgot."
+                    .to_owned(),
+            ),
+            Error::ResetToken => (
+                Reason::ResetTokenInvalid,
+                "The link is wrong, expired, used or replaced by a newer one. Have another sent with POST /api/v1/auth/password:forgot."
+                    .to_owned(),
+            ),
+            Error::SessionNotFound => (
+                Reason::SessionNotFound,
+                "You have no such session, or it has ended. List yours with GET /api/v1/auth/sessions.".to_owned(),
+            ),
             Error::Expired => (
                 Reason::CredentialExpired,
                 "The credential has expired. Refresh the session, sign in again, or make a new API key.".to_owned(),
@@ -154,7 +209,7 @@ impl From<Error> for Refusal {
             ),
             Error::NoSession => (
                 Reason::PermissionDenied,
-                "Only a signed-in user has a session to end. To end an API key, revoke it.".to_owned(),
+                "Only a signed-in user has sessions and a password. To end an API key, revoke it.".to_owned(),
             ),
             Error::UserNotFound => (
                 Reason::UserNotFound,
@@ -185,9 +240,54 @@ impl From<Error> for Refusal {
                 "This installation sends no mail, and the link of an invitation goes by mail alone. Ask an operator to set TENANTRY_MAIL_URL.".to_owned(),
             ),
             Error::LimitReached(what) => (Reason::LimitReached, what),
+            Error::RoleNotFound => (
+                Reason::RoleNotFound,
+                "There is no such role here. List the roles with GET /api/v1/tenants/{tenant}/roles.".to_owned(),
+            ),
+            Error::RoleExists => (
+                Reason::RoleExists,
+                "The tenant has a role of this key already, or it is that of a built-in role. Choose another key.".to_owned(),
+            ),
+            Error::RoleInUse => (
+                Reason::RoleInUse,
+                "Members or pending invitations have this role. Give them another and take this one away first.".to_owned(),
+            ),
+            Error::BuiltInRole => {
+                return Self::field("role", "is built in and can't be changed; define a role of the tenant instead");
+            }
+            Error::LastRole => (
+                Reason::LastRole,
+                "This is the member's last role. Give another first, or remove the member.".to_owned(),
+            ),
+            Error::EtagMismatch => (
+                Reason::EtagMismatch,
+                "It was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+            ),
             Error::ApiKeyNotFound => (
                 Reason::ApiKeyNotFound,
                 "There is no such API key here. List them with GET /api/v1/tenants/{tenant}/api-keys.".to_owned(),
+            ),
+            Error::ApiKeyEnded => (
+                Reason::ApiKeyEnded,
+                "The API key was revoked or has expired, so it gets no new secret. Make a new key.".to_owned(),
+            ),
+            Error::ServiceAccountNotFound => (
+                Reason::ServiceAccountNotFound,
+                "There is no such service account here, or it is disabled. List them with GET /api/v1/tenants/{tenant}/service-accounts."
+                    .to_owned(),
+            ),
+            Error::ServiceAccountExists => (
+                Reason::ServiceAccountExists,
+                "A service account of that name exists in this tenant. Choose another name.".to_owned(),
+            ),
+            Error::OperatorNotFound => (
+                Reason::OperatorNotFound,
+                "There is no such operator. List them with GET /api/v1/operators.".to_owned(),
+            ),
+            Error::LastOperator => (
+                Reason::LastOperator,
+                "This is the last operator who can manage operators. Give another one platform.operators.manage first."
+                    .to_owned(),
             ),
             Error::MemberExists => (
                 Reason::MemberExists,

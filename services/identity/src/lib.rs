@@ -2,7 +2,6 @@
 //! request.
 
 mod app;
-mod attempts;
 mod authz;
 mod config;
 mod convert;
@@ -16,6 +15,7 @@ mod revocations;
 mod service;
 mod store;
 mod tokens;
+mod uses;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,15 @@ use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorizatio
 use tenantry_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
 use tenantry_proto::identity::v1::invitation_service_server::InvitationServiceServer;
+use tenantry_proto::identity::v1::member_role_service_server::MemberRoleServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
+use tenantry_proto::identity::v1::password_service_server::PasswordServiceServer;
 use tenantry_proto::identity::v1::permission_service_server::PermissionServiceServer;
 use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
+use tenantry_proto::identity::v1::role_service_server::RoleServiceServer;
+use tenantry_proto::identity::v1::service_account_service_server::ServiceAccountServiceServer;
+use tenantry_proto::identity::v1::session_service_server::SessionServiceServer;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
@@ -42,6 +47,7 @@ use tonic::service::Routes;
 
 pub use config::{Command, Config};
 pub use mail::{MailUrl, PublicUrl};
+pub use store::tenant_data::TENANT_TABLES;
 
 /// Longest wait at the start for a first view of all tenants, and how often it is asked for.
 const FIRST_VIEW_WITHIN: Duration = Duration::from_secs(10);
@@ -85,6 +91,7 @@ impl Service for Identity {
         runtime.tasks.spawn("feed", fill);
         let revocations =
             revocations::Feed::new(runtime.store.clone(), tail.clone(), runtime.tasks.clone());
+        let (links, links_asked) = tokio::sync::mpsc::channel(app::passwords::WAITING_LINKS);
         let app = Arc::new(app::App {
             store: runtime.store.clone(),
             tenants: follow_tenants(&registry, &config, runtime),
@@ -94,16 +101,20 @@ impl Service for Identity {
                 grace,
                 &runtime.tasks,
             ),
+            uses: uses::Uses::start(runtime.store.clone(), &runtime.tasks),
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
-            attempts: attempts::Attempts::new(),
             passwords: passwords::Passwords::new()?,
             guesses: guesses::Guesses::new(),
             mail,
+            links,
             registry,
         });
+        runtime
+            .tasks
+            .spawn("sweep", Arc::clone(&app).sweep(runtime.tasks.clone()));
         runtime.tasks.spawn(
-            "sweep of sessions",
-            Arc::clone(&app).sweep_sessions(runtime.tasks.clone()),
+            "links",
+            Arc::clone(&app).send_links(links_asked, runtime.tasks.clone()),
         );
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
@@ -129,6 +140,15 @@ impl Service for Identity {
             .add_service(OperatorServiceServer::new(service::operators::Operators(
                 Arc::clone(&app),
             )))
+            .add_service(MemberRoleServiceServer::new(
+                service::member_roles::MemberRoles(Arc::clone(&app)),
+            ))
+            .add_service(RoleServiceServer::new(service::roles::Roles(Arc::clone(
+                &app,
+            ))))
+            .add_service(ServiceAccountServiceServer::new(
+                service::service_accounts::ServiceAccounts(Arc::clone(&app)),
+            ))
             .add_service(RevocationFeedServiceServer::new(
                 service::revocation_feed::RevocationFeed(revocations),
             ))
@@ -140,6 +160,13 @@ impl Service for Identity {
                     service::permissions::Permissions(Arc::clone(&app)),
                 ),
             )
+            .add_service(PasswordServiceServer::new(service::passwords::Passwords(
+                Arc::clone(&app),
+            )))
+            .add_service(SessionServiceServer::new(service::sessions::Sessions(
+                Arc::clone(&app),
+            )))
+            .add_service(tenantry_rpc::tenant_data::server(Arc::clone(&app)))
             .add_service(ReadinessServiceServer::new(service::readiness::Ready(app)))
             .add_service(reflection.build_v1()?)
             .add_service(reflection_alpha.build_v1alpha()?))

@@ -175,11 +175,20 @@ fn too_old() -> Refusal {
     )
 }
 
+/// Events that take nothing away. A stranger can bring some of them about: they must not end a person's streams.
+const TAKES_NOTHING: &[&str] = &[
+    "member.added",
+    "session.started",
+    "tenant.content_accessed",
+    "user.locked",
+    "user.password_reset_requested",
+];
+
 /// What an event revokes, if it can take anything away. What isn't known here is taken for a change of its resource.
 fn revocation(item: &FeedItem) -> Option<wire::Revocation> {
     let resource = &item.event.resource;
     let action = item.event.action.as_str();
-    if action.ends_with(".created") || action == "member.added" {
+    if action.ends_with(".created") || TAKES_NOTHING.contains(&action) {
         return None;
     }
     let subject = resource.id.to_string();

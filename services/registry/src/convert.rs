@@ -4,14 +4,18 @@ mod plans;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use prost_types::FieldMask;
 use serde_json::Value;
 use tenantry_core::Refusal;
 use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
-use tenantry_rpc::convert::{json, proto_struct, timestamp};
+use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
 
+use crate::domain::custom_domain::Domain;
+use crate::domain::hold::LegalHold;
 use crate::domain::project::{Project, ProjectPatch};
+use crate::domain::purge::{Part, Report};
 use crate::domain::tenant::{NewTenant, Patch, Tenant};
 
 pub(crate) use plans::{new_plan, plan, plan_patch, preview};
@@ -20,6 +24,8 @@ pub(crate) use plans::{new_plan, plan, plan_patch, preview};
 const DEFAULT_PROJECT: &str = "default";
 const DEFAULT_TIMEZONE: &str = "UTC";
 const DEFAULT_LOCALE: &str = "en-US";
+/// Status of a tenant that is gone; no tenant that exists has it.
+const PURGED: &str = "purged";
 
 pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
     wire::Tenant {
@@ -61,6 +67,58 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
         deleted_at: tenant.deleted_at.map(timestamp),
         purge_at: tenant.purge_at.map(timestamp),
         suspend_reason: tenant.suspend_reason,
+        domains: tenant.domains,
+        purge: None,
+    }
+}
+
+/// What watchers are told of a tenant that is gone.
+pub(crate) fn purged(tombstone: Tenant) -> wire::Tenant {
+    wire::Tenant {
+        status: PURGED.to_owned(),
+        ..tenant(tombstone)
+    }
+}
+
+/// The same for the fleet's own services.
+pub(crate) fn tombstone(tombstone: Tenant) -> internal::TenantEntry {
+    internal::TenantEntry {
+        status: PURGED.to_owned(),
+        ..entry(tombstone)
+    }
+}
+
+/// A tenant with what a purge removes, or how far it is.
+pub(crate) fn tenant_with(shown: Tenant, report: Option<Report>) -> wire::Tenant {
+    wire::Tenant {
+        purge: report.map(purge_report),
+        ..tenant(shown)
+    }
+}
+
+fn purge_report(report: Report) -> wire::PurgeReport {
+    let state = match report.started_at {
+        Some(_) => "running",
+        None => "preview",
+    };
+    wire::PurgeReport {
+        state: state.to_owned(),
+        started_at: report.started_at.map(timestamp),
+        services: report.parts.into_iter().map(purge_service).collect(),
+    }
+}
+
+fn purge_service(part: Part) -> wire::PurgeService {
+    let counts = part.counts.unwrap_or_default().into_iter();
+    wire::PurgeService {
+        service: part.service,
+        acknowledged_at: part.acknowledged_at.map(timestamp),
+        data: counts
+            .map(|counted| wire::PurgeCount {
+                kind: counted.kind,
+                count: i32::try_from(counted.count).unwrap_or(i32::MAX),
+            })
+            .collect(),
     }
 }
 
@@ -78,7 +136,54 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
             .unwrap_or_default(),
         version: tenant.version,
         name: String::new(),
+        domains: tenant.domains,
     }
+}
+
+pub(crate) fn legal_hold(hold: LegalHold) -> wire::LegalHold {
+    wire::LegalHold {
+        id: hold.id.to_string(),
+        tenant_id: hold.tenant_id.to_string(),
+        holder: hold.holder,
+        reason: hold.reason,
+        placed_by: if hold.placed_by.name.is_empty() {
+            hold.placed_by.id.to_string()
+        } else {
+            hold.placed_by.name
+        },
+        placed_at: Some(timestamp(hold.placed_at)),
+    }
+}
+
+pub(crate) fn domain(domain: Domain) -> wire::Domain {
+    wire::Domain {
+        challenge: Some(wire::DomainChallenge {
+            record_type: "TXT".to_owned(),
+            record_name: domain.record_name(),
+            record_value: domain.record_value(),
+        }),
+        domain: domain.name,
+        tenant_id: domain.tenant_id.to_string(),
+        kind: "custom".to_owned(),
+        status: domain.status.name().to_owned(),
+        created_at: Some(timestamp(domain.created_at)),
+        verified_at: domain.verified_at.map(timestamp),
+        checked_at: domain.checked_at.map(timestamp),
+        next_check_at: domain.next_check_at.map(timestamp),
+        problem: domain.problem,
+    }
+}
+
+/// The subdomain of the platform that names a tenant, where the platform has a domain.
+pub(crate) fn platform_domain(tenant: &Tenant, base_domain: &str) -> Option<wire::Domain> {
+    (!base_domain.is_empty()).then(|| wire::Domain {
+        domain: format!("{}.{base_domain}", tenant.slug),
+        tenant_id: tenant.id.to_string(),
+        kind: "platform".to_owned(),
+        status: "verified".to_owned(),
+        created_at: Some(timestamp(tenant.created_at)),
+        ..wire::Domain::default()
+    })
 }
 
 pub(crate) fn project(project: Project) -> wire::Project {
@@ -186,6 +291,7 @@ pub(crate) fn patch(mut message: wire::UpdateTenantRequest) -> Result<Patch, Ref
         "labels",
         "metadata",
         "external_id",
+        "trial_ends_at",
     ];
     let mask = mask(message.update_mask.take(), PATHS)?;
     Ok(Patch {
@@ -209,7 +315,23 @@ pub(crate) fn patch(mut message: wire::UpdateTenantRequest) -> Result<Patch, Ref
         } else {
             None
         },
+        trial_ends_at: if mask.names("trial_ends_at", message.trial_ends_at.is_some()) {
+            let end = message.trial_ends_at.ok_or_else(|| {
+                Refusal::field(
+                    "trial_ends_at",
+                    "can be moved, not cleared; give the new end",
+                )
+            })?;
+            Some(as_stored(instant("trial_ends_at", &end)?))
+        } else {
+            None
+        },
     })
+}
+
+/// An instant as a row keeps it, to the microsecond.
+fn as_stored(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 fn labels(labels: Vec<wire::Label>) -> Result<BTreeMap<String, String>, Refusal> {

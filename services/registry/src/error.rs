@@ -3,7 +3,10 @@
 use tenantry_core::tenant::Stop;
 use tenantry_core::{Reason, Refusal, TenantStatus};
 
+use crate::domain::custom_domain::MAX_DOMAINS;
+use crate::domain::hold::MAX_HOLDS;
 use crate::domain::plan::MAX_PLANS;
+use crate::domain::tenant::MAX_CHILDREN;
 
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +39,32 @@ pub(crate) enum Error {
     EtagMismatch,
     #[error("the tenant has children")]
     HasChildren,
+    #[error("the tenant has children, perhaps deleted ones")]
+    HasChildrenToPurge,
+    #[error("a service that keeps something of tenants: {0}")]
+    Keeper(tonic::Status),
     #[error("the tree is too deep")]
     TooDeep,
+    #[error("the new parent lies below the tenant")]
+    Cycle,
+    #[error("the parent has no room")]
+    TooManyChildren,
+    #[error("no such legal hold")]
+    LegalHoldNotFound,
+    #[error("as many legal holds as can stand")]
+    TooManyHolds,
+    #[error("more than {0} tenants below")]
+    CascadeTooLarge(i64),
+    #[error("no such domain")]
+    DomainNotFound,
+    #[error("the domain stands here")]
+    DomainTaken,
+    #[error("the domain is another tenant's")]
+    DomainInUse,
+    #[error("no record shows the domain: {0}")]
+    DomainNotVerified(String),
+    #[error("too many domains")]
+    TooManyDomains,
     #[error("not in this status: {0}")]
     StatusForbids(&'static str),
     #[error("under legal hold for {0}")]
@@ -56,6 +83,7 @@ impl From<tenantry_store::Error> for Error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
                 "plan_names_one" => Self::PlanExists,
                 "projects_key" => Self::ProjectExists,
+                "domains_in_use" => Self::DomainInUse,
                 "tenants_external_id" => Self::ExternalIdTaken,
                 "tenants_project_fkey" | "slugs_project_fkey" => Self::ProjectNotFound,
                 _ => Self::Store(error),
@@ -127,13 +155,58 @@ impl From<Error> for Refusal {
                 Reason::TenantHasChildren,
                 "The tenant has children that aren't deleted. Delete them first.".to_owned(),
             ),
+            Error::HasChildrenToPurge => (
+                Reason::TenantHasChildren,
+                "The tenant has children; deleted ones count too, until they are purged. Purge them first.".to_owned(),
+            ),
+            Error::Keeper(status) => {
+                tracing::warn!(code = ?status.code(), why = status.message(), "a service can't be asked about a tenant");
+                return Self::unavailable();
+            }
             Error::TooDeep => (
                 Reason::HierarchyTooDeep,
                 "The tree of tenants is at most ten levels deep. Choose a parent higher up.".to_owned(),
             ),
+            Error::Cycle => (
+                Reason::HierarchyCycle,
+                "The new parent is the tenant itself or lies below it. Choose one outside.".to_owned(),
+            ),
+            Error::TooManyChildren => (
+                Reason::TooManyChildren,
+                format!("A tenant has at most {MAX_CHILDREN} children, deleted ones included until they are purged. Choose another parent, or put one between."),
+            ),
+            Error::LegalHoldNotFound => (
+                Reason::LegalHoldNotFound,
+                "There is no such legal hold on this tenant. List them with GET /api/v1/tenants/{tenant}/legal-holds.".to_owned(),
+            ),
+            Error::TooManyHolds => (
+                Reason::LimitReached,
+                format!("At most {MAX_HOLDS} legal holds stand on one tenant. Release one first."),
+            ),
+            Error::CascadeTooLarge(most) => (
+                Reason::LimitReached,
+                format!("More than {most} tenants lie below this one. Take its children one by one, each with `cascade`, and then the tenant itself."),
+            ),
             Error::LegalHold(holders) => (
                 Reason::LegalHold,
                 format!("The tenant is under legal hold and can't be deleted: {holders}. Have every hold released first."),
+            ),
+            Error::DomainNotFound => (
+                Reason::DomainNotFound,
+                "There is no such domain of this tenant. List them with GET /api/v1/tenants/{tenant}/domains.".to_owned(),
+            ),
+            Error::DomainTaken => (
+                Reason::DomainTaken,
+                "The tenant has this domain already. Its record is shown by GET /api/v1/tenants/{tenant}/domains.".to_owned(),
+            ),
+            Error::DomainInUse => (
+                Reason::DomainTaken,
+                "The domain names another tenant, whose TXT record still stands. Remove that record first, then verify again.".to_owned(),
+            ),
+            Error::DomainNotVerified(what) => (Reason::DomainNotVerified, what),
+            Error::TooManyDomains => (
+                Reason::LimitReached,
+                format!("A tenant has at most {MAX_DOMAINS} custom domains. Delete one that isn't needed."),
             ),
             Error::StatusForbids(what) => (Reason::StatusForbids, what.to_owned()),
         };

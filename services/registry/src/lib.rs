@@ -3,6 +3,7 @@
 mod app;
 mod config;
 mod convert;
+mod dns;
 mod domain;
 mod error;
 mod feed;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_server::TenantFeedServiceServer;
+use tenantry_proto::registry::v1::domain_service_server::DomainServiceServer;
+use tenantry_proto::registry::v1::legal_hold_service_server::LegalHoldServiceServer;
 use tenantry_proto::registry::v1::plan_service_server::PlanServiceServer;
 use tenantry_proto::registry::v1::project_service_server::ProjectServiceServer;
 use tenantry_proto::registry::v1::subscription_service_server::SubscriptionServiceServer;
@@ -27,6 +30,7 @@ use tonic::service::Routes;
 
 pub use config::Config;
 use domain::plan::Catalogue;
+pub use store::purges::TENANT_TABLES;
 
 /// The registry service.
 #[derive(Debug)]
@@ -56,10 +60,28 @@ impl Service for Registry {
             runtime.tasks.clone(),
             revocations,
         );
-        let app = app::App::new(runtime.store.clone(), catalogue, identity);
+        let resolver = dns::Resolver::new(&config.dns_servers)?;
+        let base_domain = config.base_domain.unwrap_or_default().to_ascii_lowercase();
+        let app = app::App::new(
+            runtime.store.clone(),
+            catalogue,
+            identity,
+            resolver,
+            base_domain,
+        );
         app.load_catalogue()
             .await
             .context("the plan catalogue can't be loaded into the database; was `migrate` run?")?;
+        runtime.tasks.spawn(
+            "ends of trials",
+            app.clone().end_trials(runtime.tasks.token()),
+        );
+        runtime.tasks.spawn(
+            "domains",
+            app.clone().look_after_domains(runtime.tasks.clone()),
+        );
+        let purges = app.clone().work_purges_off(runtime.tasks.clone());
+        runtime.tasks.spawn("purges", purges);
         Ok(
             Routes::new(TenantServiceServer::new(service::tenants::Tenants::new(
                 app.clone(),
@@ -68,11 +90,17 @@ impl Service for Registry {
             .add_service(ProjectServiceServer::new(service::projects::Projects::new(
                 app.clone(),
             )))
+            .add_service(DomainServiceServer::new(service::domains::Domains::new(
+                app.clone(),
+            )))
             .add_service(PlanServiceServer::new(service::plans::Plans::new(
                 app.clone(),
             )))
             .add_service(SubscriptionServiceServer::new(
                 service::subscriptions::Subscriptions::new(app.clone()),
+            ))
+            .add_service(LegalHoldServiceServer::new(
+                service::legal_holds::LegalHolds::new(app.clone()),
             ))
             .add_service(TenantFeedServiceServer::new(
                 service::tenant_feed::TenantFeed::new(app, feed),

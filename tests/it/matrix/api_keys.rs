@@ -13,11 +13,19 @@ pub(super) const ROWS: &[(&str, Class)] = &[
         Class::Tenant,
     ),
     (
+        "/tenantry.identity.v1.ApiKeyService/GetApiKey",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.identity.v1.ApiKeyService/ListApiKeys",
         Class::Tenant,
     ),
     (
         "/tenantry.identity.v1.ApiKeyService/RevokeApiKey",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.ApiKeyService/RotateApiKey",
         Class::Tenant,
     ),
 ];
@@ -64,7 +72,7 @@ pub(super) async fn attempts(
                 ),
             ]
         }
-        "RevokeApiKey" => {
+        "GetApiKey" | "RevokeApiKey" | "RotateApiKey" => {
             let spare = spare_key(fleet, b).await?;
             vec![
                 attempt(

@@ -2,10 +2,15 @@
 //! build of trust here. Each noun has a file with its rows and its attempts.
 
 mod api_keys;
+mod domains;
 mod invitations;
+mod legal_holds;
 mod members;
 mod permissions;
 mod plans;
+mod roles;
+mod service_accounts;
+mod sessions;
 mod tenants;
 
 use anyhow::Result;
@@ -47,7 +52,31 @@ const ROWS: &[(&str, Class)] = &[
         Class::Operator,
     ),
     (
+        "/tenantry.identity.v1.OperatorService/GetOperator",
+        Class::Operator,
+    ),
+    (
         "/tenantry.identity.v1.OperatorService/ListOperators",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/ListPlatformApiKeys",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/RemoveOperator",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/RevokePlatformApiKey",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/RotatePlatformApiKey",
+        Class::Operator,
+    ),
+    (
+        "/tenantry.identity.v1.OperatorService/UpdateOperator",
         Class::Operator,
     ),
     (
@@ -78,9 +107,14 @@ pub fn rows() -> Vec<(&'static str, Class)> {
         ROWS,
         api_keys::ROWS,
         invitations::ROWS,
+        legal_holds::ROWS,
         members::ROWS,
         permissions::ROWS,
         plans::ROWS,
+        roles::ROWS,
+        domains::ROWS,
+        service_accounts::ROWS,
+        sessions::ROWS,
         tenants::ROWS,
     ]
     .concat()
@@ -128,19 +162,31 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
     if let Some(attempts) = tenants::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
+    if let Some(attempts) = domains::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
     if let Some(attempts) = members::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = invitations::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
+    if let Some(attempts) = service_accounts::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
     if let Some(attempts) = api_keys::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = roles::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = permissions::attempts(method, b) {
         return Ok(attempts);
     }
     if let Some(attempts) = plans::attempts(method, b) {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = sessions::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     anyhow::bail!("{method} has no attempts: add them")

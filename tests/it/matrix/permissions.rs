@@ -5,10 +5,16 @@ use serde_json::json;
 use super::{Attempt, Class, absent, attempt};
 use crate::support::world::Party;
 
-pub(super) const ROWS: &[(&str, Class)] = &[(
-    "/tenantry.identity.v1.PermissionService/CheckPermissions",
-    Class::Tenant,
-)];
+pub(super) const ROWS: &[(&str, Class)] = &[
+    (
+        "/tenantry.identity.v1.PermissionService/CheckPermissions",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.PermissionService/ListPermissions",
+        Class::Common,
+    ),
+];
 
 /// The attempts of one RPC, where it is of this noun.
 pub(super) fn attempts(method: &str, b: &Party) -> Option<Vec<Attempt>> {

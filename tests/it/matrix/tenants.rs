@@ -30,6 +30,14 @@ pub(super) const ROWS: &[(&str, Class)] = &[
         Class::Tenant,
     ),
     (
+        "/tenantry.registry.v1.TenantService/MoveTenant",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.registry.v1.TenantService/PurgeTenant",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.registry.v1.TenantService/ResumeTenant",
         Class::Tenant,
     ),
@@ -64,7 +72,7 @@ async fn spare_child(fleet: &Fleet, b: &Party) -> Result<String> {
 pub(super) async fn attempts(
     fleet: &Fleet,
     method: &str,
-    _a: &Party,
+    a: &Party,
     b: &Party,
 ) -> Result<Option<Vec<Attempt>>> {
     Ok(Some(match method {
@@ -93,12 +101,39 @@ pub(super) async fn attempts(
                 tenant(&absent()),
             ),
         ],
+        // To a foreign parent as to an absent one; that B itself moves what is below it needs its right in the new parent.
+        "MoveTenant" => vec![
+            uncontrolled("id", tenant(&b.id), tenant(&absent())),
+            uncontrolled(
+                "child",
+                json!({"tenant": b.child, "new_parent": a.id}),
+                json!({"tenant": absent(), "new_parent": a.id}),
+            ),
+            uncontrolled(
+                "new parent",
+                json!({"tenant": a.child, "new_parent": b.id}),
+                json!({"tenant": a.child, "new_parent": absent()}),
+            ),
+        ],
         "DeleteTenant" => vec![
             uncontrolled("id", tenant(&b.id), tenant(&absent())),
             attempt(
                 "child",
                 tenant(&spare_child(fleet, b).await?),
                 tenant(&absent()),
+            ),
+        ],
+        "PurgeTenant" => vec![
+            uncontrolled("id", tenant(&b.id), tenant(&absent())),
+            uncontrolled(
+                "id, by force",
+                json!({"tenant": b.id, "force": true}),
+                json!({"tenant": absent(), "force": true}),
+            ),
+            attempt(
+                "child",
+                json!({"tenant": spare_child(fleet, b).await?, "force": true}),
+                json!({"tenant": absent(), "force": true}),
             ),
         ],
         "CreateTenant" => vec![attempt(

@@ -35,10 +35,14 @@ pub const ADMIN: &[&str] = &[
     "tenants.read",
     "tenants.update",
     "tenants.create",
+    "domains.read",
+    "domains.manage",
     "members.read",
     "members.manage",
     "api_keys.read",
     "api_keys.manage",
+    "roles.read",
+    "roles.manage",
 ];
 
 pub fn text(value: &Value, field: &str) -> String {

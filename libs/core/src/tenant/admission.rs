@@ -67,9 +67,10 @@ impl Caller {
     pub const fn of(kind: PrincipalKind, permissions: Permissions) -> Self {
         match kind {
             PrincipalKind::Service => Self::Fleet,
-            PrincipalKind::User | PrincipalKind::ApiKey | PrincipalKind::Anonymous => {
-                Self::with(permissions)
-            }
+            PrincipalKind::User
+            | PrincipalKind::ApiKey
+            | PrincipalKind::ServiceAccount
+            | PrincipalKind::Anonymous => Self::with(permissions),
         }
     }
 

@@ -5,8 +5,10 @@ use tenantry_proto::identity::v1::{CreateMemberRequest, LoginRequest, TokenPair}
 use crate::pool;
 
 /// How fields are called that hold a secret.
-const SECRET_NAMES: [&str; 5] = [
+const SECRET_NAMES: [&str; 7] = [
     "password",
+    "current_password",
+    "new_password",
     "secret",
     "token",
     "access_token",

@@ -1,8 +1,10 @@
 //! Keeps the view: follows one of registry's replicas, and goes to the next when its bookmarks grow old.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tenantry_core::TenantId;
 use tenantry_proto::internal::registry::v1 as wire;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +33,8 @@ pub struct Follower {
     clients: Vec<Client>,
     view: Arc<View>,
     resume_token: String,
+    /// The tenants of a list that isn't complete yet: what it leaves out was purged meanwhile.
+    listed: Option<HashSet<TenantId>>,
 }
 
 impl Follower {
@@ -41,6 +45,7 @@ impl Follower {
             clients: clients(registry),
             view,
             resume_token: String::new(),
+            listed: None,
         }
     }
 
@@ -73,6 +78,9 @@ impl Follower {
         let request = wire::FollowTenantsRequest {
             resume_token: self.resume_token.clone(),
         };
+        if self.resume_token.is_empty() {
+            self.listed = Some(HashSet::new());
+        }
         let silence = |_| Status::deadline_exceeded("no bookmark came in time");
         let asked = Instant::now();
         let mut stream = tokio::time::timeout(MAX_SILENCE, client.follow_tenants(request))
@@ -86,11 +94,17 @@ impl Follower {
             let Some(response) = next else { return Ok(()) };
             match response.item {
                 Some(wire::follow_tenants_response::Item::Tenant(tenant)) => {
-                    self.view.apply(tenant)
+                    if let (Some(listed), Ok(id)) = (&mut self.listed, tenant.id.parse()) {
+                        listed.insert(id);
+                    }
+                    self.view.apply(tenant);
                 }
                 Some(wire::follow_tenants_response::Item::Bookmark(bookmark)) => {
                     let age = age(bookmark.age_ms, bookmark.stream_age_ms, asked.elapsed());
                     if bookmark.complete {
+                        if let Some(listed) = self.listed.take() {
+                            self.view.keep_only(&listed);
+                        }
                         self.view.freshen(age);
                     }
                     if age > FRESH {

@@ -38,6 +38,8 @@ pub struct TenantEntry {
     pub parent: Option<TenantId>,
     /// Version of its row.
     pub version: i64,
+    /// Verified custom domains; hardly any tenant has one.
+    pub domains: Arc<[String]>,
 }
 
 /// Most ancestors that a walk visits.
@@ -99,6 +101,15 @@ impl Tenants {
             return None;
         }
         self.view.find(project, name)
+    }
+
+    /// The tenant that a verified custom domain names, within the grace. Which domain is whose is public: the DNS tells.
+    #[must_use]
+    pub fn of_domain(&self, domain: &str) -> Option<TenantId> {
+        if self.view.age() > self.grace {
+            return None;
+        }
+        self.view.of_domain(domain)
     }
 
     /// The tenant of this name as registry knows it now.

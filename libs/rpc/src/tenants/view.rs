@@ -23,6 +23,9 @@ pub struct View {
 struct Tables {
     by_id: HashMap<TenantId, TenantEntry>,
     by_slug: HashMap<Arc<str>, HashMap<String, TenantId>>,
+    by_domain: HashMap<String, TenantId>,
+    /// What most tenants have.
+    no_domains: Arc<[String]>,
     /// Projects and plans repeat a million times; their names are kept once.
     names: HashSet<Arc<str>>,
 }
@@ -37,6 +40,12 @@ impl View {
             TenantRef::Slug(slug) => *tables.by_slug.get(project)?.get(slug)?,
         };
         tables.by_id.get(&id).cloned()
+    }
+
+    /// The tenant that a custom domain names.
+    pub(super) fn of_domain(&self, domain: &str) -> Option<TenantId> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.by_domain.get(domain).copied()
     }
 
     /// The ancestors of a tenant, nearest first, all at one instant; `None` where one of them isn't known.
@@ -84,6 +93,15 @@ impl View {
         *fresh = (*fresh).max(at);
     }
 
+    /// Forgets every tenant that a complete list doesn't have.
+    pub(super) fn keep_only(&self, listed: &HashSet<TenantId>) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        tables.by_id.retain(|id, _| listed.contains(id));
+        for slugs in tables.by_slug.values_mut() {
+            slugs.retain(|_, id| listed.contains(id));
+        }
+    }
+
     /// Applies one entry, if it is newer than what is known.
     pub(super) fn apply(&self, entry: wire::TenantEntry) {
         let Ok(id) = entry.id.parse::<TenantId>() else {
@@ -97,15 +115,24 @@ impl View {
         {
             return;
         }
-        if let Some(old) = tables.by_id.remove(&id)
-            && let Some(slugs) = tables.by_slug.get_mut(&old.project)
-            && slugs.get(&old.slug) == Some(&id)
-        {
-            slugs.remove(&old.slug);
+        if let Some(old) = tables.by_id.remove(&id) {
+            if let Some(slugs) = tables.by_slug.get_mut(&old.project)
+                && slugs.get(&old.slug) == Some(&id)
+            {
+                slugs.remove(&old.slug);
+            }
+            for domain in old.domains.iter() {
+                if tables.by_domain.get(domain) == Some(&id) {
+                    tables.by_domain.remove(domain);
+                }
+            }
         }
         let Some(entry) = tables.entry(id, entry) else {
             return;
         };
+        for domain in entry.domains.iter() {
+            tables.by_domain.insert(domain.clone(), id);
+        }
         tables
             .by_slug
             .entry(Arc::clone(&entry.project))
@@ -126,6 +153,11 @@ impl Tables {
             parent: wire.parent_id.parse().ok(),
             version: wire.version,
             slug: wire.slug,
+            domains: if wire.domains.is_empty() {
+                Arc::clone(&self.no_domains)
+            } else {
+                wire.domains.into()
+            },
         })
     }
 
@@ -143,4 +175,36 @@ impl Tables {
 pub(super) fn entry(wire: wire::TenantEntry) -> Option<TenantEntry> {
     let id = wire.id.parse().ok()?;
     Tables::default().entry(id, wire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(id: TenantId, slug: &str, status: &str, version: i64) -> wire::TenantEntry {
+        wire::TenantEntry {
+            id: id.to_string(),
+            project: "default".to_owned(),
+            slug: slug.to_owned(),
+            status: status.to_owned(),
+            version,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_tombstone_and_a_list_without_it_make_a_tenant_unknown_by_id_and_slug() {
+        let view = View::default();
+        let ids = [TenantId::new(), TenantId::new(), TenantId::new()];
+        for (id, slug) in ids.into_iter().zip(["one", "two", "three"]) {
+            view.apply(wire(id, slug, "active", 1));
+        }
+        view.apply(wire(ids[0], "one", "purged", 2));
+        view.keep_only(&HashSet::from([ids[0], ids[2]]));
+        for (place, slug) in ["one", "two", "three"].into_iter().enumerate() {
+            let by_slug = view.find("default", &TenantRef::Slug(slug.to_owned()));
+            assert_eq!(by_slug.is_some(), place == 2, "{slug}");
+            assert_eq!(by_slug, view.find("", &TenantRef::Id(ids[place])), "{slug}");
+        }
+    }
 }

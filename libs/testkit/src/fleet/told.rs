@@ -51,6 +51,7 @@ pub(super) fn environment(
                 "TENANTRY_PLANS_FILE",
                 path(paths::repository().join("deploy/plans.json")),
             ),
+            ("TENANTRY_BASE_DOMAIN", BASE_DOMAIN.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
@@ -59,7 +60,6 @@ pub(super) fn environment(
             [
                 ("TENANTRY_ASSERTION_KEY_FILE", path(keys.assertion_ring())),
                 ("TENANTRY_TOKEN_KEY_FILE", path(keys.token_ring())),
-                ("TENANTRY_BASE_DOMAIN", BASE_DOMAIN.to_owned()),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );

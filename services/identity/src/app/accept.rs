@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::tenant::Admission;
-use tenantry_core::{
-    Permission, Permissions, Principal, PrincipalKind, Refusal, RequestContext, UserId,
-};
+use tenantry_core::{Permission, Principal, PrincipalKind, Refusal, RequestContext, UserId};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
@@ -18,9 +16,10 @@ use super::App;
 use super::invitations::{event, is_pending};
 use super::members::add;
 use super::permissions::Whom;
+use super::roles::granted;
 use crate::domain::invitation::{self, Invitation, Presented};
-use crate::domain::member::{Member, User, may_grant};
-use crate::domain::rights::Reach;
+use crate::domain::member::{Member, User};
+use crate::domain::rights::{Reach, Rights};
 use crate::domain::{field, secret};
 use crate::error::Error;
 use crate::store;
@@ -91,7 +90,11 @@ impl App {
         let proof = prove(ctx, &opened.invitation, opened.known.as_ref())?;
         let hash = match (&proof, &acceptance.password) {
             (Proof::SignIn(_), _) => None,
-            (Proof::Link, Some(password)) => self.hashed(Some(password)).await?,
+            (Proof::Link, Some(password)) => {
+                let name = acceptance.name.as_deref().unwrap_or_default();
+                let about = [opened.invitation.email.as_str(), name];
+                self.hashed(Some(password), &about).await?
+            }
             (Proof::Link, None) => {
                 return Err(Refusal::field(
                     "password",
@@ -134,17 +137,18 @@ impl App {
     async fn open_link(&self, token: &SecretString) -> Result<Opened, Error> {
         let presented = invitation::parse(token).ok_or(Error::InvitationNotFound)?;
         let tenant = self.in_use(&presented).await?;
-        let (invitation, known) = {
+        let (invitation, known, grants) = {
             let mut tx = self.store.read(tenant.id).await?;
             let found = store::invitations::find(&mut tx, presented.id).await?;
             let invitation = usable(found, &presented)?;
             let known = store::users::by_email(tx.conn(), &invitation.email).await?;
-            (invitation, known)
+            let grants = granted(&mut tx, &invitation.roles).await;
+            (invitation, known, grants)
         };
         // Those whom the sender can't make members any more are not made members in the sender's name.
         let rights = self.rights_of_sender(&invitation, &tenant).await?;
-        let may_invite = rights.contains(Permission::MembersManage)
-            && may_grant(&invitation.roles, rights).is_ok();
+        let may_invite = rights.here.contains(Permission::MembersManage)
+            && grants.is_ok_and(|grants| grants.within(rights).is_ok());
         if !may_invite || invitation.roles.is_empty() {
             return Err(Error::InvitationNotFound);
         }
@@ -184,16 +188,16 @@ impl App {
         &self,
         invitation: &Invitation,
         tenant: &TenantEntry,
-    ) -> Result<Permissions, Error> {
+    ) -> Result<Rights, Error> {
         let Some(sender) = sender(&invitation.invited_by) else {
-            return Ok(Permissions::NONE);
+            return Ok(Rights::NONE);
         };
         let Some(realm) = self.realm(sender).await? else {
-            return Ok(Permissions::NONE);
+            return Ok(Rights::NONE);
         };
         Ok(match self.reach(&realm, tenant).await? {
-            Reach::Admitted(rights) => rights.here,
-            Reach::Stopped(_) | Reach::Absent => Permissions::NONE,
+            Reach::Admitted(rights) => rights,
+            Reach::Stopped(_) | Reach::Absent => Rights::NONE,
         })
     }
 }

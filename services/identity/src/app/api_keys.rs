@@ -1,27 +1,35 @@
 //! API keys of a tenant, and of the platform.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{ApiKeyId, Permissions, Refusal, RequestContext, TenantId};
-use tenantry_rpc::tenants::TenantEntry;
+use tenantry_core::{ApiKeyId, Permissions, Refusal, RequestContext, ServiceAccountId, TenantId};
 
 use super::{App, Page, cut};
-use crate::domain::api_key::{self, ApiKey};
+use crate::domain::api_key::{self, ApiKey, Rate};
 use crate::domain::{field, secret};
 use crate::error::Error;
 use crate::store;
 
-/// A key to make; its permissions are decided.
+/// A key to make.
 #[derive(Debug)]
 pub(crate) struct NewKey {
     /// Nil for a key of the platform.
     pub(crate) tenant: TenantId,
     pub(crate) name: String,
-    pub(crate) permissions: Permissions,
+    pub(crate) grant: Grant,
     pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// What a new key is to permit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Grant {
+    /// This, which is decided.
+    Decided(Permissions),
+    /// What was asked for, as far as the service account holds it.
+    Of(ServiceAccountId, Option<Permissions>),
 }
 
 /// A key that was made, and its secret while it can be shown.
@@ -49,6 +57,15 @@ impl App {
         if let Some(at) = new.expires_at {
             field::in_future(at, now).map_err(|why| Refusal::field("expires_at", why))?;
         }
+        let (service_account, permissions) = match new.grant {
+            Grant::Decided(permissions) => (None, permissions),
+            Grant::Of(id, asked) => {
+                let account = store::service_accounts::lock(&mut tx, id).await?;
+                let account = account.filter(|account| !account.disabled);
+                let account = account.ok_or(Error::ServiceAccountNotFound)?;
+                (Some(id), account.grant(asked, ctx.permissions)?)
+            }
+        };
         let id = ApiKeyId::new();
         let (text, prefix) = api_key::new_secret(id);
         let key = ApiKey {
@@ -56,10 +73,14 @@ impl App {
             tenant_id: new.tenant,
             name: new.name,
             prefix,
-            permissions: new.permissions,
+            permissions,
             created_at: now,
             expires_at: new.expires_at,
             revoked_at: None,
+            rotated_at: None,
+            previous_until: None,
+            rate: Rate::default(),
+            service_account,
         };
         let hash = secret::hash(&text);
         let key = store::api_keys::insert(&mut tx, &key, &hash, &ctx.principal.key()).await?;
@@ -79,16 +100,60 @@ impl App {
         })
     }
 
-    /// One page of a tenant's keys, newest first.
+    /// Gives a key a new secret, shown as that of a new key is, while the one before goes on for the overlap.
+    pub(crate) async fn rotate_api_key(
+        &self,
+        ctx: &RequestContext,
+        request: Option<RequestKey>,
+        scope: TenantId,
+        id: ApiKeyId,
+        overlap: SignedDuration,
+    ) -> Result<Made, Error> {
+        let mut tx = self.store.begin(scope).await?;
+        if let Some(replay) = tx.claim::<ApiKey>(request.as_ref()).await? {
+            replay.answer.may_be_had_by(ctx.permissions)?;
+            return Ok(Made {
+                key: replay.answer,
+                secret: replay.secret,
+            });
+        }
+        let key = store::api_keys::lock(&mut tx, id).await?;
+        let mut key = key.ok_or(Error::ApiKeyNotFound)?;
+        let now = tenantry_core::clock::now();
+        let until = key.may_rotate(ctx.permissions, overlap, now)?;
+        let until = field::as_stored(until).map_err(|why| Refusal::field("overlap", why))?;
+        let before = key.facts();
+        let (text, _) = api_key::new_secret(id);
+        let at = store::api_keys::rotate(&mut tx, id, &secret::hash(&text), until).await?;
+        key.rotated_at = Some(at);
+        key.previous_until = Some(until);
+        let after = key.facts();
+        let event = Event::of(ctx, "api_key.rotated", "api_key", id.uuid(), before, after);
+        tx.record(&event).await?;
+        tx.finish_with_secret(request.as_ref(), &key, &text).await?;
+        Ok(Made {
+            key,
+            secret: Some(text),
+        })
+    }
+
+    /// One key.
+    pub(crate) async fn api_key(&self, scope: TenantId, id: ApiKeyId) -> Result<ApiKey, Error> {
+        let mut tx = self.store.read(scope).await?;
+        let key = store::api_keys::find(&mut tx, id).await?;
+        key.ok_or(Error::ApiKeyNotFound)
+    }
+
+    /// One page of a tenant's keys, or of the platform's, newest first.
     pub(crate) async fn list_api_keys(
         &self,
         tokens: &PageTokens<'_>,
-        tenant: &TenantEntry,
+        scope: TenantId,
         size: u32,
         page_token: &str,
     ) -> Result<Page<ApiKey>, Error> {
         let before: Option<ApiKeyId> = tokens.read(page_token)?;
-        let mut tx = self.store.read(tenant.id).await?;
+        let mut tx = self.store.read(scope).await?;
         let mut items = store::api_keys::page(&mut tx, before, i64::from(size) + 1).await?;
         let last = cut(&mut items, size).map(|key| tokens.write(&key.id));
         Ok(Page {
@@ -102,10 +167,10 @@ impl App {
         &self,
         ctx: &RequestContext,
         request: Option<RequestKey>,
-        tenant: &TenantEntry,
+        scope: TenantId,
         id: ApiKeyId,
     ) -> Result<ApiKey, Error> {
-        let mut tx = self.store.begin(tenant.id).await?;
+        let mut tx = self.store.begin(scope).await?;
         if let Some(replay) = tx.claim(request.as_ref()).await? {
             return Ok(replay.answer);
         }

@@ -5,14 +5,14 @@ use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::role::Role;
 use tenantry_core::{InvitationId, RequestContext};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
+use super::roles::grantable;
 use super::{App, Page, cut};
 use crate::domain::invitation::{self, Invitation, MAX_MAILS_A_DAY, MAX_PENDING, State};
-use crate::domain::member::may_grant;
+use crate::domain::role::RoleKey;
 use crate::error::Error;
 use crate::mail;
 use crate::store;
@@ -21,7 +21,7 @@ use crate::store;
 #[derive(Debug)]
 pub(crate) struct NewInvitation {
     pub(crate) email: String,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<RoleKey>,
     /// Days until the link ends.
     pub(crate) days: i32,
 }
@@ -42,13 +42,13 @@ impl App {
         tenant: &TenantEntry,
         new: NewInvitation,
     ) -> Result<Invitation, Error> {
-        may_grant(&new.roles, ctx.permissions)?;
         let mail = self.mail.as_ref().ok_or(Error::MailOff)?;
         let tenant_name = self.tenant_name(tenant).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
+        grantable(ctx, &mut tx, &new.roles).await?;
         if store::members::is_member(&mut tx, &new.email).await? {
             return Err(Error::MemberExists);
         }
@@ -175,7 +175,7 @@ async fn open(
 ) -> Result<Invitation, Error> {
     let found = store::invitations::lock(tx, id).await?;
     let invitation = found.ok_or(Error::InvitationNotFound)?.invitation;
-    may_grant(&invitation.roles, ctx.permissions)?;
+    grantable(ctx, tx, &invitation.roles).await?;
     if invitation.is_open() {
         Ok(invitation)
     } else {
@@ -214,7 +214,7 @@ fn letter<'a>(
         to: &invitation.email,
         tenant: tenant_name,
         by: &invitation.invited_by_email,
-        roles: invitation.roles.iter().map(|role| role.name()).collect(),
+        roles: invitation.roles.iter().map(RoleKey::as_str).collect(),
         until: invitation.expires_at,
         token,
     }

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::role::Role;
 use tenantry_core::{RequestContext, UserId};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
+use super::roles::grantable;
 use super::{App, Page, cut};
-use crate::domain::member::{Member, User, may_grant};
+use crate::domain::member::{Member, User};
+use crate::domain::role::RoleKey;
 use crate::error::Error;
 use crate::store;
 use crate::store::users::Credentials;
@@ -23,7 +24,7 @@ pub(crate) struct NewMember {
     pub(crate) email: String,
     pub(crate) name: String,
     pub(crate) password: Option<SecretString>,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<RoleKey>,
 }
 
 /// The user of an address.
@@ -51,13 +52,14 @@ impl App {
         tenant: &TenantEntry,
         new: NewMember,
     ) -> Result<Member, Error> {
-        may_grant(&new.roles, ctx.permissions)?;
         let welcome = ctx.is_operator() || self.is_related_address(tenant, &new.email).await?;
-        let hash = self.hashed(new.password.as_ref()).await?;
+        let about = [new.email.as_str(), &new.name];
+        let hash = self.hashed(new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
+        grantable(ctx, &mut tx, &new.roles).await?;
         let found = self
             .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
             .await?;
@@ -78,14 +80,17 @@ impl App {
         Ok(member)
     }
 
-    /// The hash of a password, where one is given. Comes before the transaction: nobody's connection or claim waits for a
-    /// place among the hashes.
+    /// The hash of a new password, where one is given, of the person that `about` tells of. Comes before the transaction:
+    /// nobody's connection or claim waits for a place among the hashes.
     pub(super) async fn hashed(
         &self,
         password: Option<&SecretString>,
+        about: &[&str],
     ) -> Result<Option<String>, Error> {
         match password {
-            Some(password) => Ok(Some(self.passwords.hash(password).await?)),
+            Some(password) => Ok(Some(
+                self.passwords.choose("password", password, about).await?,
+            )),
             None => Ok(None),
         }
     }
@@ -151,14 +156,14 @@ impl App {
         key: Option<RequestKey>,
         tenant: &TenantEntry,
         user: UserId,
-        roles: Vec<Role>,
+        roles: Vec<RoleKey>,
     ) -> Result<Member, Error> {
-        may_grant(&roles, ctx.permissions)?;
         let visible = ctx.is_operator() || self.is_related(tenant, user).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
+        grantable(ctx, &mut tx, &roles).await?;
         let user = store::users::by_id(tx.conn(), user).await?;
         let user = user.filter(|_| visible).ok_or(Error::UserNotFound)?;
         let name = user.name.clone();
@@ -236,7 +241,7 @@ impl App {
         let owners = store::members::lock_owners(&mut tx).await?;
         let member = store::members::lock(&mut tx, user).await?;
         let member = member.ok_or(Error::UserNotFound)?;
-        may_grant(&member.roles, ctx.permissions)?;
+        grantable(ctx, &mut tx, &member.roles).await?;
         member.may_leave(&owners)?;
         store::members::delete(&mut tx, user).await?;
         let event = Event::of(
@@ -258,7 +263,7 @@ pub(super) async fn add(
     tenant: &TenantEntry,
     user: &User,
     name: String,
-    roles: Vec<Role>,
+    roles: Vec<RoleKey>,
 ) -> Result<Member, Error> {
     let member = Member {
         tenant_id: tenant.id,

@@ -5,25 +5,36 @@ pub(crate) mod accept;
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
 pub(crate) mod invitations;
+pub(crate) mod member_roles;
 pub(crate) mod members;
 pub(crate) mod operators;
+pub(crate) mod passwords;
 pub(crate) mod permissions;
+mod proof;
 pub(crate) mod readiness;
+pub(crate) mod roles;
+pub(crate) mod service_accounts;
+pub(crate) mod sessions;
 pub(crate) mod sign_in;
+mod sweep;
+mod tenant_data;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tenantry_core::context::Target;
+use tenantry_core::event::Event;
 use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Permission, Refusal, RequestContext};
 use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
+use tenantry_proto::methods;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
+use tokio::sync::mpsc;
 
-use crate::attempts::Attempts;
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
 use crate::guesses::Guesses;
@@ -31,6 +42,7 @@ use crate::mail::Mailer;
 use crate::passwords::Passwords;
 use crate::principals::Principals;
 use crate::tokens::Tokens;
+use crate::uses::Uses;
 
 /// Longest wait for registry to tell a tenant's name.
 const NAME_WITHIN: Duration = Duration::from_secs(2);
@@ -41,11 +53,14 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) tenants: Tenants,
     pub(crate) principals: Principals,
+    /// Requests of each key.
+    pub(crate) uses: Uses,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
-    pub(crate) attempts: Attempts,
     pub(crate) guesses: Guesses,
     pub(crate) mail: Option<Mailer>,
+    /// Links that people asked for, to be sent.
+    pub(crate) links: mpsc::Sender<passwords::LinkAsked>,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
 }
@@ -58,7 +73,8 @@ pub(crate) struct Page<T> {
 }
 
 impl App {
-    /// The tenant that a request acts on, once the caller holds the permission there and its status admits the caller.
+    /// The tenant that a request acts on, once the caller holds the permission there and its status admits the caller. That
+    /// an operator reads a tenant's content is in the tenant's own log before the answer; a change has its own event.
     pub(crate) async fn authorise(
         &self,
         ctx: &RequestContext,
@@ -67,7 +83,31 @@ impl App {
     ) -> Result<TenantEntry, Error> {
         let target = ctx.target(named)?;
         ctx.require(permission)?;
-        self.enter(ctx, target).await
+        let entry = self.enter(ctx, target).await?;
+        if ctx.is_content_access(permission) && methods::is_read_only(&ctx.method) {
+            self.record_access(ctx, &entry).await?;
+        }
+        Ok(entry)
+    }
+
+    async fn record_access(&self, ctx: &RequestContext, tenant: &TenantEntry) -> Result<(), Error> {
+        let recorded = async {
+            let mut tx = self.store.begin(tenant.id).await?;
+            let event = Event::of(
+                ctx,
+                "tenant.content_accessed",
+                "tenant",
+                tenant.id.uuid(),
+                Value::Null,
+                json!({ "method": ctx.method }),
+            );
+            tx.record(&event).await?;
+            tx.commit().await
+        };
+        recorded.await.map_err(|error| {
+            tracing::error!(error = %error, "an access of content can't be recorded, so it is refused");
+            Refusal::unavailable().into()
+        })
     }
 
     /// The tenant that a request acts on, whatever the caller may do there.

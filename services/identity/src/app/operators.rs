@@ -5,7 +5,7 @@ use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::PageTokens;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId};
+use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, UserId};
 use tenantry_store::TenantTx;
 
 use super::{App, Page, cut};
@@ -40,7 +40,8 @@ impl App {
                 return Err(Error::BootstrapToken);
             }
         }
-        let hash = self.hashed(new.password.as_ref()).await?;
+        let about = [new.email.as_str(), &new.name];
+        let hash = self.hashed(new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -65,7 +66,8 @@ impl App {
         key: Option<RequestKey>,
         new: NewOperator,
     ) -> Result<Operator, Error> {
-        let hash = self.hashed(new.password.as_ref()).await?;
+        let about = [new.email.as_str(), &new.name];
+        let hash = self.hashed(new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -114,6 +116,93 @@ impl App {
             operator.facts(),
         );
         tx.record(&event).await?;
+        Ok(operator)
+    }
+
+    /// One operator.
+    pub(crate) async fn operator(&self, id: UserId) -> Result<Operator, Error> {
+        let mut tx = self.store.read(TenantId::PLATFORM).await?;
+        let operator = store::operators::find(tx.conn(), id).await?;
+        operator.ok_or(Error::OperatorNotFound)
+    }
+
+    /// Replaces an operator's permissions; the last one who can manage operators goes on doing so.
+    pub(crate) async fn update_operator(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        id: UserId,
+        permissions: Permissions,
+    ) -> Result<Operator, Error> {
+        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let operator = self.lock_operator(ctx, &mut tx, id, permissions).await?;
+        let before = operator.facts();
+        let changed = operator.permissions != permissions;
+        let operator = Operator {
+            permissions,
+            ..operator
+        };
+        if changed {
+            store::operators::update(tx.conn(), &operator).await?;
+            let after = operator.facts();
+            let event = Event::of(
+                ctx,
+                "operator.updated",
+                "operator",
+                id.uuid(),
+                before,
+                after,
+            );
+            tx.record(&event).await?;
+        }
+        tx.finish(key.as_ref(), &operator).await?;
+        Ok(operator)
+    }
+
+    /// Makes an operator a user like any other, but never the last one who can manage operators.
+    pub(crate) async fn remove_operator(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        id: UserId,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
+        if tx.claim::<()>(key.as_ref()).await?.is_some() {
+            return Ok(());
+        }
+        let operator = self
+            .lock_operator(ctx, &mut tx, id, Permissions::NONE)
+            .await?;
+        store::operators::delete(tx.conn(), id).await?;
+        let before = operator.facts();
+        let event = Event::of(
+            ctx,
+            "operator.removed",
+            "operator",
+            id.uuid(),
+            before,
+            Value::Null,
+        );
+        tx.record(&event).await?;
+        Ok(tx.finish(key.as_ref(), &()).await?)
+    }
+
+    /// An operator, locked, that this caller may give these permissions instead of its own.
+    async fn lock_operator(
+        &self,
+        ctx: &RequestContext,
+        tx: &mut TenantTx,
+        id: UserId,
+        after: Permissions,
+    ) -> Result<Operator, Error> {
+        let managers = store::operators::lock_managers(tx.conn(), id).await?;
+        let operator = store::operators::find(tx.conn(), id).await?;
+        let operator = operator.ok_or(Error::OperatorNotFound)?;
+        operator.may_be_changed_by(ctx.permissions, after)?;
+        operator.may_become(after, &managers)?;
         Ok(operator)
     }
 

@@ -1,27 +1,18 @@
-//! Login, refresh, logout, and who is calling.
+//! Login, refresh, and who is calling.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::{Value, json};
-use tenantry_core::event::Event;
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{
-    PrincipalKind, RequestContext, SessionId, TenantId, TenantRef, TenantSelection, UserId,
-};
-use tenantry_rpc::Tasks;
+use tenantry_core::{PrincipalKind, RequestContext, TenantId, TenantRef, TenantSelection, UserId};
 
 use super::App;
+use super::sessions::tell_end;
 use crate::domain::principal::Membership;
 use crate::domain::rights::{Reach, Realm};
 use crate::domain::session::{REFRESH_LIFE, RefreshToken, Session, Verdict};
 use crate::error::Error;
 use crate::store;
-
-/// How often sessions past their time are removed, and how many at once.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
-const SWEEP_ROWS: i64 = 10_000;
 
 /// What login is asked with.
 pub(crate) struct Login {
@@ -48,46 +39,17 @@ pub(crate) struct Caller {
 }
 
 impl App {
-    /// Begins a session. An unknown address takes as long, and is refused in the same words, as a wrong password.
+    /// Begins a session.
     pub(crate) async fn login(&self, ctx: &RequestContext, login: Login) -> Result<Pair, Error> {
-        let address = ctx.origin.ip.as_str();
-        self.attempts.admit(address, &login.email)?;
-        let known = {
-            let mut tx = self.store.read(TenantId::PLATFORM).await?;
-            store::users::by_email(tx.conn(), &login.email).await?
-        };
-        let (user, hash) = known
-            .and_then(|known| Some((known.user, known.password_hash?)))
-            .unzip();
-        let matches = self.passwords.verify(&login.password, hash.clone()).await?;
-        let Some((user, hash)) = user.zip(hash).filter(|_| matches) else {
-            self.attempts.failed(address, &login.email);
-            return Err(Error::BadPassword);
-        };
+        let proven = self.prove(ctx, &login.email, &login.password).await?;
         let tenant = match &login.tenant {
-            Some(name) => Some(self.tenant_of_login(user.id, name, &login.project).await?),
+            Some(name) => Some(
+                self.tenant_of_login(proven.user.id, name, &login.project)
+                    .await?,
+            ),
             None => None,
         };
-        let id = SessionId::new();
-        let refresh = RefreshToken::new(id);
-        let session = Session {
-            id,
-            user_id: user.id,
-            tenant_id: tenant,
-            family_hash: refresh.family_hash().to_vec(),
-            refresh_hash: refresh.refresh_hash().to_vec(),
-            expires_at: tenantry_core::clock::now() + REFRESH_LIFE,
-            ended_at: None,
-        };
-        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
-        if !store::sessions::insert(tx.conn(), &session, &hash).await? {
-            return Err(Error::BadPassword);
-        }
-        tx.commit().await?;
-        Ok(Pair {
-            access: self.tokens.issue(id, user.id, tenant)?,
-            refresh: refresh.text(),
-        })
+        self.begin_session(ctx, &proven, tenant).await
     }
 
     /// The tenant that a session is for, if the user reaches it.
@@ -126,8 +88,7 @@ impl App {
         match token.judge(&session, now)? {
             Verdict::UsedBefore => {
                 store::sessions::end(tx.conn(), session.id).await?;
-                tx.record(&ended(ctx, &session, "refresh_token_used_twice"))
-                    .await?;
+                tell_end(ctx, &mut tx, &session, "refresh_token_used_twice").await?;
                 tx.commit().await?;
                 Err(Error::Revoked)
             }
@@ -146,44 +107,6 @@ impl App {
                         .issue(session.id, session.user_id, session.tenant_id)?,
                     refresh: next.text(),
                 })
-            }
-        }
-    }
-
-    /// Ends the session of the credential.
-    pub(crate) async fn logout(&self, ctx: &RequestContext) -> Result<(), Error> {
-        let session = match ctx.principal.kind {
-            PrincipalKind::User => ctx.credential.parse::<SessionId>().ok(),
-            PrincipalKind::ApiKey | PrincipalKind::Service | PrincipalKind::Anonymous => None,
-        };
-        let session = session.ok_or(Error::NoSession)?;
-        let mut tx = self.store.begin(TenantId::PLATFORM).await?;
-        let Some(session) = store::sessions::lock(tx.conn(), session).await? else {
-            return Ok(());
-        };
-        if store::sessions::end(tx.conn(), session.id).await? {
-            tx.record(&ended(ctx, &session, "logout")).await?;
-        }
-        Ok(tx.commit().await?)
-    }
-
-    /// Removes sessions past their time, from time to time. A sweep that fails is tried again at its next time; it ends by
-    /// cancellation only.
-    pub(crate) async fn sweep_sessions(self: Arc<Self>, tasks: Tasks) {
-        loop {
-            tokio::select! {
-                () = tasks.cancelled() => return,
-                () = tokio::time::sleep(SWEEP_EVERY) => {}
-            }
-            let swept = async {
-                let mut tx = self.store.begin(TenantId::PLATFORM).await?;
-                let gone = store::sessions::sweep(tx.conn(), SWEEP_ROWS).await?;
-                tx.commit().await?;
-                Ok::<_, Error>(gone)
-            };
-            match swept.await {
-                Ok(gone) => tracing::debug!(gone, "sessions swept"),
-                Err(error) => tracing::warn!(error = %error, "sessions were not swept"),
             }
         }
     }
@@ -208,8 +131,20 @@ impl App {
                 (user.name, standing.memberships)
             }
             PrincipalKind::ApiKey => {
-                let key = self.principals.key(ctx.principal.id.into()).await?;
-                (key.ok_or(Error::Revoked)?.name.clone(), Vec::new())
+                // An operator's key is the platform's, whichever tenant it acts in.
+                let owner = tenant.filter(|_| !ctx.is_operator());
+                let mut tx = self.store.read(owner.unwrap_or(TenantId::PLATFORM)).await?;
+                let key = store::api_keys::find(&mut tx, ctx.principal.id.into()).await?;
+                (key.ok_or(Error::Revoked)?.name, Vec::new())
+            }
+            PrincipalKind::ServiceAccount => {
+                let mut tx = self
+                    .store
+                    .read(tenant.unwrap_or(TenantId::PLATFORM))
+                    .await?;
+                let id = ctx.principal.id.into();
+                let account = store::service_accounts::find(&mut tx, id).await?;
+                (account.ok_or(Error::Revoked)?.name, Vec::new())
             }
             PrincipalKind::Service | PrincipalKind::Anonymous => (String::new(), Vec::new()),
         };
@@ -228,16 +163,4 @@ impl App {
             memberships: with_slugs,
         })
     }
-}
-
-fn ended(ctx: &RequestContext, session: &Session, why: &str) -> Event {
-    let after = json!({ "user_id": session.user_id, "why": why });
-    Event::of(
-        ctx,
-        "session.ended",
-        "session",
-        session.id.uuid(),
-        Value::Null,
-        after,
-    )
 }

@@ -9,7 +9,6 @@ use super::request::{Asked, Credential};
 use crate::app::App;
 use crate::domain::principal::{Key, SignedIn};
 use crate::domain::rights::{Reach, Realm, Rights};
-use crate::domain::secret;
 use crate::domain::selection::{self, Named};
 use crate::error::Error;
 
@@ -54,9 +53,9 @@ pub(super) async fn decide(
 ) -> Result<Decided, Error> {
     let holder = match asked.credential()? {
         Credential::AccessToken(token) => signed_in(app, token).await?,
-        Credential::ApiKey(id, hash) => {
-            let key = app.principals.key(id).await?.ok_or(Error::BadCredential)?;
-            of_key(&key, &hash)?
+        Credential::ApiKey(presented) => {
+            let key = app.principals.shown(presented).await?;
+            of_key(&*key.ok_or(Error::BadCredential)?)?
         }
     };
     if let Realm::One(own, _) = holder.realm {
@@ -73,8 +72,19 @@ pub(super) async fn decide(
             project: String::new(),
         });
     }
-    let named = asked.hints(base_domain).named();
+    let hints = asked.hints(base_domain);
+    let named = match hints
+        .custom_domain()
+        .and_then(|d| app.tenants.of_domain(&d))
+    {
+        Some(id) => hints.named().and(id),
+        None => hints.named(),
+    };
     let (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
+    if holder.principal.kind != PrincipalKind::User {
+        let owner = holder.home.unwrap_or(TenantId::PLATFORM);
+        app.uses.count(owner, holder.credential.into());
+    }
     let project = match tenant {
         Chosen::None => selection::project(asked.project())
             .unwrap_or_default()
@@ -121,22 +131,26 @@ fn of_user(user: &SignedIn, token_exp: i64) -> Result<Holder, Error> {
     })
 }
 
-fn of_key(key: &Key, hash: &[u8; 32]) -> Result<Holder, Error> {
-    if !secret::same(&key.hash, hash) {
-        return Err(Error::BadCredential);
-    }
+fn of_key(key: &Key) -> Result<Holder, Error> {
     key.check(tenantry_core::clock::now())?;
     Ok(Holder {
-        principal: Principal {
-            kind: PrincipalKind::ApiKey,
-            id: key.id.uuid(),
-            name: String::new(),
+        principal: match key.service_account {
+            Some(account) => program(PrincipalKind::ServiceAccount, account.uuid()),
+            None => program(PrincipalKind::ApiKey, key.id.uuid()),
         },
         credential: key.id.uuid(),
         credential_exp: key.expires_at.map(|at| at.as_second()),
         home: (!key.tenant.is_platform()).then_some(key.tenant),
         realm: Realm::of_key(key),
     })
+}
+
+fn program(kind: PrincipalKind, id: Uuid) -> Principal {
+    Principal {
+        kind,
+        id,
+        name: String::new(),
+    }
 }
 
 /// A stopped tenant's keys stop at once, whatever they name.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use tenantry_core::ApiKeyId;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::HttpRequest;
 use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS};
 
-use crate::domain::{api_key, selection};
+use crate::domain::api_key::{self, Presented};
+use crate::domain::selection;
 use crate::error::Error;
 
 const BEARER: &str = "bearer ";
@@ -25,7 +25,7 @@ pub(super) struct Asked<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Credential<'a> {
     AccessToken(&'a str),
-    ApiKey(ApiKeyId, [u8; 32]),
+    ApiKey(Presented),
 }
 
 impl<'a> Asked<'a> {
@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
         }
         if key.is_some() || text.starts_with(api_key::MARK) {
             let presented = api_key::parse(text).ok_or(Error::BadCredential)?;
-            return Ok(Credential::ApiKey(presented.id, presented.hash));
+            return Ok(Credential::ApiKey(presented));
         }
         Ok(Credential::AccessToken(text))
     }
@@ -112,6 +112,8 @@ fn bearer(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tenantry_core::ApiKeyId;
+
     use super::*;
 
     fn credential(headers: &[(&str, &str)]) -> Result<(), Error> {

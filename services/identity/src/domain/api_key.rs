@@ -1,11 +1,11 @@
 //! API keys and the text of their secrets: `tk_<id>_<256 random bits>_<checksum>`. The id makes a look-up one row, the
 //! checksum spares malformed keys one.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenantry_core::role::Role;
-use tenantry_core::{ApiKeyId, Permission, Permissions, Refusal, TenantId};
+use tenantry_core::{ApiKeyId, Permission, Permissions, Refusal, ServiceAccountId, TenantId};
 use uuid::Uuid;
 
 use super::secret;
@@ -15,6 +15,9 @@ use crate::error::Error;
 pub(crate) const MARK: &str = "tk_";
 const SECRET_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;
+/// How long a rotated secret goes on where nothing is said, and at most.
+pub(crate) const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Characters of a secret that are shown to recognise it by: the mark and half of the id.
 const PREFIX_CHARS: usize = 19;
 
@@ -29,6 +32,25 @@ pub(crate) struct ApiKey {
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) revoked_at: Option<Timestamp>,
+    /// When it got its present secret, if not with its making.
+    #[serde(default)]
+    pub(crate) rotated_at: Option<Timestamp>,
+    /// Until when the secret before works.
+    #[serde(default)]
+    pub(crate) previous_until: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) rate: Rate,
+    /// The account that it acts as, if it is of one.
+    #[serde(default)]
+    pub(crate) service_account: Option<ServiceAccountId>,
+}
+
+/// How much a key is used, as far as it is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    pub(crate) last_used_at: Option<Timestamp>,
+    pub(crate) last_hour: i64,
+    pub(crate) last_day: i64,
 }
 
 impl ApiKey {
@@ -40,12 +62,39 @@ impl ApiKey {
             "permissions": self.permissions.names(),
             "expires_at": self.expires_at,
             "revoked_at": self.revoked_at,
+            "rotated_at": self.rotated_at,
+            "previous_secret_expires_at": self.previous_until,
+            "service_account_id": self.service_account,
         })
+    }
+
+    /// Until when the present secret works once the holder of `own` has the next, if that may be now.
+    pub(crate) fn may_rotate(
+        &self,
+        own: Permissions,
+        overlap: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Timestamp, Error> {
+        self.may_be_had_by(own)?;
+        if self.revoked_at.is_some() || self.expires_at.is_some_and(|at| at <= now) {
+            return Err(Error::ApiKeyEnded);
+        }
+        let until = now + overlap;
+        Ok(self.expires_at.map_or(until, |end| until.min(end)))
+    }
+
+    /// Refuses whoever holds less than the key: who has its secret has its permissions.
+    pub(crate) fn may_be_had_by(&self, own: Permissions) -> Result<(), Error> {
+        if own.covers(self.permissions) {
+            return Ok(());
+        }
+        let missing = self.permissions.without(own);
+        Err(Error::Grant(missing.names().join(", ")))
     }
 }
 
 /// What a caller presented, in the right form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Presented {
     pub(crate) id: ApiKeyId,
     pub(crate) hash: [u8; 32],

@@ -4,14 +4,13 @@ use std::str::FromStr;
 
 use email_address::{EmailAddress, Options};
 use jiff::Timestamp;
-use tenantry_core::role::Role;
 use tenantry_core::{Permission, Permissions};
 
 const MAX_NAME_CHARS: usize = 200;
+const MAX_DESCRIPTION_CHARS: usize = 1_000;
 const MAX_EMAIL_BYTES: usize = 254;
 /// 0001-01-01T00:00:00Z in seconds since 1970; the last year is that of the calendar in use.
 const YEAR_ONE: i64 = -62_135_596_800;
-const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=256;
 
 /// An e-mail address (RFC 5321 and 5322) in the one spelling that it is stored and looked up in: lower case.
 pub(crate) fn email(text: &str) -> Result<String, String> {
@@ -48,37 +47,16 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A new password. Length is what makes one strong (NIST SP 800-63B), so nothing else is asked of it; the upper bound
-/// keeps hashing short.
-pub(crate) fn password(text: &str) -> Result<(), String> {
-    if PASSWORD_CHARS.contains(&text.chars().count()) {
-        return Ok(());
+/// What something is for, in a few sentences; none is fine.
+pub(crate) fn description(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let unfit = |c: char| c.is_control() && c != '\n';
+    if text.chars().count() > MAX_DESCRIPTION_CHARS || text.chars().any(unfit) {
+        return Err(format!(
+            "must be at most {MAX_DESCRIPTION_CHARS} characters, line ends the only control characters"
+        ));
     }
-    Err(format!(
-        "must be {} to {} characters",
-        PASSWORD_CHARS.start(),
-        PASSWORD_CHARS.end()
-    ))
-}
-
-/// Whether a text could be a password at all.
-pub(crate) fn could_be_password(text: &str) -> bool {
-    text.chars().count() <= *PASSWORD_CHARS.end()
-}
-
-/// Roles by name, each once, from the strongest; `member` where none is given.
-pub(crate) fn roles(names: &[String]) -> Result<Vec<Role>, String> {
-    if names.is_empty() {
-        return Ok(vec![Role::Member]);
-    }
-    let mut roles = names
-        .iter()
-        .map(|name| name.parse::<Role>())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| "must be some of owner, admin, member, viewer".to_owned())?;
-    roles.sort_unstable();
-    roles.dedup();
-    Ok(roles)
+    Ok(text.to_owned())
 }
 
 /// Permissions by name; `None` where none is given.
@@ -146,13 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_judged_by_its_length_in_characters() {
-        assert!(password(&"ü".repeat(10)).is_ok());
-        assert!(password(&"x".repeat(9)).is_err());
-        assert!(password(&"x".repeat(257)).is_err());
-    }
-
-    #[test]
     fn an_instant_has_a_year_that_the_wire_format_has() {
         let first = Timestamp::from_second(YEAR_ONE).unwrap();
         assert_eq!(first.to_string(), "0001-01-01T00:00:00Z");
@@ -169,13 +140,5 @@ mod tests {
             "2026-01-31T12:00:00.123456Z"
         );
         assert!(as_stored(Timestamp::MAX).is_ok());
-    }
-
-    #[test]
-    fn roles_are_each_once_and_member_by_default() {
-        assert_eq!(roles(&[]), Ok(vec![Role::Member]));
-        let twice = ["viewer", "owner", "viewer"].map(str::to_owned);
-        assert_eq!(roles(&twice), Ok(vec![Role::Owner, Role::Viewer]));
-        assert!(roles(&["root".to_owned()]).is_err());
     }
 }

@@ -5,10 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenantry_core::role::Role;
 use tenantry_core::{InvitationId, Principal, PrincipalKind, TenantId};
 use uuid::Uuid;
 
+use super::role::RoleKey;
 use super::secret;
 
 /// How every token begins.
@@ -29,7 +29,7 @@ pub(crate) struct Invitation {
     pub(crate) id: InvitationId,
     pub(crate) tenant_id: TenantId,
     pub(crate) email: String,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<RoleKey>,
     /// Who sent the newest link, as `user:<id>`.
     pub(crate) invited_by: String,
     /// That user's address; empty for a program.
@@ -112,7 +112,10 @@ impl Invitation {
 pub(crate) fn address_of(by: &Principal) -> String {
     match by.kind {
         PrincipalKind::User => by.name.clone(),
-        PrincipalKind::ApiKey | PrincipalKind::Service | PrincipalKind::Anonymous => String::new(),
+        PrincipalKind::ApiKey
+        | PrincipalKind::ServiceAccount
+        | PrincipalKind::Service
+        | PrincipalKind::Anonymous => String::new(),
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
             id: InvitationId::new(),
             tenant_id: TenantId::new(),
             email: "ann@example.com".to_owned(),
-            roles: vec![Role::Member],
+            roles: vec![tenantry_core::role::Role::Member.into()],
             invited_by: by.key(),
             invited_by_email: String::new(),
             created_at: now,

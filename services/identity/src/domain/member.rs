@@ -1,11 +1,12 @@
-//! Members of a tenant, and who may give or take which roles.
+//! Members of a tenant and their roles.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenantry_core::role::Role;
-use tenantry_core::{Permissions, TenantId, UserId};
+use tenantry_core::role::Role as BuiltIn;
+use tenantry_core::{TenantId, UserId};
 
+use super::role::{MAX_ROLES_OF_MEMBER, RoleKey};
 use crate::error::Error;
 
 /// A user as it stands in its row, without the password.
@@ -23,7 +24,7 @@ pub(crate) struct Member {
     pub(crate) user_id: UserId,
     pub(crate) email: String,
     pub(crate) name: String,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<RoleKey>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -40,38 +41,43 @@ impl Member {
         }
         Ok(())
     }
+
+    /// The member with a further role; `None` where it has that already.
+    pub(crate) fn with(&self, role: RoleKey) -> Result<Option<Self>, Error> {
+        if self.roles.contains(&role) {
+            return Ok(None);
+        }
+        if self.roles.len() >= MAX_ROLES_OF_MEMBER {
+            return Err(Error::LimitReached(format!(
+                "A member has at most {MAX_ROLES_OF_MEMBER} roles. Take one away first."
+            )));
+        }
+        let mut member = self.clone();
+        member.roles.push(role);
+        member.roles.sort_unstable();
+        Ok(Some(member))
+    }
+
+    /// The member without one of its roles, given the tenant's owners.
+    pub(crate) fn without(&self, role: &RoleKey, owners: &[UserId]) -> Result<Self, Error> {
+        if !self.roles.contains(role) {
+            return Err(Error::RoleNotFound);
+        }
+        if *role == BuiltIn::Owner {
+            self.may_leave(owners)?;
+        }
+        if self.roles.len() == 1 {
+            return Err(Error::LastRole);
+        }
+        let mut member = self.clone();
+        member.roles.retain(|held| held != role);
+        Ok(member)
+    }
 }
 
 impl User {
     /// What events say of it.
     pub(crate) fn facts(&self) -> Value {
         json!({ "email": self.email, "name": self.name })
-    }
-}
-
-/// Refuses unless the holder of `own` in the tenant may give, or take, these roles.
-pub(crate) fn may_grant(roles: &[Role], own: Permissions) -> Result<(), Error> {
-    let beyond: Vec<_> = roles
-        .iter()
-        .filter(|role| !role.grantable_by(own))
-        .map(|role| format!("the role {role}"))
-        .collect();
-    if beyond.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Grant(beyond.join(", ")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_admin_neither_makes_nor_removes_an_owner() {
-        let admin = Role::Admin.permissions();
-        assert!(may_grant(&[Role::Admin, Role::Viewer], admin).is_ok());
-        assert!(may_grant(&[Role::Owner], admin).is_err());
-        assert!(may_grant(&[Role::Owner], Role::Owner.permissions()).is_ok());
     }
 }

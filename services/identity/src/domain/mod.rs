@@ -3,10 +3,14 @@
 pub(crate) mod api_key;
 pub(crate) mod field;
 pub(crate) mod invitation;
+pub(crate) mod lockout;
 pub(crate) mod member;
 pub(crate) mod operator;
+pub(crate) mod password;
 pub(crate) mod principal;
 pub(crate) mod rights;
+pub(crate) mod role;
 pub(crate) mod secret;
 pub(crate) mod selection;
+pub(crate) mod service_account;
 pub(crate) mod session;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tenantry_core::role::Role;
-use tenantry_core::{ApiKeyId, Permissions, SessionId, TenantId, UserId};
+use tenantry_core::{ApiKeyId, Permissions, RoleId, ServiceAccountId, SessionId, TenantId, UserId};
 
+use super::api_key::Presented;
+use super::role::{Grants, RoleKey};
+use super::secret;
 use crate::error::Error;
 
 /// A signed-in user.
@@ -33,20 +35,51 @@ pub(crate) struct Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub(crate) tenant: TenantId,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) roles: Vec<RoleKey>,
+    /// Those that the tenant defined: a change of one changes what is permitted.
+    pub(crate) own_roles: Vec<RoleId>,
+    /// What all of them permit.
+    pub(crate) grants: Grants,
 }
 
-/// A program's key.
+/// A program's key, or what one of its secrets admits to.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) id: ApiKeyId,
     /// Nil for a key of the platform.
     pub(crate) tenant: TenantId,
-    pub(crate) name: String,
-    pub(crate) hash: Vec<u8>,
     pub(crate) permissions: Permissions,
+    /// The account that it acts as, if it is of one.
+    pub(crate) service_account: Option<ServiceAccountId>,
+    /// When it ends, or the secret that was shown, if it does.
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) revoked: bool,
+}
+
+/// A key with the hashes of its secrets.
+pub(crate) struct StoredKey {
+    pub(crate) key: Key,
+    pub(crate) hash: Vec<u8>,
+    /// That of the secret before; empty where there is none.
+    pub(crate) previous_hash: Vec<u8>,
+    /// When the secret before ends: with the key at the latest.
+    pub(crate) previous_until: Option<Timestamp>,
+}
+
+impl StoredKey {
+    /// What this secret admits to, if it is the key's present one or the one before.
+    pub(crate) fn shown(self, presented: &Presented) -> Option<Key> {
+        let is_present = secret::same(&self.hash, &presented.hash);
+        let is_previous = secret::same(&self.previous_hash, &presented.hash);
+        match (is_present, is_previous) {
+            (true, _) => Some(self.key),
+            (false, true) => Some(Key {
+                expires_at: self.previous_until,
+                ..self.key
+            }),
+            (false, false) => None,
+        }
+    }
 }
 
 impl SignedIn {

@@ -6,15 +6,8 @@ use tenantry_core::tenant::{Admission, Caller, MethodKind, Stop};
 use tenantry_core::{Permission as P, Permissions, RequestContext, TenantId, TenantStatus};
 
 use super::principal::{Key, Membership, Standing};
+use super::role::Grants;
 use crate::error::Error;
-
-/// What acts on tenants as a whole.
-const TENANTS: Permissions = Permissions::of(&[
-    P::TenantsRead,
-    P::TenantsUpdate,
-    P::TenantsCreate,
-    P::TenantsManage,
-]);
 
 /// Everything that an operator holds: the platform permissions, and what they mean in every tenant. Managing tenants
 /// doesn't give the right to their content, nor the other way round.
@@ -22,10 +15,11 @@ pub(crate) fn of_operator(platform: Permissions) -> Permissions {
     let platform = platform.intersection(Permissions::PLATFORM);
     let mut all = platform;
     if platform.contains(P::PlatformTenantsManage) {
-        all = all.union(TENANTS);
+        all = all.union(Permissions::TENANTS);
     }
     if platform.contains(P::PlatformContentAccess) {
-        let content = Permissions::of(P::ALL).without(Permissions::PLATFORM.union(TENANTS));
+        let content =
+            Permissions::of(P::ALL).without(Permissions::PLATFORM.union(Permissions::TENANTS));
         all = all.union(content).union(Permissions::of(&[P::TenantsRead]));
     }
     all
@@ -42,6 +36,14 @@ pub(crate) struct Rights {
 
 impl Rights {
     pub(crate) const NONE: Self = Self::everywhere(Permissions::NONE);
+
+    /// Those of a request's caller in its tenant.
+    pub(crate) const fn of(ctx: &RequestContext) -> Self {
+        Self {
+            here: ctx.permissions,
+            below: ctx.below,
+        }
+    }
 
     /// The same in every tenant.
     pub(crate) const fn everywhere(permissions: Permissions) -> Self {
@@ -143,29 +145,29 @@ fn of_memberships(
     status: TenantStatus,
     ancestors: &[Ancestor],
 ) -> Reach {
-    let roles = |id: TenantId| {
+    let of = |id: TenantId| {
         memberships
             .iter()
             .filter(move |m| m.tenant == id)
-            .flat_map(|m| m.roles.iter().copied())
+            .fold(Grants::NONE, |all, m| all.union(m.grants))
     };
-    let passed_down =
-        |id: TenantId| roles(id).fold(Permissions::NONE, |all, role| all.union(role.inherited()));
     let inherited = ancestors
         .iter()
         .take_while(|ancestor| ancestor.status.is_active())
         .fold(Permissions::NONE, |all, ancestor| {
-            all.union(passed_down(ancestor.id))
+            all.union(of(ancestor.id).inherited)
         });
-    let own = roles(tenant).fold(Permissions::NONE, |all, role| all.union(role.permissions()));
-    match (own.is_empty(), status.admission()) {
-        (false, Admission::Admitted) => Reach::Admitted(Rights {
-            here: own.union(inherited),
-            below: passed_down(tenant).union(inherited),
+    let own = of(tenant);
+    let all = own.permissions.union(inherited);
+    match status.admission() {
+        _ if all.is_empty() => Reach::Absent,
+        Admission::Admitted => Reach::Admitted(Rights {
+            here: all,
+            below: own.inherited.union(inherited),
         }),
-        _ if !inherited.is_empty() => Reach::Admitted(Rights::everywhere(inherited)),
-        (false, Admission::Stopped(stop)) => Reach::Stopped(stop),
-        (true, _) | (false, Admission::Kept | Admission::Absent) => Reach::Absent,
+        _ if inherited.contains(P::TenantsManage) => Reach::Admitted(Rights::everywhere(inherited)),
+        Admission::Stopped(stop) => Reach::Stopped(stop),
+        Admission::Kept | Admission::Absent => Reach::Absent,
     }
 }
 
@@ -194,7 +196,9 @@ mod tests {
     fn member(tenant: TenantId, role: Role) -> Vec<Membership> {
         vec![Membership {
             tenant,
-            roles: vec![role],
+            grants: Grants::of(role),
+            roles: vec![role.into()],
+            own_roles: Vec::new(),
         }]
     }
 
@@ -272,5 +276,19 @@ mod tests {
                 of_memberships(&member(holder, Role::Owner), own, TenantStatus::Active, &up);
             assert_eq!(reach, Reach::Absent);
         }
+    }
+
+    #[test]
+    fn who_only_reads_from_above_is_stopped_with_the_tenant() {
+        let (own, above) = (TenantId::new(), TenantId::new());
+        let up = [ancestor(above, TenantStatus::Active)];
+        let reader = Permissions::of(&[P::MembersRead]);
+        let mut reading = member(above, Role::Viewer);
+        reading[0].grants.inherited = reader;
+        let of = |status| of_memberships(&reading, own, status, &up);
+        let admitted = Reach::Admitted(Rights::everywhere(reader));
+        assert_eq!(of(TenantStatus::Active), admitted);
+        assert_eq!(of(TenantStatus::Suspended), Reach::Stopped(Stop::Suspended));
+        assert_eq!(of(TenantStatus::Deleted), Reach::Absent);
     }
 }

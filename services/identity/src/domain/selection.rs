@@ -36,6 +36,17 @@ pub(crate) enum Named {
 }
 
 impl Hints<'_> {
+    /// The host in lower case where it may be a tenant's custom domain: a name, and none of the platform's.
+    pub(crate) fn custom_domain(&self) -> Option<String> {
+        let name = self
+            .host
+            .rsplit_once(':')
+            .map_or(self.host, |(name, _port)| name);
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let own = in_host(&name, self.base_domain).is_some();
+        (name.contains('.') && !own && name != self.base_domain).then_some(name)
+    }
+
     /// What is named. Nothing is looked up for it.
     pub(crate) fn named(&self) -> Named {
         // A header that came twice is joined with a comma, so each part counts.
@@ -62,6 +73,19 @@ impl Hints<'_> {
             (Some(id), None) => Named::One(TenantRef::Id(id)),
             (None, Some(slug)) => Named::One(TenantRef::Slug(slug)),
             (Some(id), Some(slug)) => Named::Both(id, slug),
+        }
+    }
+}
+
+impl Named {
+    /// The same, where the host is a custom domain of this tenant.
+    pub(crate) fn and(self, id: TenantId) -> Self {
+        match self {
+            Self::Nothing => Self::One(TenantRef::Id(id)),
+            Self::One(TenantRef::Slug(slug)) => Self::Both(id, slug),
+            Self::One(TenantRef::Id(other)) if other == id => Self::One(TenantRef::Id(id)),
+            Self::Both(other, slug) if other == id => Self::Both(id, slug),
+            Self::One(TenantRef::Id(_)) | Self::Both(..) | Self::Conflict => Self::Conflict,
         }
     }
 }
@@ -210,6 +234,35 @@ mod tests {
             ..hints()
         };
         assert_eq!(both.named(), Named::Both(id, "acme".to_owned()));
+    }
+
+    #[test]
+    fn a_custom_domain_names_its_tenant_like_an_id() {
+        let (id, other) = (TenantId::new(), TenantId::new());
+        let host = |host| Hints { host, ..hints() }.custom_domain();
+        assert_eq!(host("App.Acme.com:443"), Some("app.acme.com".to_owned()));
+        for own in [
+            "acme.tenants.example",
+            BASE,
+            "localhost:8080",
+            "",
+            "[::1]:80",
+        ] {
+            assert_eq!(host(own), None, "{own}");
+        }
+        assert_eq!(Named::Nothing.and(id), Named::One(TenantRef::Id(id)));
+        assert_eq!(slug("acme").and(id), Named::Both(id, "acme".to_owned()));
+        assert_eq!(
+            Named::One(TenantRef::Id(id)).and(id),
+            Named::One(TenantRef::Id(id))
+        );
+        for differs in [
+            Named::One(TenantRef::Id(other)),
+            Named::Both(other, "acme".to_owned()),
+            Named::Conflict,
+        ] {
+            assert_eq!(differs.and(id), Named::Conflict);
+        }
     }
 
     #[test]

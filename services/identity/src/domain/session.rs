@@ -30,6 +30,19 @@ pub(crate) struct Session {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+/// A session as its owner sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) id: SessionId,
+    pub(crate) tenant_id: Option<TenantId>,
+    /// Where it began.
+    pub(crate) ip: String,
+    pub(crate) user_agent: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) refreshed_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
 /// A refresh token, taken apart.
 #[derive(Clone)]
 pub(crate) struct RefreshToken {

@@ -83,3 +83,18 @@ letter!(
     "invitation.html",
     |it| format!("You are invited to join {}", it.tenant)
 );
+
+/// Lets a person replace a forgotten password.
+pub(super) struct PasswordReset<'a> {
+    pub(super) name: &'a str,
+    pub(super) minutes: i32,
+    pub(super) link: String,
+}
+
+letter!(
+    PasswordReset,
+    "password reset",
+    "password_reset.txt",
+    "password_reset.html",
+    |_| "Replace your password".to_owned()
+);

@@ -133,6 +133,23 @@ impl Mailer {
         self.send(invitation.to, &letter);
     }
 
+    /// Lets a person replace a forgotten password. The only place where the secret of such a link goes.
+    pub(crate) fn password_reset(
+        &self,
+        email: &str,
+        name: &str,
+        token: &SecretString,
+        minutes: i32,
+    ) {
+        let link = self.public_url.link("password-reset", token);
+        let letter = letters::PasswordReset {
+            name,
+            minutes,
+            link,
+        };
+        self.send(email, &letter);
+    }
+
     fn send(&self, email: &str, letter: &impl Letter) {
         let kind = letter.kind();
         let Some(message) = message(&self.from, email, letter) else {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tenantry_core::{ApiKeyId, SessionId, UserId};
+use tenantry_core::{ApiKeyId, ServiceAccountId, SessionId, TenantId, UserId};
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::domain::api_key::Presented;
 use crate::domain::principal::{Key, SignedIn, Standing};
 use crate::error::Error;
 use crate::store;
@@ -34,10 +35,13 @@ const FILL_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Readings at once; those of one credential wait for each other, so that it is read once.
 const LANES: usize = 64;
 
-/// What a holder is asked for by. What a caller made up as the one is never the other.
+/// What a holder is asked for by. What a caller made up as the one is never the other. Who shows a key is known by its whole
+/// secret: a wrong secret of a key that exists is as unknown, and costs as much, as one of none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum By {
     Session(SessionId),
+    Secret(Presented),
+    /// No credential: whoever asks names the key.
     Key(ApiKeyId),
     /// No credential: whoever asks names the user.
     User(UserId),
@@ -47,6 +51,7 @@ impl By {
     fn uuid(self) -> Uuid {
         match self {
             Self::Session(id) => id.uuid(),
+            Self::Secret(presented) => presented.id.uuid(),
             Self::Key(id) => id.uuid(),
             Self::User(id) => id.uuid(),
         }
@@ -75,17 +80,47 @@ struct Entry {
     holder: Holder,
     /// Place in the feed that was applied before the reading.
     filled_at: i64,
+    /// Ids whose change makes the entry void: of the credential, of whom it acts for, of the tenants with which it
+    /// ends, and of each role that a tenant defined.
+    subjects: Arc<[Uuid]>,
 }
 
 impl Entry {
-    /// Ids whose change makes the entry void.
-    fn subjects(&self, by: By) -> [Uuid; 2] {
-        let id = by.uuid();
-        let other = match &self.holder {
-            Holder::SignedIn(Some(user)) => user.user.uuid(),
-            Holder::SignedIn(None) | Holder::Key(_) | Holder::User(_) => id,
+    fn new(by: By, holder: Holder, filled_at: i64) -> Self {
+        let (acting, standing, tenant) = match &holder {
+            Holder::SignedIn(Some(user)) => (
+                Some(user.user.uuid()),
+                Some(&user.standing),
+                user.tenant.map(TenantId::uuid),
+            ),
+            Holder::User(Some(standing)) => (None, Some(standing), None),
+            Holder::Key(Some(key)) => (
+                key.service_account.map(ServiceAccountId::uuid),
+                None,
+                Some(key.tenant.uuid()),
+            ),
+            Holder::SignedIn(None) | Holder::User(None) | Holder::Key(None) => (None, None, None),
         };
-        [id, other]
+        let memberships = standing.map_or(&[][..], |standing| &standing.memberships);
+        // A password that a tenant's people chose reaches that one alone.
+        let only = match memberships {
+            [only] => Some(only.tenant.uuid()),
+            _ => None,
+        };
+        let roles = memberships
+            .iter()
+            .flat_map(|m| m.own_roles.iter().map(|role| role.uuid()));
+        Self {
+            subjects: [by.uuid()]
+                .into_iter()
+                .chain(acting)
+                .chain(tenant)
+                .chain(only)
+                .chain(roles)
+                .collect(),
+            holder,
+            filled_at,
+        }
     }
 }
 
@@ -140,12 +175,26 @@ impl Principals {
         }
     }
 
-    /// A key.
+    /// The key of a secret.
+    pub(crate) async fn shown(&self, presented: Presented) -> Result<Option<Arc<Key>>, Error> {
+        let read = async {
+            let mut tx = self.store.platform().await?;
+            let stored = store::principals::key(&mut tx, presented.id).await?;
+            let key = stored.and_then(|stored| stored.shown(&presented));
+            Ok(Holder::Key(key.map(Arc::new)))
+        };
+        match self.holder(By::Secret(presented), read).await? {
+            Holder::Key(key) => Ok(key),
+            Holder::SignedIn(_) | Holder::User(_) => Ok(None),
+        }
+    }
+
+    /// A key, whichever of its secrets is shown.
     pub(crate) async fn key(&self, id: ApiKeyId) -> Result<Option<Arc<Key>>, Error> {
         let read = async {
             let mut tx = self.store.platform().await?;
-            let key = store::principals::key(&mut tx, id).await?;
-            Ok(Holder::Key(key.map(Arc::new)))
+            let stored = store::principals::key(&mut tx, id).await?;
+            Ok(Holder::Key(stored.map(|stored| Arc::new(stored.key))))
         };
         match self.holder(By::Key(id), read).await? {
             Holder::Key(key) => Ok(key),
@@ -187,8 +236,8 @@ impl Principals {
     /// What is known, if nothing of it changed as far as the feed says, which is at most so old.
     fn known(&self, id: By, feed_age: Duration) -> Option<Holder> {
         let entry = self.entries.get(&id).or_else(|| self.absent.get(&id))?;
-        let subjects = entry.subjects(id);
-        let holds = self.changes.age() <= feed_age && self.changes.hold(entry.filled_at, &subjects);
+        let holds =
+            self.changes.age() <= feed_age && self.changes.hold(entry.filled_at, &entry.subjects);
         holds.then_some(entry.holder)
     }
 
@@ -206,10 +255,7 @@ impl Principals {
         let position = self.changes.position();
         let holder = read.await?;
         if let Some(filled_at) = position {
-            let entry = Entry {
-                holder: holder.clone(),
-                filled_at,
-            };
+            let entry = Entry::new(id, holder.clone(), filled_at);
             if holder.is_absent() {
                 self.entries.invalidate(&id);
                 self.absent.insert(id, entry);

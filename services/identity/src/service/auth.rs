@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::app::sign_in::Login;
 use crate::convert;
-use crate::domain::field;
+use crate::domain::{field, password};
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ fn parse_login(message: LoginRequest) -> Result<Login, Refusal> {
     let email = wrong.take("email", field::email(&message.email));
     if message.password.is_empty() {
         wrong.add("password", "is missing");
-    } else if !field::could_be_password(&message.password) {
+    } else if !password::could_be(&message.password) {
         wrong.add("password", "is longer than any password");
     }
     wrong.check()?;

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::app::accept::Acceptance;
 use crate::app::invitations::{Listed, NewInvitation};
 use crate::convert;
-use crate::domain::{field, invitation};
+use crate::domain::{field, invitation, role};
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ impl InvitationService for Invitations {
 fn parse_new(message: &InviteMemberRequest) -> Result<NewInvitation, Refusal> {
     let mut wrong = Violations::new();
     let email = wrong.take("email", field::email(&message.email));
-    let roles = wrong.take("roles", field::roles(&message.roles));
+    let roles = wrong.take("roles", role::keys(&message.roles));
     let days = wrong.take("expires_in_days", invitation::days(message.expires_in_days));
     wrong.check()?;
     Ok(NewInvitation {

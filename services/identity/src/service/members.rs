@@ -17,7 +17,7 @@ use super::{id, password};
 use crate::app::App;
 use crate::app::members::NewMember;
 use crate::convert;
-use crate::domain::field;
+use crate::domain::{field, role};
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl MemberService for Members {
                 .authorise(&call.ctx, &message.tenant, Permission::MembersManage)
                 .await?;
             let user = id("user", &message.user)?;
-            let roles = field::roles(&message.roles).map_err(|why| Refusal::field("roles", why))?;
+            let roles = role::keys(&message.roles).map_err(|why| Refusal::field("roles", why))?;
             let member = self
                 .0
                 .add_member(&call.ctx, key, &tenant, user, roles)
@@ -117,7 +117,7 @@ fn parse_new(message: CreateMemberRequest) -> Result<NewMember, Refusal> {
     let email = wrong.take("email", field::email(&message.email));
     let email = email.unwrap_or_default();
     let name = wrong.take("name", field::person(&message.name, &email));
-    let roles = wrong.take("roles", field::roles(&message.roles));
+    let roles = wrong.take("roles", role::keys(&message.roles));
     let password = password(&mut wrong, message.password);
     wrong.check()?;
     Ok(NewMember {

@@ -6,7 +6,8 @@ use tenantry_core::refusal::Violations;
 use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
 use tenantry_proto::identity::v1::permission_service_server::PermissionService;
 use tenantry_proto::identity::v1::{
-    CheckPermissionsRequest, CheckPermissionsResponse, PermissionQuestion,
+    CheckPermissionsRequest, CheckPermissionsResponse, ListPermissionsRequest,
+    ListPermissionsResponse, PermissionQuestion,
 };
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::permission_service_server::PermissionService as InternalPermissionService;
@@ -27,6 +28,20 @@ pub(crate) struct Permissions(pub(crate) Arc<App>);
 
 #[tonic::async_trait]
 impl PermissionService for Permissions {
+    async fn list_permissions(
+        &self,
+        request: Request<ListPermissionsRequest>,
+    ) -> Result<Response<ListPermissionsResponse>, Status> {
+        answer(async {
+            open(request)?;
+            let all = Permission::ALL.iter().copied();
+            Ok(ListPermissionsResponse {
+                permissions: all.map(convert::permission).collect(),
+            })
+        })
+        .await
+    }
+
     async fn check_permissions(
         &self,
         request: Request<CheckPermissionsRequest>,

@@ -39,7 +39,7 @@ impl From<Row> for Hashed {
                 id: row.id.into(),
                 tenant_id: row.tenant_id.into(),
                 email: row.email,
-                roles: roles(&row.roles),
+                roles: roles(row.roles),
                 invited_by: row.invited_by,
                 invited_by_email: row.invited_by_email,
                 created_at: row.created_at.into(),
@@ -64,7 +64,7 @@ pub(crate) async fn insert(
     let names: Vec<String> = invitation
         .roles
         .iter()
-        .map(|role| role.name().to_owned())
+        .map(|role| role.as_str().to_owned())
         .collect();
     sqlx::query!(
         "INSERT INTO invitations (tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at,

@@ -5,6 +5,7 @@ use tenantry_store::{PlatformTx, TenantTx};
 
 use super::roles;
 use crate::domain::member::Member;
+use crate::domain::role::RoleKey;
 use crate::error::Error;
 
 /// Most tenants of one user that a look-up across tenants considers.
@@ -13,18 +14,14 @@ const MAX_TENANTS: i64 = 1_000;
 /// Writes a new membership and returns it as it stands.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn insert(tx: &mut TenantTx, member: &Member) -> Result<Member, Error> {
-    let names: Vec<String> = member
-        .roles
-        .iter()
-        .map(|role| role.name().to_owned())
-        .collect();
+    let roles: Vec<_> = member.roles.iter().map(RoleKey::as_str).collect();
     let created_at = sqlx::query_scalar!(
         "INSERT INTO memberships (tenant_id, user_id, email, name, roles) VALUES ($1, $2, $3, $4, $5) RETURNING created_at",
         member.tenant_id.uuid(),
         member.user_id.uuid(),
         member.email,
         member.name,
-        &names,
+        &roles as &[&str],
     )
     .fetch_one(tx.conn())
     .await?;
@@ -72,7 +69,7 @@ pub(crate) async fn page(
             user_id: row.user_id.into(),
             email: row.email,
             name: row.name,
-            roles: roles(&row.roles),
+            roles: roles(row.roles),
             created_at: row.created_at.into(),
         })
         .collect())
@@ -95,7 +92,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Membe
         user_id: row.user_id.into(),
         email: row.email,
         name: row.name,
-        roles: roles(&row.roles),
+        roles: roles(row.roles),
         created_at: row.created_at.into(),
     }))
 }
@@ -112,6 +109,39 @@ pub(crate) async fn lock_owners(tx: &mut TenantTx) -> Result<Vec<UserId>, Error>
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(UserId::from).collect())
+}
+
+/// The roles of a member of the transaction's tenant.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn roles_of(
+    tx: &mut TenantTx,
+    user: UserId,
+) -> Result<Option<Vec<RoleKey>>, Error> {
+    let tenant = tx.scope().uuid();
+    let words = sqlx::query_scalar!(
+        "SELECT roles FROM memberships WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        user.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(words.map(roles))
+}
+
+/// Writes a member's new roles.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn set_roles(tx: &mut TenantTx, member: &Member) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    let roles: Vec<_> = member.roles.iter().map(RoleKey::as_str).collect();
+    sqlx::query!(
+        "UPDATE memberships SET roles = $3 WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        member.user_id.uuid(),
+        &roles as &[&str],
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Ends a membership. Of who has no address it is kept that people ended it: the next sign-in makes none again.

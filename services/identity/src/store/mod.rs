@@ -2,20 +2,29 @@
 //! the rows of all.
 
 pub(crate) mod api_keys;
+pub(crate) mod attempts;
 pub(crate) mod bootstrap;
 pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod operators;
+pub(crate) mod password_resets;
 pub(crate) mod principals;
+pub(crate) mod roles;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod tenant_data;
 pub(crate) mod users;
+pub(crate) mod uses;
 
 use tenantry_core::Permissions;
-use tenantry_core::role::Role;
 
-/// Roles of a row; a word that this version doesn't know gives nothing.
-fn roles(words: &[String]) -> Vec<Role> {
-    words.iter().filter_map(|word| word.parse().ok()).collect()
+use crate::domain::role::RoleKey;
+
+/// Roles of a row, in their order.
+fn roles(words: Vec<String>) -> Vec<RoleKey> {
+    let mut keys: Vec<_> = words.into_iter().map(RoleKey::stored).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn permissions(bits: i64) -> Permissions {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tenantry_core::{ApiKeyId, SessionId, TenantId, UserId};
+use tenantry_core::{ApiKeyId, RoleId, SessionId, TenantId, UserId};
 use tenantry_store::PlatformTx;
 use uuid::Uuid;
 
 use super::{permissions, roles};
-use crate::domain::principal::{Key, Membership, SignedIn, Standing};
+use crate::domain::principal::{Key, Membership, SignedIn, Standing, StoredKey};
+use crate::domain::role::{Grants, RoleKey};
 use crate::error::Error;
 
 /// The user of a session, with all memberships that its password reaches.
@@ -19,8 +20,11 @@ pub(crate) async fn signed_in(
     let row = sqlx::query!(
         r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.ended_at IS NOT NULL AS "ended!", u.email,
                   CASE WHEN u.password_of IS NULL THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
-                  coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles)) FROM memberships m
-                            WHERE m.user_id = s.user_id
+                  coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles, r.ids, r.permissions, r.inherited) ORDER BY m.tenant_id)
+                            FROM memberships m
+                            LEFT JOIN LATERAL (SELECT jsonb_agg(id) AS ids, bit_or(permissions) AS permissions, bit_or(inherited) AS inherited
+                                               FROM roles WHERE tenant_id = m.tenant_id AND key = ANY (m.roles)) r ON true
+                            WHERE m.user_id = u.id
                               AND (u.password_of IS NULL OR m.tenant_id = u.password_of)), '[]') AS "memberships!: serde_json::Value"
            FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN operators o ON o.user_id = s.user_id
            WHERE s.id = $1"#,
@@ -45,7 +49,10 @@ pub(crate) async fn signed_in(
 pub(crate) async fn standing(tx: &mut PlatformTx, user: UserId) -> Result<Option<Standing>, Error> {
     let row = sqlx::query!(
         r#"SELECT CASE WHEN u.password_of IS NULL THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
-                  coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles) ORDER BY m.tenant_id) FROM memberships m
+                  coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles, r.ids, r.permissions, r.inherited) ORDER BY m.tenant_id)
+                            FROM memberships m
+                            LEFT JOIN LATERAL (SELECT jsonb_agg(id) AS ids, bit_or(permissions) AS permissions, bit_or(inherited) AS inherited
+                                               FROM roles WHERE tenant_id = m.tenant_id AND key = ANY (m.roles)) r ON true
                             WHERE m.user_id = u.id
                               AND (u.password_of IS NULL OR m.tenant_id = u.password_of)), '[]') AS "memberships!: serde_json::Value"
            FROM users u LEFT JOIN operators o ON o.user_id = u.id
@@ -58,38 +65,66 @@ pub(crate) async fn standing(tx: &mut PlatformTx, user: UserId) -> Result<Option
         .transpose()
 }
 
+/// A membership as the queries above tell it: tenant, roles, and of those that the tenant defined ids and bitmaps.
+type Told = (
+    Uuid,
+    Vec<String>,
+    Option<Vec<RoleId>>,
+    Option<i64>,
+    Option<i64>,
+);
+
 fn read_standing(platform: i64, memberships: serde_json::Value) -> Result<Standing, Error> {
-    let memberships: Vec<(Uuid, Vec<String>)> =
+    let memberships: Vec<Told> =
         serde_json::from_value(memberships).map_err(tenantry_store::Error::Corrupt)?;
     Ok(Standing {
         platform: permissions(platform),
-        memberships: memberships
-            .into_iter()
-            .map(|(tenant, words)| Membership {
-                tenant: tenant.into(),
-                roles: roles(&words),
-            })
-            .collect(),
+        memberships: memberships.into_iter().map(membership).collect(),
     })
 }
 
-/// A key.
+fn membership((tenant, words, own_roles, here, inherited): Told) -> Membership {
+    let roles = roles(words);
+    let own = Grants {
+        permissions: permissions(here.unwrap_or_default()),
+        inherited: permissions(inherited.unwrap_or_default()),
+    };
+    let built_in = roles.iter().filter_map(RoleKey::built_in).map(Grants::of);
+    Membership {
+        tenant: tenant.into(),
+        grants: built_in.fold(own, Grants::union),
+        own_roles: own_roles.unwrap_or_default(),
+        roles,
+    }
+}
+
+/// A key with the hashes of its secrets. One of a service account permits no more than the account, and nothing where that
+/// is disabled or gone.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn key(tx: &mut PlatformTx, id: ApiKeyId) -> Result<Option<Key>, Error> {
+pub(crate) async fn key(tx: &mut PlatformTx, id: ApiKeyId) -> Result<Option<StoredKey>, Error> {
     let row = sqlx::query!(
-        r#"SELECT tenant_id, id, name, hash, permissions, expires_at, revoked_at IS NOT NULL AS "revoked!"
-           FROM api_keys WHERE id = $1"#,
+        r#"SELECT k.tenant_id, k.id, k.hash, k.previous_hash, k.previous_until, k.expires_at, k.service_account_id,
+                  CASE WHEN k.service_account_id IS NULL THEN k.permissions
+                       ELSE k.permissions & coalesce(a.permissions, 0) END AS "permissions!",
+                  k.revoked_at IS NOT NULL OR (k.service_account_id IS NOT NULL AND coalesce(a.disabled, true)) AS "revoked!"
+           FROM api_keys k
+           LEFT JOIN service_accounts a ON a.tenant_id = k.tenant_id AND a.id = k.service_account_id
+           WHERE k.id = $1"#,
         id.uuid(),
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Key {
-        id: row.id.into(),
-        tenant: row.tenant_id.into(),
-        name: row.name,
+    Ok(row.map(|row| StoredKey {
+        key: Key {
+            id: row.id.into(),
+            tenant: row.tenant_id.into(),
+            permissions: permissions(row.permissions),
+            service_account: row.service_account_id.map(Into::into),
+            expires_at: row.expires_at.map(Into::into),
+            revoked: row.revoked,
+        },
         hash: row.hash,
-        permissions: permissions(row.permissions),
-        expires_at: row.expires_at.map(Into::into),
-        revoked: row.revoked,
+        previous_hash: row.previous_hash.unwrap_or_default(),
+        previous_until: row.previous_until.map(Into::into),
     }))
 }

@@ -1,10 +1,12 @@
 //! Sessions: of users, in no tenant's scope.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
-use tenantry_core::{SessionId, TenantId};
+use tenantry_core::{Origin, SessionId, TenantId, UserId};
 use tenantry_store::time::PgTime;
 
-use crate::domain::session::Session;
+use crate::domain::session::{Begun, Session};
 use crate::error::Error;
 
 /// Writes a new session that this password hash began; `false` where the user has another by now. Whoever replaces the
@@ -14,10 +16,12 @@ pub(crate) async fn insert(
     conn: &mut PgConnection,
     session: &Session,
     password_hash: &str,
+    from: &Origin,
+    network: &str,
 ) -> Result<bool, Error> {
     let written = sqlx::query!(
-        "INSERT INTO sessions (id, user_id, tenant_id, family_hash, refresh_hash, expires_at)
-         SELECT $1, id, $3, $4, $5, $6 FROM users WHERE id = $2 AND password_hash = $7 FOR SHARE",
+        "INSERT INTO sessions (id, user_id, tenant_id, family_hash, refresh_hash, expires_at, ip, user_agent, network)
+         SELECT $1, id, $3, $4, $5, $6, $8, $9, $10 FROM users WHERE id = $2 AND password_hash = $7 FOR SHARE",
         session.id.uuid(),
         session.user_id.uuid(),
         session.tenant_id.map(TenantId::uuid),
@@ -25,6 +29,9 @@ pub(crate) async fn insert(
         session.refresh_hash,
         PgTime(session.expires_at) as PgTime,
         password_hash,
+        from.ip,
+        from.user_agent,
+        network,
     )
     .execute(conn)
     .await?;
@@ -76,6 +83,60 @@ pub(crate) async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool, 
     .execute(conn)
     .await?;
     Ok(ended.rows_affected() == 1)
+}
+
+/// Ends all sessions of a user but one; returns the ids of those that went on until now, by the tenant that each was for.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn end_all(
+    conn: &mut PgConnection,
+    user: UserId,
+    but: Option<SessionId>,
+) -> Result<BTreeMap<Option<TenantId>, Vec<SessionId>>, Error> {
+    let rows = sqlx::query!(
+        "UPDATE sessions SET ended_at = clock_timestamp()
+         WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND ended_at IS NULL AND expires_at > clock_timestamp()
+         RETURNING id, tenant_id",
+        user.uuid(),
+        but.map(SessionId::uuid),
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut ended: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in rows {
+        let tenant = row.tenant_id.map(TenantId::from);
+        ended.entry(tenant).or_default().push(row.id.into());
+    }
+    Ok(ended)
+}
+
+/// One page of a user's sessions that go on, from the newest.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn page(
+    conn: &mut PgConnection,
+    user: UserId,
+    before: Option<SessionId>,
+    most: i64,
+) -> Result<Vec<Begun>, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, tenant_id, ip, user_agent, created_at, refreshed_at, expires_at FROM sessions
+         WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ended_at IS NULL AND expires_at > clock_timestamp()
+         ORDER BY id DESC LIMIT $3",
+        user.uuid(),
+        before.map(SessionId::uuid),
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    let begun = rows.into_iter().map(|row| Begun {
+        id: row.id.into(),
+        tenant_id: row.tenant_id.map(TenantId::from),
+        ip: row.ip,
+        user_agent: row.user_agent,
+        created_at: row.created_at.into(),
+        refreshed_at: row.refreshed_at.into(),
+        expires_at: row.expires_at.into(),
+    });
+    Ok(begun.collect())
 }
 
 /// Removes sessions whose refresh tokens are past their time; returns how many.

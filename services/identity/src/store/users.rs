@@ -70,6 +70,41 @@ pub(crate) async fn lock_by_email(
     Ok(row.map(Credentials::from))
 }
 
+/// The user of this id, locked until the transaction's end.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    id: UserId,
+) -> Result<Option<Credentials>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, email, name, password_hash, password_of FROM users WHERE id = $1 FOR NO KEY UPDATE",
+        id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Credentials::from))
+}
+
+/// Writes the password that a person chose. Where the address is known to be theirs by now, it reaches all that they do.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn set_password(
+    conn: &mut PgConnection,
+    id: UserId,
+    password_hash: &str,
+    address_proven: bool,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, password_of = CASE WHEN $3 THEN NULL ELSE password_of END WHERE id = $1",
+        id.uuid(),
+        password_hash,
+        address_proven,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The user of this id.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn by_id(conn: &mut PgConnection, id: UserId) -> Result<Option<User>, Error> {

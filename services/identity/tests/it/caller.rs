@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use tenantry_core::TenantId;
+use tenantry_core::{PrincipalKind, TenantId};
 use tenantry_proto::envoy::service::auth::v3::DeniedHttpResponse;
 use tonic::Status;
+use uuid::Uuid;
 
 /// A caller: its headers, as Envoy passes them on.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,8 @@ impl Who {
 #[derive(Clone, Debug)]
 pub(crate) struct Assertion {
     pub(crate) token: String,
+    pub(crate) kind: PrincipalKind,
+    pub(crate) subject: Uuid,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) no_tenant: String,
     pub(crate) permissions: tenantry_core::Permissions,
@@ -57,6 +60,8 @@ impl Assertion {
         let claims: tenantry_rpc::assertion::Claims = serde_json::from_slice(&payload).unwrap();
         Self {
             token,
+            kind: claims.kind,
+            subject: claims.sub,
             tenant: claims.tenant,
             no_tenant: claims.no_tenant,
             permissions: claims.perms,

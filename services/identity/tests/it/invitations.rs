@@ -233,11 +233,9 @@ async fn a_dead_link_is_answered_in_one_way_whatever_killed_it() {
         );
     }
     world.registry.set_status(acme, "suspended");
-    let of_suspended = async || {
-        let refused = accept(&world, newest).await.unwrap_err();
-        reason(&refused) == "INVITATION_NOT_FOUND"
-    };
-    until(of_suspended).await;
+    until(async || offer(&world, newest).await.is_err()).await;
+    let refused = accept(&world, newest).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVITATION_NOT_FOUND", "it is suspended");
     world.registry.set_status(acme, "active");
     until(async || offer(&world, newest).await.is_ok()).await;
     answers.dedup();

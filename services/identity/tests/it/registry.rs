@@ -58,6 +58,7 @@ impl Registry {
                 version: 1,
                 name: format!("The {slug} company"),
                 plan_version: 1,
+                domains: Vec::new(),
             });
         });
         id

@@ -1,6 +1,7 @@
 //! Identity as its neighbours see it: replicas of it on one database, asked as Envoy asks and called as Envoy calls.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
@@ -14,9 +15,15 @@ use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
 use tenantry_proto::identity::v1::invitation_service_client::InvitationServiceClient;
+use tenantry_proto::identity::v1::member_role_service_client::MemberRoleServiceClient;
 use tenantry_proto::identity::v1::member_service_client::MemberServiceClient;
 use tenantry_proto::identity::v1::operator_service_client::OperatorServiceClient;
+use tenantry_proto::identity::v1::password_service_client::PasswordServiceClient;
 use tenantry_proto::identity::v1::permission_service_client::PermissionServiceClient;
+use tenantry_proto::identity::v1::role_service_client::RoleServiceClient;
+use tenantry_proto::identity::v1::service_account_service_client::ServiceAccountServiceClient;
+use tenantry_proto::identity::v1::session_service_client::SessionServiceClient;
+use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::Tasks;
 use tenantry_rpc::assertion::{Claims, HEADER, sign};
@@ -44,12 +51,16 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 /// Longest time until a request that hashes a password comes to a lock.
 const WAITING: Duration = Duration::from_secs(20);
 
+/// Longest time that a replica takes to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) registry: Registry,
-    _pooler: Option<PgBouncer>,
-    replicas: Vec<Channel>,
+    pooler: Option<PgBouncer>,
     keys: Keys,
+    mail: PathBuf,
+    replicas: Vec<Channel>,
     tasks: Tasks,
     /// The mails that both replicas sent.
     pub(crate) post: Post,
@@ -101,21 +112,31 @@ impl World {
         let folder = paths::scratch("identity").unwrap();
         let keys = Keys::create(&folder).unwrap();
         let mail = folder.join("mail");
-        let tasks = Tasks::new();
-        let mut replicas = Vec::new();
-        for _ in 0..2 {
-            let pooler = pooler.as_ref();
-            replicas.push(replica(&database, pooler, &registry, &keys, &mail, &tasks).await);
-        }
-        Self {
+        let mut world = Self {
             database,
             registry,
-            _pooler: pooler,
-            replicas,
+            pooler,
             keys,
-            tasks,
-            post: Post::new(mail),
+            replicas: Vec::new(),
+            tasks: Tasks::new(),
+            post: Post::new(mail.clone()),
+            mail,
             operator: String::new(),
+        };
+        world.restart().await;
+        world
+    }
+
+    /// Ends both replicas, as a deployment would, and starts two others.
+    pub(crate) async fn restart(&mut self) {
+        self.tasks.end(ENDS_WITHIN).await;
+        self.tasks = Tasks::new();
+        self.replicas.clear();
+        for _ in 0..2 {
+            let pooler = self.pooler.as_ref();
+            let (database, registry, keys) = (&self.database, &self.registry, &self.keys);
+            let started = replica(database, pooler, registry, keys, &self.mail, &self.tasks);
+            self.replicas.push(started.await);
         }
     }
 
@@ -207,6 +228,26 @@ impl World {
         AuthServiceClient::new(self.replicas[0].clone())
     }
 
+    /// The same of another replica.
+    pub(crate) fn auth_of(&self, replica: usize) -> AuthServiceClient<Channel> {
+        AuthServiceClient::new(self.replicas[replica].clone())
+    }
+
+    pub(crate) fn passwords(&self) -> PasswordServiceClient<Channel> {
+        PasswordServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.replicas[0].clone())
+    }
+
+    /// Past every wall: to see what is stored, and to move its time.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        PgConnection::connect(self.database.superuser_url().as_str())
+            .await
+            .unwrap()
+    }
+
     pub(crate) fn members(&self) -> MemberServiceClient<Channel> {
         MemberServiceClient::new(self.replicas[0].clone())
     }
@@ -219,8 +260,28 @@ impl World {
         ApiKeyServiceClient::new(self.replicas[0].clone())
     }
 
+    pub(crate) fn service_accounts(&self) -> ServiceAccountServiceClient<Channel> {
+        ServiceAccountServiceClient::new(self.replicas[0].clone())
+    }
+
     pub(crate) fn operators(&self) -> OperatorServiceClient<Channel> {
-        OperatorServiceClient::new(self.replicas[0].clone())
+        self.operators_of(0)
+    }
+
+    pub(crate) fn operators_of(&self, replica: usize) -> OperatorServiceClient<Channel> {
+        OperatorServiceClient::new(self.replicas[replica].clone())
+    }
+
+    pub(crate) fn roles(&self) -> RoleServiceClient<Channel> {
+        RoleServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn member_roles(&self) -> MemberRoleServiceClient<Channel> {
+        self.member_roles_of(0)
+    }
+
+    pub(crate) fn member_roles_of(&self, replica: usize) -> MemberRoleServiceClient<Channel> {
+        MemberRoleServiceClient::new(self.replicas[replica].clone())
     }
 
     pub(crate) fn permissions(&self) -> PermissionServiceClient<Channel> {
@@ -260,6 +321,15 @@ impl World {
         let metadata = request.metadata_mut();
         metadata.insert(HEADER, assertion.parse().unwrap());
         request
+    }
+
+    pub(crate) fn tenant_data(&self) -> TenantDataServiceClient<Channel> {
+        TenantDataServiceClient::new(self.replicas[0].clone())
+    }
+
+    /// A request as registry makes it.
+    pub(crate) fn as_registry<T>(&self, message: T) -> Request<T> {
+        self.ask_as_service("registry", message)
     }
 
     /// A request as the gateway lets it through: with the assertion that identity gave for it.

@@ -8,7 +8,7 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::subscriptions::newest;
 use crate::domain::slug;
-use crate::domain::tenant::{MAX_LEVELS, NewTenant, Tenant};
+use crate::domain::tenant::{MAX_LEVELS, NewTenant, Place, Tenant};
 use crate::error::Error;
 use crate::store::{projects, slugs, tenants, tree};
 
@@ -74,7 +74,7 @@ impl App {
         Ok(tenant)
     }
 
-    /// The parent, held so that it can't be deleted meanwhile.
+    /// The parent, held so that it can't be deleted or moved meanwhile.
     async fn parent(
         &self,
         tx: &mut TenantTx,
@@ -87,11 +87,13 @@ impl App {
             Parent::Operator(Some(name)) => name.clone(),
             Parent::Own(id) => TenantRef::Id(*id),
         };
-        let id = match self.resolve(project, &name).await {
-            Ok(parent) => parent.id,
+        let found = match self.resolve(project, &name).await {
+            Ok(parent) => parent,
             Err(Error::TenantNotFound) => return Err(Error::ParentNotFound),
             Err(error) => return Err(error),
         };
+        let id = found.id;
+        tree::hold_project(tx.conn(), &found.project, false).await?;
         tree::hold(tx.conn(), id, false).await?;
         let mut platform = self.store.platform().await?;
         let parent = tree::resolve(platform.conn(), "", &TenantRef::Id(id))
@@ -104,6 +106,7 @@ impl App {
         if tree::depth(platform.conn(), id).await? >= MAX_LEVELS {
             return Err(Error::TooDeep);
         }
+        Place::has_room(tree::places_taken(platform.conn(), id).await?)?;
         Ok(Some(parent))
     }
 }

@@ -1,12 +1,19 @@
 //! Registry's use cases: each change is one tenant transaction that claims the request id, loads, decides, writes state
 //! and event, and commits.
 
+mod cascade;
 mod catalogue;
 mod create;
+mod domains;
+mod holds;
+mod moves;
 mod plans;
 mod projects;
+mod purge;
+mod purge_worker;
 mod subscriptions;
 mod tenants;
+mod trials;
 
 use std::sync::Arc;
 
@@ -14,13 +21,16 @@ use jiff::Timestamp;
 use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
 use tenantry_store::Store;
+use tokio::sync::Notify;
 
+use crate::dns::Resolver;
 use crate::domain::plan::Catalogue;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{list, tenants as rows, tree};
 
 pub(crate) use create::Parent;
+pub(crate) use domains::DomainChange;
 pub(crate) use plans::PlanChange;
 pub(crate) use subscriptions::Preview;
 pub(crate) use tenants::Change;
@@ -31,8 +41,12 @@ pub(crate) struct App {
     store: Store,
     catalogue: Arc<Catalogue>,
     /// Identity, to call.
-    #[allow(dead_code)]
     identity: Replicas,
+    resolver: Resolver,
+    /// The domain whose subdomains are slugs; empty for none.
+    base_domain: String,
+    /// Wakes this replica's worker.
+    purge_started: Arc<Notify>,
 }
 
 /// One page of a list.
@@ -60,16 +74,29 @@ fn now() -> Timestamp {
 }
 
 impl App {
-    pub(crate) const fn new(store: Store, catalogue: Arc<Catalogue>, identity: Replicas) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        catalogue: Arc<Catalogue>,
+        identity: Replicas,
+        resolver: Resolver,
+        base_domain: String,
+    ) -> Self {
         Self {
             store,
             catalogue,
             identity,
+            resolver,
+            base_domain,
+            purge_started: Arc::new(Notify::new()),
         }
     }
 
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(crate) fn base_domain(&self) -> &str {
+        &self.base_domain
     }
 
     /// The tenant of this name, before its scope is known: for operators, who name one in the message alone, and for the

@@ -65,7 +65,9 @@ impl App {
             }
             Step::Undelete => {
                 let tenant = tenants::find(tx.conn(), id).await?;
-                if let Some(parent) = tenant.and_then(|tenant| tenant.parent_id) {
+                let tenant = tenant.ok_or(Error::TenantNotFound)?;
+                tree::hold_project(tx.conn(), &tenant.project, false).await?;
+                if let Some(parent) = tenant.parent_id {
                     tree::hold(tx.conn(), parent, false).await?;
                     let parent = self.resolve("", &TenantRef::Id(parent)).await?;
                     around.parent = Some((parent.id, parent.status));

@@ -1,8 +1,12 @@
 //! Registry's rules, pure: no store, no transport, no clock of its own.
 
+pub(crate) mod custom_domain;
 pub(crate) mod field;
+pub(crate) mod hold;
+pub(crate) mod hostname;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod project;
+pub(crate) mod purge;
 pub(crate) mod slug;
 pub(crate) mod tenant;

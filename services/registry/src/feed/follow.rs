@@ -42,6 +42,8 @@ pub(super) enum Item {
     Change(Tenant, Arc<FeedItem>),
     /// A version of a plan: in the first, complete state, or as it was just made.
     Plan(Plan, Option<Arc<FeedItem>>),
+    /// A tenant that was just purged, as little as is told of it.
+    Purged(Tenant, Arc<FeedItem>),
     /// How fresh the follower is now.
     Bookmark {
         age: Duration,
@@ -256,8 +258,14 @@ impl<S: Sink> Follow<S> {
         item: Arc<FeedItem>,
         lineage: Option<&Lineage>,
     ) -> Result<bool, Stop> {
-        let tenant: Tenant = serde_json::from_value(item.event.after.clone())
-            .map_err(tenantry_store::Error::from)?;
+        let purged = item.event.after.is_null();
+        let state = if purged {
+            &item.event.before
+        } else {
+            &item.event.after
+        };
+        let tenant: Tenant =
+            serde_json::from_value(state.clone()).map_err(tenantry_store::Error::from)?;
         let position = item.feed_n;
         let cut_off = lineage
             .is_some_and(|lineage| lineage.ends_with(&tenant, position))
@@ -266,8 +274,12 @@ impl<S: Sink> Follow<S> {
             return cut_off.map_or(Ok(false), |refusal| Err(Stop::Ended(refusal)));
         }
         let end = self.sink.ends_with(&tenant).or(cut_off);
-        self.send(Item::Change(tenant, item), Some(position))
-            .await?;
+        let change = if purged {
+            Item::Purged(tenant, item)
+        } else {
+            Item::Change(tenant, item)
+        };
+        self.send(change, Some(position)).await?;
         end.map_or(Ok(true), |refusal| Err(Stop::Ended(refusal)))
     }
 

@@ -188,6 +188,12 @@ impl Sink for WatchSink {
                     .map(|change| change.event.action.clone())
                     .unwrap_or_default(),
             }),
+            Item::Purged(tenant, change) => Wire::Change(wire::TenantChange {
+                version: tenant.version,
+                tenant: Some(convert::purged(tenant)),
+                action: change.event.action.clone(),
+                at: Some(timestamp(change.at)),
+            }),
             Item::Bookmark { age, .. } => Wire::Bookmark(wire::Bookmark {
                 age_ms: millis(age),
             }),
@@ -224,6 +230,7 @@ impl Sink for FollowSink {
         let item = match item {
             Item::State(tenant) | Item::Change(tenant, _) => Wire::Tenant(convert::entry(tenant)),
             Item::Plan(plan, _) => Wire::Plan(convert::plan(plan)),
+            Item::Purged(tenant, _) => Wire::Tenant(convert::tombstone(tenant)),
             Item::Bookmark {
                 age,
                 stream_age,

@@ -1,5 +1,7 @@
 //! The handlers: each authorises, parses, calls one use case, converts.
 
+pub(crate) mod domains;
+pub(crate) mod legal_holds;
 pub(crate) mod plans;
 pub(crate) mod projects;
 pub(crate) mod step;

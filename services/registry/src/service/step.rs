@@ -15,12 +15,16 @@ pub(crate) trait StepRequest: Message {
     fn etag(&self) -> &str;
     /// What makes its repetition safe.
     fn request_id(&mut self) -> &mut String;
+    /// Whether all tenants below go along.
+    fn cascades(&self) -> bool {
+        false
+    }
     /// The step.
     fn step(&self) -> Result<Step, Refusal>;
 }
 
 macro_rules! steps {
-    ($($request:ident => |$message:ident| $step:expr;)*) => {
+    ($($request:ident $(($cascade:ident))? => |$message:ident| $step:expr;)*) => {
         $(impl StepRequest for wire::$request {
             fn tenant(&self) -> &str {
                 &self.tenant
@@ -34,6 +38,10 @@ macro_rules! steps {
                 &mut self.request_id
             }
 
+            $(fn cascades(&self) -> bool {
+                self.$cascade
+            })?
+
             fn step(&self) -> Result<Step, Refusal> {
                 let $message = self;
                 $step
@@ -43,8 +51,8 @@ macro_rules! steps {
 }
 
 steps! {
-    SuspendTenantRequest => |message| suspend(&message.reason);
-    ResumeTenantRequest => |_message| Ok(Step::Resume);
+    SuspendTenantRequest (cascade) => |message| suspend(&message.reason);
+    ResumeTenantRequest (cascade) => |_message| Ok(Step::Resume);
     ArchiveTenantRequest => |_message| Ok(Step::Archive);
     DeleteTenantRequest => |_message| Ok(Step::Delete);
     UndeleteTenantRequest => |_message| Ok(Step::Undelete);
@@ -54,6 +62,5 @@ fn suspend(reason: &str) -> Result<Step, Refusal> {
     field::reason(reason).map_err(|why| Refusal::field("reason", why))?;
     Ok(Step::Suspend {
         reason: reason.to_owned(),
-        by: None,
     })
 }

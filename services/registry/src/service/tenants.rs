@@ -39,7 +39,39 @@ impl Tenants {
             id,
             etag: call.message.etag(),
         };
-        Ok(convert::tenant(self.app.step(change, &step).await?))
+        Ok(convert::tenant(if call.message.cascades() {
+            self.app.cascade(change, &step).await?
+        } else {
+            self.app.step(change, &step).await?
+        }))
+    }
+
+    /// Deletes hard: the purge, under another name.
+    async fn delete_for_good(
+        &self,
+        request: Request<wire::DeleteTenantRequest>,
+    ) -> Result<wire::Tenant, Refusal> {
+        let mut call = open(request)?;
+        let id = managed(&self.app, &call.ctx, &call.message.tenant).await?;
+        let key = call.request_key(|message| &mut message.request_id)?;
+        let change = Change {
+            ctx: &call.ctx,
+            key: key.as_ref(),
+            id,
+            etag: &call.message.etag,
+        };
+        self.purge(change, call.message.force).await
+    }
+
+    /// Shows what a purge would remove, or by force starts it.
+    async fn purge(&self, change: Change<'_>, force: bool) -> Result<wire::Tenant, Refusal> {
+        if force {
+            let tenant = self.app.purge(change).await?;
+            let report = self.app.purge_report(&tenant).await?;
+            return Ok(convert::tenant_with(tenant, report));
+        }
+        let (tenant, report) = self.app.preview_purge(change).await?;
+        Ok(convert::tenant_with(tenant, Some(report)))
     }
 }
 
@@ -80,7 +112,8 @@ impl TenantService for Tenants {
             let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
             require(&call.ctx, Permission::TenantsRead)?;
             let (tenant, children) = self.app.get(&call.ctx, id).await?;
-            let mut tenant = convert::tenant(tenant);
+            let report = self.app.purge_report(&tenant).await?;
+            let mut tenant = convert::tenant_with(tenant, report);
             tenant.sub_tenants_count = Some(i32::try_from(children).unwrap_or(i32::MAX));
             Ok(tenant)
         })
@@ -159,7 +192,33 @@ impl TenantService for Tenants {
         &self,
         request: Request<wire::DeleteTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
-        answer(self.step(request)).await
+        answer(async {
+            if request.get_ref().hard {
+                return self.delete_for_good(request).await;
+            }
+            self.step(request).await
+        })
+        .await
+    }
+
+    async fn purge_tenant(
+        &self,
+        request: Request<wire::PurgeTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
+            require(&call.ctx, Permission::TenantsManage)?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            self.purge(change, call.message.force).await
+        })
+        .await
     }
 
     async fn undelete_tenant(
@@ -167,6 +226,30 @@ impl TenantService for Tenants {
         request: Request<wire::UndeleteTenantRequest>,
     ) -> Result<Response<wire::Tenant>, Status> {
         answer(self.step(request)).await
+    }
+
+    async fn move_tenant(
+        &self,
+        request: Request<wire::MoveTenantRequest>,
+    ) -> Result<Response<wire::Tenant>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let id = managed(&self.app, &call.ctx, &call.message.tenant).await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let to = TenantRef::parse(&call.message.new_parent);
+            if to.is_none() {
+                call.ctx.require(Permission::PlatformTenantsManage)?;
+            }
+            let change = Change {
+                ctx: &call.ctx,
+                key: key.as_ref(),
+                id,
+                etag: &call.message.etag,
+            };
+            let moved = self.app.move_tenant(change, to.as_ref()).await?;
+            Ok(convert::tenant(moved))
+        })
+        .await
     }
 
     type WatchTenantsStream = ReceiverStream<Result<wire::WatchTenantsResponse, Status>>;

@@ -1,10 +1,13 @@
 //! All of registry's SQL.
 
+pub(crate) mod domains;
 pub(crate) mod holds;
 pub(crate) mod list;
 pub(crate) mod plans;
 pub(crate) mod projects;
+pub(crate) mod purges;
 pub(crate) mod row;
 pub(crate) mod slugs;
 pub(crate) mod tenants;
 pub(crate) mod tree;
+pub(crate) mod trials;

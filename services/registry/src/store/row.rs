@@ -39,8 +39,10 @@ pub(crate) struct TenantRow {
     pub(crate) archived_at: Option<PgTime>,
     pub(crate) deleted_at: Option<PgTime>,
     pub(crate) purge_at: Option<PgTime>,
+    pub(crate) purge_started_at: Option<PgTime>,
     pub(crate) version: i64,
     pub(crate) plan_version: i32,
+    pub(crate) domains: Vec<String>,
 }
 
 impl TryFrom<TenantRow> for Tenant {
@@ -76,6 +78,8 @@ impl TryFrom<TenantRow> for Tenant {
             archived_at: row.archived_at.map(Into::into),
             deleted_at: row.deleted_at.map(Into::into),
             purge_at: row.purge_at.map(Into::into),
+            domains: row.domains,
+            purge_started_at: row.purge_started_at.map(Into::into),
             version: row.version,
             plan_version: row.plan_version,
         })

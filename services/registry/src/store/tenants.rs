@@ -1,9 +1,10 @@
 //! One tenant's row.
 
 use sqlx::PgConnection;
-use tenantry_core::TenantId;
+use tenantry_core::{TenantId, TenantStatus};
 use tenantry_store::Error;
 use tenantry_store::time::PgTime;
+use uuid::Uuid;
 
 use super::row::TenantRow;
 use crate::domain::tenant::Tenant;
@@ -111,6 +112,60 @@ pub(crate) async fn update(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
         tenant.trial_ends_at.map(PgTime) as Option<PgTime>,
         tenant.parent_id.map(TenantId::uuid),
         tenant.plan_version,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// These tenants, locked in the order of their ids until the transaction ends.
+#[tracing::instrument(name = "tenants.find_all_for_update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn find_all_for_update(
+    conn: &mut PgConnection,
+    ids: &[TenantId],
+) -> Result<Vec<Tenant>, Error> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        TenantRow,
+        "SELECT * FROM tenants WHERE tenant_id = ANY ($1) ORDER BY tenant_id FOR UPDATE",
+        &ids
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Tenant::try_from)
+    .collect()
+}
+
+/// Writes the new statuses of tenants that this transaction holds locked, and what belongs to a suspension.
+#[tracing::instrument(name = "tenants.update_statuses", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn update_statuses(
+    conn: &mut PgConnection,
+    tenants: &[Tenant],
+) -> Result<(), Error> {
+    fn all<T>(tenants: &[Tenant], field: impl FnMut(&Tenant) -> T) -> Vec<T> {
+        tenants.iter().map(field).collect()
+    }
+    let name = |status: TenantStatus| status.name().to_owned();
+    sqlx::query!(
+        "UPDATE tenants AS t
+         SET status = g.status, suspended_from = g.suspended_from, suspended_by = g.suspended_by,
+             archived_from = g.archived_from, archived_at = g.archived_at, suspend_reason = g.suspend_reason,
+             updated_at = g.updated_at, version = g.version
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[],
+                     $8::timestamptz[], $9::bigint[])
+             AS g (tenant_id, status, suspended_from, suspended_by, archived_from, archived_at, suspend_reason,
+                   updated_at, version)
+         WHERE t.tenant_id = g.tenant_id",
+        &all(tenants, |t| t.id.uuid()),
+        &all(tenants, |t| name(t.status)),
+        &all(tenants, |t| t.suspended_from.map(name)) as &[Option<String>],
+        &all(tenants, |t| t.suspended_by.map(TenantId::uuid)) as &[Option<Uuid>],
+        &all(tenants, |t| t.archived_from.map(name)) as &[Option<String>],
+        &all(tenants, |t| t.archived_at.map(PgTime)) as &[Option<PgTime>],
+        &all(tenants, |t| t.suspend_reason.clone()),
+        &all(tenants, |t| PgTime(t.updated_at)) as &[PgTime],
+        &all(tenants, |t| t.version),
     )
     .execute(conn)
     .await?;

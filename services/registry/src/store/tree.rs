@@ -164,3 +164,86 @@ pub(crate) async fn snapshot(
     .map(Tenant::try_from)
     .collect()
 }
+
+/// Holds the tree of a project: shared by those who add to it, exclusive for one who moves a part of it, so that depth and
+/// descent are decided on what is. Take it before the place below a parent. Ends with the transaction.
+#[tracing::instrument(name = "tree.hold_project", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn hold_project(
+    conn: &mut PgConnection,
+    project: &str,
+    exclusive: bool,
+) -> Result<(), Error> {
+    let key = format!("project {project}");
+    if exclusive {
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
+            .execute(conn)
+            .await?;
+    } else {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
+            key
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A tenant and all below it, deleted ones included, at most this many.
+#[tracing::instrument(name = "tree.subtree", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn subtree(
+    conn: &mut PgConnection,
+    root: TenantId,
+    most: i64,
+) -> Result<Vec<TenantId>, Error> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        WITH RECURSIVE down AS (
+            SELECT tenant_id, 1 AS level FROM tenants WHERE tenant_id = $1
+            UNION ALL
+            SELECT c.tenant_id, down.level + 1 FROM tenants AS c JOIN down ON c.parent_id = down.tenant_id
+            WHERE down.level <= $2
+        )
+        SELECT tenant_id AS "id!" FROM down LIMIT $3
+        "#,
+        root.uuid(),
+        MAX_LEVELS as i32,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from).collect())
+}
+
+/// How many levels a tenant's own tree has, itself and deleted ones included.
+#[tracing::instrument(name = "tree.levels", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn levels(conn: &mut PgConnection, root: TenantId) -> Result<usize, Error> {
+    let levels = sqlx::query_scalar!(
+        r#"
+        WITH RECURSIVE down AS (
+            SELECT tenant_id, 1 AS level FROM tenants WHERE tenant_id = $1
+            UNION ALL
+            SELECT c.tenant_id, down.level + 1 FROM tenants AS c JOIN down ON c.parent_id = down.tenant_id
+            WHERE down.level <= $2
+        )
+        SELECT coalesce(max(level), 0) AS "level!" FROM down
+        "#,
+        root.uuid(),
+        MAX_LEVELS as i32,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(levels).unwrap_or(usize::MAX))
+}
+
+/// Number of direct children, deleted ones included: those can come back.
+#[tracing::instrument(name = "tree.places_taken", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn places_taken(conn: &mut PgConnection, id: TenantId) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM tenants WHERE parent_id = $1"#,
+        id.uuid(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}

@@ -2,10 +2,12 @@
 //! its registry runs in this process, behind the stack of production, on a real socket.
 #![allow(clippy::unwrap_used)] // A test that can't go on has failed.
 
+mod domains;
 mod feed;
 mod idempotency;
 mod identity_wall;
 mod isolation;
+mod life;
 mod outbox;
 mod plans;
 mod projects;

@@ -2,9 +2,11 @@
 //! its event is called by, or a refusal. `None` means that the tenant is already as asked.
 
 mod patch;
+mod place;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +22,8 @@ use super::{field, slug};
 use crate::error::Error;
 
 pub(crate) use patch::Patch;
-pub(crate) use status::{Around, Step};
+pub(crate) use place::{MAX_CHILDREN, Place};
+pub(crate) use status::{Along, Around, Step};
 
 /// How long a deleted tenant can be undeleted.
 pub(crate) const UNDELETE_DAYS: i64 = 30;
@@ -67,6 +70,11 @@ pub(crate) struct Tenant {
     pub(crate) archived_at: Option<Timestamp>,
     pub(crate) deleted_at: Option<Timestamp>,
     pub(crate) purge_at: Option<Timestamp>,
+    /// Verified custom domains, by name.
+    #[serde(default)]
+    pub(crate) domains: Vec<String>,
+    /// When its purge started, which nothing takes back.
+    pub(crate) purge_started_at: Option<Timestamp>,
     pub(crate) version: i64,
 }
 
@@ -159,6 +167,8 @@ impl NewTenant {
             archived_at: None,
             deleted_at: None,
             purge_at: None,
+            domains: Vec::new(),
+            purge_started_at: None,
             version: 1,
         }
     }
@@ -209,6 +219,43 @@ impl Tenant {
         }
     }
 
+    /// Deletes a tenant for good, whatever its status. One with children of any status is refused, for they would have no
+    /// parent to come back under, and so is one under legal hold.
+    pub(crate) fn purge(&self, has_children: bool, holders: &[String], now: Timestamp) -> Outcome {
+        if self.purge_started_at.is_some() {
+            return Ok(None);
+        }
+        if has_children {
+            return Err(Error::HasChildrenToPurge);
+        }
+        status::not_held(holders)?;
+        self.changed("tenant.purge_started", now, |tenant| {
+            if self.status != TenantStatus::Deleted {
+                tenant.deleted_from = Some(self.status);
+                tenant.status = TenantStatus::Deleted;
+                tenant.deleted_at = Some(now);
+            }
+            tenant.purge_at = Some(now);
+            tenant.purge_started_at = Some(now.max(self.updated_at));
+        })
+    }
+
+    /// What is told of it once it is purged: its names for machines, and nothing of what its people wrote.
+    pub(crate) fn tombstone(&self) -> Self {
+        Self {
+            name: String::new(),
+            external_id: None,
+            email: String::new(),
+            billing_email: String::new(),
+            contact_phone: String::new(),
+            labels: BTreeMap::new(),
+            metadata: Value::Object(serde_json::Map::new()),
+            suspend_reason: String::new(),
+            version: self.version + 1,
+            ..self.clone()
+        }
+    }
+
     /// Applies a checked patch; `plan` is the one that it names, at its newest version. The plan that the tenant has changes
     /// nothing: whoever sends a tenant back as it was read moves no version.
     pub(crate) fn update(
@@ -218,6 +265,9 @@ impl Tenant {
         now: Timestamp,
     ) -> Outcome {
         self.changeable()?;
+        if let Some(end) = patch.trial_ends_at {
+            self.may_end_trial(end, now)?;
+        }
         let mut next = self.clone();
         patch.apply(&mut next);
         if let Some(plan) = plan.filter(|plan| plan.key != self.plan) {
@@ -241,6 +291,20 @@ impl Tenant {
     fn put_on(&mut self, plan: &PlanVersion) {
         self.plan.clone_from(&plan.key);
         self.plan_version = plan.version;
+    }
+
+    /// The tenant, named by these domains from now on.
+    pub(crate) fn named_by(
+        &self,
+        domains: Vec<String>,
+        action: &'static str,
+        now: Timestamp,
+    ) -> Transition {
+        let mut tenant = self.clone();
+        tenant.domains = domains;
+        tenant.version += 1;
+        tenant.updated_at = now.max(self.updated_at);
+        Transition { tenant, action }
     }
 
     fn changed(

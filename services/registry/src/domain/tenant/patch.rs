@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
@@ -25,6 +26,7 @@ pub(crate) struct Patch {
     pub(crate) region: Option<String>,
     pub(crate) labels: Option<BTreeMap<String, String>>,
     pub(crate) metadata: Option<Value>,
+    pub(crate) trial_ends_at: Option<Timestamp>,
 }
 
 impl Patch {
@@ -35,7 +37,10 @@ impl Patch {
 
     /// Whether it sets what only those may set who manage the tenant from above.
     pub(crate) const fn needs_manage(&self) -> bool {
-        self.slug.is_some() || self.plan.is_some() || self.external_id.is_some()
+        self.slug.is_some()
+            || self.plan.is_some()
+            || self.external_id.is_some()
+            || self.trial_ends_at.is_some()
     }
 
     /// Checks every field that it sets, and tells all that is wrong at once.
@@ -83,6 +88,9 @@ impl Patch {
         set(&mut tenant.region, &self.region);
         set(&mut tenant.labels, &self.labels);
         set(&mut tenant.metadata, &self.metadata);
+        if self.trial_ends_at.is_some() {
+            tenant.trial_ends_at = self.trial_ends_at;
+        }
         if let Some(external_id) = &self.external_id {
             tenant.external_id = Some(external_id.clone()).filter(|id| !id.is_empty());
         }

@@ -10,11 +10,8 @@ use crate::error::Error;
 /// A way of the tenant's life that it is asked to go.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Stops it, because it was asked for, or because a tenant above was suspended with all below it.
-    Suspend {
-        reason: String,
-        by: Option<TenantId>,
-    },
+    /// Stops it.
+    Suspend { reason: String },
     /// Ends what stops it.
     Resume,
     /// Puts it away.
@@ -23,6 +20,15 @@ pub(crate) enum Step {
     Delete,
     /// Takes that back.
     Undelete,
+}
+
+/// What a tenant goes through because one above it is asked to take a step with all below it.
+#[derive(Clone, Debug)]
+pub(crate) enum Along {
+    /// What is in use is suspended with it.
+    Suspend { above: TenantId, reason: String },
+    /// What was suspended with it is resumed.
+    Resume { above: TenantId },
 }
 
 /// What stands around a tenant, as far as the step depends on it.
@@ -40,11 +46,26 @@ impl Tenant {
     /// Takes a step.
     pub(crate) fn step(&self, step: &Step, around: &Around, now: Timestamp) -> Outcome {
         match step {
-            Step::Suspend { reason, by } => self.suspend(reason, *by, now),
+            Step::Suspend { reason } => self.suspend(reason, None, now),
             Step::Resume => self.resume(now),
             Step::Archive => self.archive(now),
             Step::Delete => self.delete(around, now),
             Step::Undelete => self.undelete(around, now),
+        }
+    }
+
+    /// Goes along with a step of a tenant above. What is not in use, or was itself asked to stop, stays as it is.
+    pub(crate) fn go_along(&self, along: &Along, now: Timestamp) -> Outcome {
+        match along {
+            Along::Suspend { above, reason } if self.status.is_active() => {
+                self.suspend(reason, Some(*above), now)
+            }
+            Along::Resume { above }
+                if self.status == TenantStatus::Suspended && self.suspended_by == Some(*above) =>
+            {
+                self.resume(now)
+            }
+            Along::Suspend { .. } | Along::Resume { .. } => Ok(None),
         }
     }
 
@@ -154,6 +175,11 @@ impl Tenant {
         if let Some((_, TenantStatus::Deleted)) = around.parent {
             return Err(Error::StatusForbids(
                 "Its parent tenant is deleted. Undelete that first.",
+            ));
+        }
+        if self.purge_started_at.is_some() {
+            return Err(Error::StatusForbids(
+                "The tenant is being purged, which can't be taken back.",
             ));
         }
         self.changed("tenant.undeleted", now, |tenant| {

@@ -2,7 +2,7 @@ use super::*;
 use tenantry_core::Permission;
 use tenantry_core::tenant::Stop;
 
-fn tenant(trial_days: i32) -> Tenant {
+pub(super) fn tenant(trial_days: i32) -> Tenant {
     let new = NewTenant {
         project: "default".into(),
         name: "Acme".into(),
@@ -32,7 +32,7 @@ fn version(key: &str, version: i32) -> PlanVersion {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-01-31T12:00:00Z".parse().unwrap()
 }
 
@@ -43,7 +43,6 @@ fn after(outcome: Outcome) -> Tenant {
 fn suspend(reason: &str) -> Step {
     Step::Suspend {
         reason: reason.to_owned(),
-        by: None,
     }
 }
 
@@ -227,4 +226,87 @@ fn a_tenant_changes_its_version_by_a_move_alone() {
     assert_eq!((other.plan.as_str(), other.plan_version), ("basic", 7));
     let deleted = after(step(&other, &Step::Delete));
     assert!(deleted.move_to(&newer, now()).is_err());
+}
+
+#[test]
+fn a_cascade_brings_back_only_what_it_suspended() {
+    let (above, other) = (TenantId::new(), TenantId::new());
+    let with = |above| Along::Suspend {
+        above,
+        reason: "unpaid".into(),
+    };
+    let along = |tenant: &Tenant, along| tenant.go_along(&along, now());
+    let by_itself = after(step(&tenant(0), &suspend("abuse")));
+    assert!(along(&by_itself, with(above)).unwrap().is_none());
+    assert!(
+        along(&by_itself, Along::Resume { above })
+            .unwrap()
+            .is_none()
+    );
+    let swept = after(along(&tenant(7), with(above)));
+    assert_eq!(swept.suspended_by, Some(above));
+    assert!(along(&swept, with(other)).unwrap().is_none());
+    assert!(
+        along(&swept, Along::Resume { above: other })
+            .unwrap()
+            .is_none()
+    );
+    let back = after(along(&swept, Along::Resume { above }));
+    assert_eq!(
+        (back.status, back.suspended_by),
+        (TenantStatus::Trial, None)
+    );
+    // Asked for by itself it stays, whatever becomes of the one above.
+    let kept = after(step(&swept, &suspend("abuse")));
+    assert!(along(&kept, Along::Resume { above }).unwrap().is_none());
+    assert_eq!(
+        after(step(&kept, &Step::Resume)).status,
+        TenantStatus::Trial
+    );
+    // What is put away or gone doesn't go along.
+    for away in [Step::Archive, Step::Delete] {
+        let away = after(step(&tenant(0), &away));
+        assert!(along(&away, with(above)).unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_purge_is_for_any_status_without_children_or_holds_and_for_good() {
+    let deleted = after(step(&tenant(7), &Step::Delete));
+    for before in [tenant(0), deleted] {
+        let holders = ["Tax office".to_owned()];
+        assert!(matches!(
+            before.purge(true, &[], now()),
+            Err(Error::HasChildrenToPurge)
+        ));
+        assert!(matches!(
+            before.purge(false, &holders, now()),
+            Err(Error::LegalHold(_))
+        ));
+        let purging = after(before.purge(false, &[], now()));
+        assert_eq!(purging.status, TenantStatus::Deleted);
+        assert_eq!(purging.purge_at, Some(now()));
+        assert_eq!(purging.purge_started_at, Some(now()));
+        assert!(matches!(
+            step(&purging, &Step::Undelete),
+            Err(Error::StatusForbids(_))
+        ));
+        let again = purging.purge(true, &holders, now()).unwrap();
+        assert!(again.is_none(), "it runs already");
+    }
+}
+
+#[test]
+fn a_tombstone_is_newer_and_tells_nothing_that_people_wrote() {
+    let mut written = tenant(0);
+    written.email = "ops@example.com".into();
+    written.external_id = Some("crm-1".into());
+    written.metadata = serde_json::json!({"note": "secret"});
+    let tombstone = written.tombstone();
+    assert_eq!((tombstone.id, &tombstone.slug), (written.id, &written.slug));
+    assert_eq!(tombstone.version, written.version + 1);
+    let told = serde_json::to_string(&tombstone).unwrap();
+    for word in ["Acme", "ops@", "crm-1", "secret"] {
+        assert!(!told.contains(word), "{told}");
+    }
 }

@@ -2,9 +2,12 @@
 
 use tenantry_core::{Permission, Permissions, PrincipalKind};
 use tenantry_proto::registry::v1::{
-    ChangePlanRequest, CreateTenantRequest, DeleteTenantRequest, GetTenantRequest,
-    ListTenantsRequest, PreviewPlanChangeRequest, ResumeTenantRequest, SuspendTenantRequest,
-    Tenant, UndeleteTenantRequest, UpdateTenantRequest, WatchTenantsRequest,
+    ArchiveTenantRequest, ChangePlanRequest, CreateDomainRequest, CreateTenantRequest,
+    DeleteDomainRequest, DeleteTenantRequest, GetDomainRequest, GetTenantRequest,
+    ListDomainsRequest, ListLegalHoldsRequest, ListTenantsRequest, MoveTenantRequest,
+    PlaceLegalHoldRequest, PreviewPlanChangeRequest, PurgeTenantRequest, ReleaseLegalHoldRequest,
+    ResumeTenantRequest, SuspendTenantRequest, Tenant, UndeleteTenantRequest, UpdateTenantRequest,
+    VerifyDomainRequest, WatchTenantsRequest,
 };
 use tenantry_rpc::assertion::Claims;
 use tonic::{Response, Status};
@@ -107,6 +110,83 @@ async fn attempt(world: &World, claims: &Claims, rpc: &str, name: &str) -> Learn
             let request = PreviewPlanChangeRequest { tenant, plan };
             let mut client = world.subscriptions(claims);
             learned(client.preview_plan_change(request).await)
+        }
+        "ArchiveTenant" => {
+            let request = ArchiveTenantRequest {
+                tenant,
+                ..Default::default()
+            };
+            learned(client.archive_tenant(request).await)
+        }
+        "MoveTenant" => {
+            let request = MoveTenantRequest {
+                tenant,
+                ..Default::default()
+            };
+            learned(client.move_tenant(request).await)
+        }
+        "PurgeTenant" => {
+            let request = PurgeTenantRequest {
+                tenant,
+                force: true,
+                ..Default::default()
+            };
+            learned(client.purge_tenant(request).await)
+        }
+        "PlaceLegalHold" => {
+            let request = PlaceLegalHoldRequest {
+                tenant,
+                holder: "Tax office".to_owned(),
+                ..Default::default()
+            };
+            learned(world.legal_holds(claims).place_legal_hold(request).await)
+        }
+        "ListLegalHolds" => {
+            let request = ListLegalHoldsRequest { tenant };
+            learned(world.legal_holds(claims).list_legal_holds(request).await)
+        }
+        "ReleaseLegalHold" => {
+            let request = ReleaseLegalHoldRequest {
+                tenant,
+                ..Default::default()
+            };
+            learned(world.legal_holds(claims).release_legal_hold(request).await)
+        }
+        "ListDomains" => {
+            let mut client = world.domains(claims);
+            learned(client.list_domains(ListDomainsRequest { tenant }).await)
+        }
+        "CreateDomain" => {
+            let domain = "taken.example.com".to_owned();
+            let request = CreateDomainRequest {
+                tenant,
+                domain,
+                ..Default::default()
+            };
+            learned(world.domains(claims).create_domain(request).await)
+        }
+        "GetDomain" => {
+            let domain = "app.example.com".to_owned();
+            let request = GetDomainRequest { tenant, domain };
+            learned(world.domains(claims).get_domain(request).await)
+        }
+        "VerifyDomain" => {
+            let domain = "app.example.com".to_owned();
+            let request = VerifyDomainRequest {
+                tenant,
+                domain,
+                ..Default::default()
+            };
+            learned(world.domains(claims).verify_domain(request).await)
+        }
+        "DeleteDomain" => {
+            let domain = "app.example.com".to_owned();
+            let request = DeleteDomainRequest {
+                tenant,
+                domain,
+                ..Default::default()
+            };
+            learned(world.domains(claims).delete_domain(request).await)
         }
         "WatchTenants" => {
             let request = WatchTenantsRequest {

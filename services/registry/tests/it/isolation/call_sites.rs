@@ -8,8 +8,8 @@ use tenantry_testkit::paths;
 
 use crate::support::assert_golden;
 
-/// How a place takes the platform's connection.
-const CALL: &str = ".platform()";
+/// How a place takes the platform's connection, to look or to change several tenants.
+const CALLS: [&str; 2] = [".platform()", ".across("];
 
 #[test]
 fn every_place_that_sees_all_tenants_is_in_the_reviewed_list() {
@@ -53,7 +53,7 @@ fn callers(source: &str) -> Vec<&str> {
         if let Some((_, rest)) = line.split_once("fn ") {
             function = rest.split(['(', '<']).next().unwrap_or(rest);
         }
-        if line.contains(CALL) {
+        if CALLS.iter().any(|call| line.contains(call)) {
             callers.push(function);
         }
     }

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::support::World;
 
-/// Tables without a tenant: projects and plans are common to all, the feed's head is one row, and migrations keep their
-/// place.
+/// Tables without a tenant: projects and plans are common to all, the feed's head is one row, migrations keep their place,
+/// and what is held of purged tenants is no tenant's any more.
 const WITHOUT_A_TENANT: &[&str] = &[
     "feed_head",
     "foundation_migrations",
@@ -13,6 +13,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "plan_versions",
     "plans",
     "projects",
+    "purged_tenants",
     "service_migrations",
 ];
 

@@ -20,6 +20,31 @@ async fn two_tenants(world: &World) -> [Tenant; 2] {
         };
         let updated = world.tenants(&operator()).update_tenant(update).await;
         *tenant = updated.unwrap().into_inner();
+        sqlx::query(
+            "INSERT INTO legal_holds (tenant_id, hold_id, holder, reason, placed_by, placed_at)
+             VALUES ($1::uuid, gen_random_uuid(), 'Tax office', 'audit', '{}', clock_timestamp())",
+        )
+        .bind(&tenant.id)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO domains (tenant_id, name, id, status, token, created_at)
+             VALUES ($1::uuid, 'app.example.com', gen_random_uuid(), 'pending', 'x', clock_timestamp())",
+        )
+        .bind(&tenant.id)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+        // A purge that never comes due.
+        sqlx::query(
+            "INSERT INTO purges (tenant_id, started_at, started_by, services, due_at, failures)
+             VALUES ($1::uuid, clock_timestamp(), '{}', '[]', 'infinity', 0)",
+        )
+        .bind(&tenant.id)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
     }
     tenants
 }

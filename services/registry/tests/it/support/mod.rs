@@ -2,12 +2,14 @@
 
 mod caller;
 mod golden;
+mod keeper;
 mod refused;
 mod replica;
 mod world;
 
 pub(crate) use caller::{Assertions, member, operator, service};
 pub(crate) use golden::assert_golden;
+pub(crate) use keeper::{Keeper, MEMBERS};
 pub(crate) use refused::{fields, reason, why};
 pub(crate) use replica::Replica;
 pub(crate) use world::{World, plans_file};

@@ -1,11 +1,14 @@
 //! One replica of registry in this process, and clients of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tenantry_core::seal::Sealer;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
+use tenantry_proto::registry::v1::domain_service_client::DomainServiceClient;
+use tenantry_proto::registry::v1::legal_hold_service_client::LegalHoldServiceClient;
 use tenantry_proto::registry::v1::plan_service_client::PlanServiceClient;
 use tenantry_proto::registry::v1::project_service_client::ProjectServiceClient;
 use tenantry_proto::registry::v1::subscription_service_client::SubscriptionServiceClient;
@@ -28,11 +31,13 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::Assertions;
+use super::{Assertions, Keeper};
 
 type Authed = InterceptedService<Channel, Assertions>;
 pub(crate) type Tenants = TenantServiceClient<Authed>;
 pub(crate) type Projects = ProjectServiceClient<Authed>;
+pub(crate) type LegalHolds = LegalHoldServiceClient<Authed>;
+pub(crate) type Domains = DomainServiceClient<Authed>;
 pub(crate) type Plans = PlanServiceClient<Authed>;
 pub(crate) type Subscriptions = SubscriptionServiceClient<Authed>;
 pub(crate) type Feeds = TenantFeedServiceClient<Authed>;
@@ -55,7 +60,13 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(super) async fn start(database: Database, keys: &Keys, plans_file: PathBuf) -> Self {
+    pub(super) async fn start(
+        database: Database,
+        keys: &Keys,
+        plans_file: PathBuf,
+        dns: SocketAddr,
+        identity: &Keeper,
+    ) -> Self {
         let tasks = Tasks::new();
         let read = |path| std::fs::read_to_string(path).unwrap();
         let sealer = Sealer::parse(&read(keys.seal_key("registry"))).unwrap();
@@ -75,8 +86,10 @@ impl Replica {
         };
         let config = Config {
             plans_file,
-            identity_addrs: Vec::new(),
+            identity_addrs: vec![identity.address.clone()],
             freshness_grace_ms: 60_000,
+            base_domain: Some("tenants.example.com".to_owned()),
+            dns_servers: vec![dns],
         };
         let routes = Registry::start(config, &runtime).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -113,12 +126,20 @@ impl Replica {
         ProjectServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
+    pub(crate) fn domains(&self, claims: &Claims) -> Domains {
+        DomainServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
     pub(crate) fn plans(&self, claims: &Claims) -> Plans {
         PlanServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
     pub(crate) fn subscriptions(&self, claims: &Claims) -> Subscriptions {
         SubscriptionServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    pub(crate) fn legal_holds(&self, claims: &Claims) -> LegalHolds {
+        LegalHoldServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
     /// A client of the internal feed.

@@ -10,12 +10,13 @@ use tenantry_registry::Registry;
 use tenantry_runtime::Service as _;
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
+use tenantry_testkit::dns::DnsServer;
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::paths;
 use tenantry_testkit::pgbouncer::PgBouncer;
 
 use super::replica::{Database, Replica};
-use super::{named, operator};
+use super::{Keeper, named, operator};
 
 /// A database, the keys of a fleet, and a first replica, which it stands for.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub(crate) struct World {
     database: TestDatabase,
     keys: Keys,
     pooler: Option<PgBouncer>,
+    /// What the replicas ask for the records of domains.
+    pub(crate) dns: DnsServer,
+    keeper: Keeper,
     first: Replica,
 }
 
@@ -54,11 +58,16 @@ impl World {
         .await
         .unwrap();
         let keys = Keys::create(&paths::scratch("keys").unwrap()).unwrap();
-        let first = Replica::start(reach(&database, pooler.as_ref()), &keys, plans_file()).await;
+        let dns = DnsServer::start().await.unwrap();
+        let reached = reach(&database, pooler.as_ref());
+        let keeper = Keeper::start().await;
+        let first = Replica::start(reached, &keys, plans_file(), dns.address(), &keeper).await;
         Self {
             database,
             keys,
             pooler,
+            dns,
+            keeper,
             first,
         }
     }
@@ -71,7 +80,13 @@ impl World {
     /// The same, with a catalogue of plans of its own.
     pub(crate) async fn replica_with(&self, plans_file: PathBuf) -> Replica {
         let database = reach(&self.database, self.pooler.as_ref());
-        Replica::start(database, &self.keys, plans_file).await
+        let dns = self.dns.address();
+        Replica::start(database, &self.keys, plans_file, dns, &self.keeper).await
+    }
+
+    /// What stands in for identity.
+    pub(crate) const fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// A connection of a role of registry, past the service.
@@ -117,7 +132,9 @@ impl World {
 /// an empty one.
 async fn load_plans(template: &TestDatabase) -> anyhow::Result<()> {
     let keys = Keys::create(&paths::scratch("keys")?)?;
-    let replica = Replica::start(reach(template, None), &keys, plans_file()).await;
+    let (dns, keeper) = (DnsServer::start().await?, Keeper::start().await);
+    let reached = reach(template, None);
+    let replica = Replica::start(reached, &keys, plans_file(), dns.address(), &keeper).await;
     replica.end().await;
     replica.store.close().await;
     let mut owner = PgConnection::connect_with(&options(template, None, Role::Owner)).await?;

@@ -4,6 +4,7 @@ mod input;
 mod lifecycle;
 mod list;
 mod pages;
+mod purge;
 mod tree;
 mod update;
 

@@ -1,0 +1,100 @@
+//! Placing and releasing legal holds. Each locks the tenant's row, so that a hold and a deletion never pass each other.
+
+use serde_json::Value;
+use tenantry_core::event::Event;
+use tenantry_core::{LegalHoldId, TenantId};
+
+use super::App;
+use super::tenants::Change;
+use crate::domain::hold::{LegalHold, MAX_HOLDS};
+use crate::error::Error;
+use crate::store::{holds, tenants};
+
+impl App {
+    /// Places a hold on a tenant that isn't purged, deleted ones included: those can still be kept from being purged.
+    pub(crate) async fn place_hold(
+        &self,
+        change: Change<'_>,
+        holder: &str,
+        reason: &str,
+    ) -> Result<LegalHold, Error> {
+        let mut tx = self.store.begin(change.id).await?;
+        if let Some(replay) = tx.claim::<LegalHold>(change.key).await? {
+            return Ok(replay.answer);
+        }
+        tenants::find_for_update(tx.conn(), change.id)
+            .await?
+            .ok_or(Error::TenantNotFound)?;
+        if holds::list(tx.conn(), change.id).await?.len() >= MAX_HOLDS {
+            return Err(Error::TooManyHolds);
+        }
+        let hold = LegalHold {
+            id: LegalHoldId::new(),
+            tenant_id: change.id,
+            holder: holder.to_owned(),
+            reason: reason.to_owned(),
+            placed_by: change.ctx.principal.clone(),
+            placed_at: super::now(),
+        };
+        holds::insert(tx.conn(), &hold).await?;
+        let after = json(&hold)?;
+        let id = hold.id.uuid();
+        let event = Event::of(
+            change.ctx,
+            "legal_hold.placed",
+            "legal_hold",
+            id,
+            Value::Null,
+            after,
+        );
+        tx.record(&event).await?;
+        tx.finish(change.key, &hold).await?;
+        Ok(hold)
+    }
+
+    /// Ends a hold.
+    pub(crate) async fn release_hold(
+        &self,
+        change: Change<'_>,
+        id: LegalHoldId,
+    ) -> Result<LegalHold, Error> {
+        let mut tx = self.store.begin(change.id).await?;
+        if let Some(replay) = tx.claim::<LegalHold>(change.key).await? {
+            return Ok(replay.answer);
+        }
+        tenants::find_for_update(tx.conn(), change.id)
+            .await?
+            .ok_or(Error::TenantNotFound)?;
+        let standing = holds::list(tx.conn(), change.id).await?;
+        let hold = standing
+            .into_iter()
+            .find(|hold| hold.id == id)
+            .ok_or(Error::LegalHoldNotFound)?;
+        holds::remove(tx.conn(), change.id, id).await?;
+        let before = json(&hold)?;
+        let event = Event::of(
+            change.ctx,
+            "legal_hold.released",
+            "legal_hold",
+            id.uuid(),
+            before,
+            Value::Null,
+        );
+        tx.record(&event).await?;
+        tx.finish(change.key, &hold).await?;
+        Ok(hold)
+    }
+
+    /// The holds that stand on a tenant.
+    pub(crate) async fn holds(&self, id: TenantId) -> Result<Vec<LegalHold>, Error> {
+        let mut tx = self.store.read(id).await?;
+        tenants::find(tx.conn(), id)
+            .await?
+            .ok_or(Error::TenantNotFound)?;
+        Ok(holds::list(tx.conn(), id).await?)
+    }
+}
+
+fn json(hold: &LegalHold) -> Result<Value, Error> {
+    Ok(serde_json::to_value(hold).map_err(tenantry_store::Error::from)?)
+}

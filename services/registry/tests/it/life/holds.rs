@@ -1,0 +1,130 @@
+//! Legal holds: several at once, each with its holder's name, and no deletion while any stands.
+
+use tenantry_core::{Permission, Permissions, Reason};
+use tenantry_proto::registry::v1::{
+    DeleteTenantRequest, LegalHold, ListLegalHoldsRequest, PlaceLegalHoldRequest,
+    ReleaseLegalHoldRequest, Tenant,
+};
+use tenantry_rpc::assertion::Claims;
+
+use super::events;
+use crate::support::{World, fields, member, operator, reason, why};
+
+fn place(tenant: &Tenant, holder: &str) -> PlaceLegalHoldRequest {
+    PlaceLegalHoldRequest {
+        tenant: tenant.id.clone(),
+        holder: holder.to_owned(),
+        reason: "Proceedings".to_owned(),
+        request_id: String::new(),
+    }
+}
+
+fn release(hold: &LegalHold) -> ReleaseLegalHoldRequest {
+    ReleaseLegalHoldRequest {
+        tenant: hold.tenant_id.clone(),
+        hold: hold.id.clone(),
+        request_id: String::new(),
+    }
+}
+
+fn list(tenant: &Tenant) -> ListLegalHoldsRequest {
+    ListLegalHoldsRequest {
+        tenant: tenant.id.clone(),
+    }
+}
+
+fn delete(tenant: &Tenant) -> DeleteTenantRequest {
+    DeleteTenantRequest {
+        tenant: tenant.id.clone(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_under_any_hold_is_not_deleted_and_the_holders_are_named() {
+    let world = World::start().await;
+    let tenant = world.tenant("Held").await;
+    let mut holds = world.legal_holds(&operator());
+    let mut tenants = world.tenants(&operator());
+    let mut placed = Vec::new();
+    for holder in ["Counsel Smith, case 12", "Tax office"] {
+        let hold = holds.place_legal_hold(place(&tenant, holder)).await;
+        placed.push(hold.unwrap().into_inner());
+    }
+    assert_eq!(placed[0].placed_by, "someone@example.com");
+    let standing = holds.list_legal_holds(list(&tenant)).await.unwrap();
+    assert_eq!(standing.into_inner().legal_holds, placed);
+
+    let status = tenants.delete_tenant(delete(&tenant)).await.unwrap_err();
+    assert_eq!(reason(&status), Reason::LegalHold);
+    for hold in &placed {
+        assert!(status.message().contains(&hold.holder), "{status:?}");
+    }
+    let released = holds.release_legal_hold(release(&placed[0])).await.unwrap();
+    assert_eq!(released.into_inner(), placed[0]);
+    let twice = holds.release_legal_hold(release(&placed[0])).await;
+    assert_eq!(why(twice), Reason::LegalHoldNotFound);
+    let refused = tenants.delete_tenant(delete(&tenant)).await;
+    assert_eq!(why(refused), Reason::LegalHold);
+    holds.release_legal_hold(release(&placed[1])).await.unwrap();
+    tenants.delete_tenant(delete(&tenant)).await.unwrap();
+    for (action, count) in [("legal_hold.placed", 2), ("legal_hold.released", 2)] {
+        assert_eq!(events(&world, &tenant, action).await, count);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_placing_places_one() {
+    let world = World::start().await;
+    let tenant = world.tenant("Held").await;
+    let mut holds = world.legal_holds(&operator());
+    let request = PlaceLegalHoldRequest {
+        request_id: "once".to_owned(),
+        ..place(&tenant, "Counsel")
+    };
+    let caller = operator();
+    let mut one = world.legal_holds(&caller);
+    let first = one.place_legal_hold(request.clone()).await.unwrap();
+    let again = one.place_legal_hold(request).await.unwrap();
+    assert_eq!(first.into_inner(), again.into_inner());
+    let standing = holds.list_legal_holds(list(&tenant)).await.unwrap();
+    assert_eq!(standing.into_inner().legal_holds.len(), 1);
+}
+
+#[tokio::test]
+async fn only_those_with_the_right_place_and_release_and_on_the_tenant_itself() {
+    let world = World::start().await;
+    let (tenant, other) = (world.tenant("Held").await, world.tenant("Other").await);
+    let hold = world
+        .legal_holds(&operator())
+        .place_legal_hold(place(&tenant, "Counsel"))
+        .await
+        .unwrap()
+        .into_inner();
+    let without = Claims {
+        perms: Permissions::of(&[Permission::PlatformTenantsManage, Permission::TenantsManage]),
+        ..operator()
+    };
+    for caller in [without, member(&tenant, &[Permission::TenantsManage])] {
+        let mut holds = world.legal_holds(&caller);
+        let refused = holds.place_legal_hold(place(&tenant, "Me")).await;
+        assert_eq!(why(refused), Reason::PermissionDenied);
+        let refused = holds.list_legal_holds(list(&tenant)).await;
+        assert_eq!(why(refused), Reason::PermissionDenied);
+        let refused = holds.release_legal_hold(release(&hold)).await;
+        assert_eq!(why(refused), Reason::PermissionDenied);
+    }
+    let elsewhere = ReleaseLegalHoldRequest {
+        tenant: other.id.clone(),
+        ..release(&hold)
+    };
+    let mut holds = world.legal_holds(&operator());
+    let refused = holds.release_legal_hold(elsewhere).await;
+    assert_eq!(why(refused), Reason::LegalHoldNotFound);
+    let blank = PlaceLegalHoldRequest {
+        reason: " ".to_owned(),
+        ..place(&tenant, "")
+    };
+    let wrong = fields(holds.place_legal_hold(blank).await);
+    assert_eq!(wrong, ["holder", "reason"]);
+}

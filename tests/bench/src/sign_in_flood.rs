@@ -1,0 +1,175 @@
+//! Does a flood of sign-ins slow down the gateway's questions? Latency of identity's Check, warm, with and without a flood of
+//! logins at the same replica, in turn, as ratios.
+//!
+//! `cd tests/bench && cargo run --release --bin sign-in-flood`, with the services built
+//! (`cargo build --release --workspace --bins`).
+#![allow(clippy::disallowed_methods)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tenantry_proto::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
+use tenantry_proto::envoy::service::auth::v3::authorization_client::AuthorizationClient;
+use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
+use tenantry_proto::envoy::service::auth::v3::{AttributeContext, CheckRequest};
+use tenantry_proto::identity::v1::LoginRequest;
+use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::postgres::Durability;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+/// Measured checks of each half of a round, one each so often: a load that leaves the machine room.
+const CHECKS: usize = 2_000;
+const EVERY: Duration = Duration::from_millis(2);
+const WARM_UP: usize = 200;
+const ROUNDS: usize = 3;
+/// How late the measuring side's own timer may be.
+const SLEEP_ERROR: Duration = Duration::from_millis(2);
+/// Logins under way at once, of which all but a few are told to wait; each comes again after a round trip.
+const LOGINS: usize = 64;
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// What a flood did.
+#[derive(Default)]
+struct Flood {
+    stop: AtomicBool,
+    hashed: AtomicU64,
+    refused: AtomicU64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let fleet = Fleet::start(FleetConfig {
+        database: Database::Own(Durability::None),
+        ..FleetConfig::default()
+    })
+    .await?;
+    let address = format!("http://{}", fleet.service("identity", 0).address());
+    // Envoy has connections of its own for its questions.
+    let questions = Channel::from_shared(address.clone())?.connect().await?;
+    let logins = Channel::from_shared(address)?.connect().await?;
+    let operator = fleet.operator();
+    let token = login(&logins, &operator.email, &operator.password, "192.0.2.1").await?;
+    measure(&questions, &token, WARM_UP).await?;
+
+    let (mut calm, mut flooded) = (Vec::new(), Vec::new());
+    let (mut hashed, mut refused) = (0, 0);
+    let mut under_flood = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        calm.extend(measure(&questions, &token, CHECKS).await?);
+        let flood = Arc::new(Flood::default());
+        let running: Vec<_> = (0..LOGINS)
+            .map(|n| tokio::spawn(pour(logins.clone(), Arc::clone(&flood), n)))
+            .collect();
+        let began = Instant::now();
+        flooded.extend(measure(&questions, &token, CHECKS).await?);
+        under_flood += began.elapsed();
+        flood.stop.store(true, Ordering::Relaxed);
+        for task in running {
+            task.await?;
+        }
+        hashed += flood.hashed.load(Ordering::Relaxed);
+        refused += flood.refused.load(Ordering::Relaxed);
+    }
+    println!(
+        "flood: {LOGINS} logins at once; {:.0} passwords hashed and {:.0} refused per second",
+        hashed as f64 / under_flood.as_secs_f64(),
+        refused as f64 / under_flood.as_secs_f64()
+    );
+    println!("{:<8}{:>12}{:>12}{:>8}", "Check", "calm", "flooded", "ratio");
+    for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
+        let (calm, flooded) = (quantile(&mut calm, part), quantile(&mut flooded, part));
+        println!(
+            "{name:<8}{:>10.2}ms{:>10.2}ms{:>8.2}",
+            calm * 1e3,
+            flooded * 1e3,
+            flooded / calm
+        );
+    }
+    Ok(())
+}
+
+/// Signs in as ever new people from ever new places, so that no lock ends the flood.
+async fn pour(channel: Channel, flood: Arc<Flood>, task: usize) {
+    let mut n = 0;
+    while !flood.stop.load(Ordering::Relaxed) {
+        n += 1;
+        let ip = format!("2001:db8:{task:x}:{n:x}::1");
+        let email = format!("{task}-{n}@example.com");
+        match login(&channel, &email, "not the password", &ip).await {
+            Err(status) if status.code() == Code::Unauthenticated => {
+                flood.hashed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {
+                flood.refused.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(ROUND_TRIP).await;
+            }
+        }
+    }
+}
+
+async fn login(channel: &Channel, email: &str, password: &str, ip: &str) -> Result<String, Status> {
+    let mut request = Request::new(LoginRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        ..Default::default()
+    });
+    let ip = ip.parse().map_err(|_| Status::internal("no address"))?;
+    request.metadata_mut().insert("x-envoy-external-address", ip);
+    let answer = AuthServiceClient::new(channel.clone()).login(request).await?;
+    Ok(answer.into_inner().access_token)
+}
+
+/// Asks what Envoy asks, one question each so often; the time that each answer took, in seconds, from when it was due: a
+/// question that waits for the one before counts its wait.
+async fn measure(channel: &Channel, token: &str, checks: usize) -> Result<Vec<f64>> {
+    let mut client = AuthorizationClient::new(channel.clone());
+    let began = Instant::now();
+    let mut times = Vec::with_capacity(checks);
+    for n in 0..checks {
+        let due = began + EVERY * u32::try_from(n)?;
+        tokio::time::sleep_until(due.into()).await;
+        let sent = Instant::now().min(due + SLEEP_ERROR);
+        let answer = client.check(question(token)).await?.into_inner();
+        ensure!(
+            matches!(answer.http_response, Some(HttpResponse::OkResponse(_))),
+            "refused: {answer:?}"
+        );
+        times.push(sent.elapsed().as_secs_f64());
+    }
+    Ok(times)
+}
+
+fn question(token: &str) -> CheckRequest {
+    let headers: HashMap<String, String> = [
+        (":path", "/tenantry.identity.v1.AuthService/GetCaller"),
+        ("content-type", "application/grpc"),
+        ("authorization", &format!("Bearer {token}")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    let http = HttpRequest {
+        headers,
+        ..Default::default()
+    };
+    let request = Asked {
+        http: Some(http),
+        ..Default::default()
+    };
+    CheckRequest {
+        attributes: Some(AttributeContext {
+            request: Some(request),
+            ..Default::default()
+        }),
+    }
+}
+
+fn quantile(times: &mut [f64], part: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[((times.len() - 1) as f64 * part) as usize]
+}

@@ -1,0 +1,117 @@
+//! Custom domains at the gateway: a verified one selects its tenant within a second, on both replicas, and never widens what
+//! a credential reaches.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tenantry_testkit::dns::DnsServer;
+use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
+use tenantry_testkit::rest::Rest;
+
+use crate::support::world::{PASSWORD, Party, add_user, text};
+use crate::support::{OwnFleet, unique};
+
+/// The promise.
+const WITHIN: Duration = Duration::from_secs(1);
+/// So many answers in a row come from both replicas.
+const IN_A_ROW: usize = 8;
+
+/// Adds a domain by its owner, and publishes its record.
+async fn add(fleet: &Fleet, dns: &DnsServer, party: &Party, name: &str) -> Result<Value> {
+    let domains = format!("/api/v1/tenants/{}/domains", party.id);
+    let owner = party.rest(fleet)?;
+    let domain = owner.post(&domains, json!({"domain": name})).await?.ok()?;
+    let challenge = &domain["challenge"];
+    let (name, value) = (
+        text(challenge, "record_name"),
+        text(challenge, "record_value"),
+    );
+    dns.set_txt(&name, &[&value]).await?;
+    Ok(domain)
+}
+
+/// Waits, at most the promise, until a request by this host is answered so, several times in a row.
+async fn becomes(rest: &Rest, host: &str, path: &str, fits: impl Fn(&Value) -> bool) -> Result<()> {
+    let (began, mut in_a_row) = (Instant::now(), 0);
+    while in_a_row < IN_A_ROW {
+        let asked = began.elapsed();
+        let answer = rest.clone().header("host", host).get(path).await?;
+        if fits(&answer.json()) {
+            in_a_row += 1;
+        } else {
+            in_a_row = 0;
+            assert!(asked < WITHIN, "after {asked:?} still {}", answer.text);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verified_domain_selects_its_tenant_within_a_second_and_gives_no_reach() -> Result<()> {
+    let dns = DnsServer::start().await?;
+    let fleet = OwnFleet::start(FleetConfig {
+        service_environment: vec![(
+            "registry",
+            "TENANTRY_DNS_SERVERS",
+            dns.address().to_string(),
+        )],
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    let (a, b) = (Party::create(&fleet).await?, Party::create(&fleet).await?);
+    let host = format!("{}.example.com", unique("app"));
+    add(&fleet, &dns, &a, &host).await?;
+    // Someone of both tenants, who has to say which.
+    let email = format!("{}@example.com", unique("both"));
+    let operator = fleet.operator_rest()?;
+    let user = add_user(&operator, &a.id, &email, "member").await?;
+    let path = format!("/api/v1/tenants/{}/users/{user}", b.id);
+    operator
+        .post(&path, json!({"roles": ["member"]}))
+        .await?
+        .ok()?;
+    let both = sign_in(&fleet.rest()?, &email, PASSWORD).await?;
+    let both = fleet.rest()?.bearer(&both);
+
+    let current = "/api/v1/tenants/current";
+    let refused = both.clone().header("host", &host).get(current).await?;
+    assert_eq!(refused.reason(), "TENANT_REQUIRED", "not verified yet");
+    let verify = format!("/api/v1/tenants/{}/domains/{host}:verify", a.id);
+    let verified = a.rest(&fleet)?.post(&verify, json!({})).await?.ok()?;
+    assert_eq!(verified["status"], "verified");
+    becomes(&both, &host, current, |answer| {
+        answer["id"] == a.id.as_str()
+    })
+    .await?;
+
+    // It selects, and gives nothing.
+    let by_domain = b.rest(&fleet)?.header("host", &host).get(current).await?;
+    assert_eq!(
+        (by_domain.status, by_domain.reason()),
+        (404, "TENANT_NOT_FOUND".to_owned())
+    );
+    let two = both
+        .clone()
+        .header("host", &host)
+        .header("x-tenant-id", &b.id)
+        .get(current)
+        .await?;
+    assert_eq!(two.reason(), "TENANT_CONFLICT");
+    // A newcomer who claims it without a record of its own gets nothing.
+    let claims = format!("/api/v1/tenants/{}/domains", b.id);
+    let newcomer = b.rest(&fleet)?;
+    newcomer
+        .post(&claims, json!({"domain": host}))
+        .await?
+        .ok()?;
+    let refused = newcomer
+        .post(&format!("{claims}/{host}:verify"), json!({}))
+        .await?;
+    assert_eq!(refused.reason(), "DOMAIN_NOT_VERIFIED");
+
+    let gone = format!("/api/v1/tenants/{}/domains/{host}", a.id);
+    a.rest(&fleet)?.delete(&gone).await?.ok()?;
+    becomes(&both, &host, current, |answer| answer.get("id").is_none()).await?;
+    fleet.stop().await
+}

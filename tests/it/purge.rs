@@ -1,0 +1,227 @@
+//! A purged tenant is gone from every service, whatever is killed meanwhile, and what it was called is nobody else's.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures::future::try_join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry_testkit::fleet::{Fleet, FleetConfig};
+use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::rest::Rest;
+
+use crate::support::world::{Party, create_tenant, text};
+use crate::support::{OwnFleet, fleet, full, unique};
+
+/// Longest wait for the end of a purge, replicas that start again included.
+const ENDS_WITHIN: Duration = Duration::from_secs(90);
+/// A purged tenant's credentials are dead this soon.
+const DEAD_WITHIN: Duration = Duration::from_secs(1);
+/// What is left in tables that name tenants: the log, its numbers, and the names that nobody else gets.
+const STAYS: &[&str] = &["outbox", "outbox_counter", "slugs"];
+
+/// Sends until it is answered, whatever is being killed; a purge that has ended meanwhile is answered 404.
+async fn insist(rest: &Rest, path: &str, body: &Value) -> Result<u16> {
+    loop {
+        match rest.send(Method::POST, path, Some(body.to_string())).await {
+            Ok(answer) if answer.status == 200 || answer.status == 404 => return Ok(answer.status),
+            Ok(answer) if answer.status >= 500 || answer.status == 429 => {}
+            Ok(answer) => anyhow::bail!("{path}: {} {}", answer.status, answer.text),
+            Err(_gone) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until a tenant is answered as absent to an operator.
+async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let path = format!("/api/v1/tenants/{tenant}");
+        match operator.get(&path).await {
+            Ok(answer) if answer.status == 404 => return Ok(()),
+            Ok(answer) => assert!(
+                began.elapsed() < ENDS_WITHIN,
+                "{} {}",
+                answer.status,
+                answer.text
+            ),
+            Err(_gone) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every table of every service that names tenants, by the catalogue.
+async fn tables(connection: &mut PgConnection) -> Result<Vec<(String, String)>> {
+    let tables = sqlx::query_as(
+        "SELECT n.nspname::text, c.relname::text FROM pg_class AS c
+         JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
+         WHERE n.nspname IN ('registry', 'identity') AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id'",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(tables)
+}
+
+/// Asserts that nothing is left of these tenants but what is to stay, and that each purge ended once in each service.
+async fn nothing_left(fleet: &Fleet, tenants: &[String]) -> Result<()> {
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    for (schema, table) in tables(&mut connection).await? {
+        if STAYS.contains(&table.as_str()) {
+            continue;
+        }
+        let left =
+            format!("SELECT count(*) FROM {schema}.{table} WHERE tenant_id::text = ANY ($1)");
+        let left: i64 = sqlx::query_scalar(AssertSqlSafe(left))
+            .bind(tenants)
+            .fetch_one(&mut connection)
+            .await?;
+        assert_eq!(left, 0, "{schema}.{table}");
+    }
+    for (schema, action) in [
+        ("registry", "tenant.purged"),
+        ("identity", "tenant.data_purged"),
+    ] {
+        let once = format!(
+            "SELECT count(*), count(DISTINCT tenant_id) FROM {schema}.outbox
+             WHERE action = $1 AND tenant_id::text = ANY ($2)"
+        );
+        let once: (i64, i64) = sqlx::query_as(AssertSqlSafe(once))
+            .bind(action)
+            .bind(tenants)
+            .fetch_one(&mut connection)
+            .await?;
+        let all = i64::try_from(tenants.len())?;
+        assert_eq!(once, (all, all), "{action}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let a = Party::create(fleet).await?;
+    let path = format!("/api/v1/tenants/{}", a.id);
+    let refused = operator
+        .send(Method::DELETE, &format!("{path}?hard=true"), None)
+        .await?;
+    assert_eq!(
+        (refused.status, refused.reason().as_str()),
+        (400, "TENANT_HAS_CHILDREN")
+    );
+    let child = format!("/api/v1/tenants/{}:purge", a.child);
+    operator.post(&child, json!({"force": true})).await?.ok()?;
+    gone(&operator, &a.child).await?;
+
+    let shown = operator
+        .send(Method::DELETE, &format!("{path}?hard=true"), None)
+        .await?
+        .ok()?;
+    assert_eq!(shown["purge"]["state"], "preview");
+    let services = shown["purge"]["services"].as_array().context("services")?;
+    let identity = services.iter().find(|part| part["service"] == "identity");
+    let data = identity.context("identity")?["data"]
+        .as_array()
+        .context("data")?;
+    assert!(
+        data.contains(&json!({"kind": "members", "count": 2})),
+        "{data:?}"
+    );
+    assert!(
+        data.contains(&json!({"kind": "api_keys", "count": 1})),
+        "{data:?}"
+    );
+    let login = json!({"email": a.owner_email, "password": crate::support::world::PASSWORD, "tenant": a.id});
+    let there = fleet
+        .rest()?
+        .post("/api/v1/auth/login", login)
+        .await?
+        .ok()?;
+    let there = fleet.rest()?.bearer(&text(&there, "access_token"));
+    let key = a.key_rest(fleet)?;
+    for rest in [&there, &key] {
+        assert_eq!(rest.get("/api/v1/tenants/current").await?.status, 200);
+    }
+
+    let forced = operator
+        .send(
+            Method::DELETE,
+            &format!("{path}?hard=true&force=true"),
+            None,
+        )
+        .await?
+        .ok()?;
+    assert_eq!(forced["status"], "deleted");
+    gone(&operator, &a.id).await?;
+    let ended = Instant::now();
+    for rest in [&there, &key] {
+        while rest.get("/api/v1/auth/me").await?.status != 401 {
+            assert!(ended.elapsed() < DEAD_WITHIN, "a credential lives on");
+        }
+    }
+    let owner = a.rest(fleet)?;
+    for rest in [&operator, &owner] {
+        let purged = rest.get(&path).await?;
+        let absent = format!("/api/v1/tenants/{}", tenantry_core::TenantId::new());
+        let absent = rest.get(&absent).await?;
+        assert_eq!((purged.status, &purged.text), (404, &absent.text));
+    }
+    let newcomer = json!({"name": "Newcomer", "slug": a.slug});
+    let taken = operator.post("/api/v1/tenants", newcomer).await?;
+    assert_eq!((taken.status, taken.reason().as_str()), (409, "SLUG_TAKEN"));
+    nothing_left(fleet, &[a.id, a.child]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_anyone_in_the_middle_of_purges_leaves_none_half_done() -> Result<()> {
+    let (rounds, tenants) = if full() { (12, 12) } else { (3, 8) };
+    let fleet = OwnFleet::start(FleetConfig {
+        database: tenantry_testkit::fleet::Database::Own(Durability::Full),
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    let operator = fleet.operator_rest()?;
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let made = try_join_all((0..tenants).map(|_| async {
+            let body = json!({"name": unique("Doomed")});
+            let id = text(&create_tenant(&operator, body).await?, "id");
+            for _ in 0..2 {
+                let email = format!("{}@example.com", unique("member"));
+                // No hash to wait for: this is about what is removed.
+                let body = json!({"email": email, "roles": ["member"]});
+                let path = format!("/api/v1/tenants/{id}/users");
+                operator.post(&path, body).await?.ok()?;
+            }
+            let path = format!("/api/v1/tenants/{id}/api-keys");
+            operator.post(&path, json!({"name": "ci"})).await?.ok()?;
+            anyhow::Ok(id)
+        }))
+        .await?;
+        let purges = try_join_all(made.iter().map(async |id| {
+            let path = format!("/api/v1/tenants/{id}:purge");
+            let body = json!({"force": true, "request_id": unique("purge")});
+            insist(&operator, &path, &body).await
+        }));
+        let kills = async {
+            for (service, replica) in [("identity", round % 2), ("registry", round % 2)] {
+                let unit = fleet.service(service, replica).unit();
+                unit.kill_9().await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                unit.start().await?;
+            }
+            anyhow::Ok(())
+        };
+        let (answers, killed) = tokio::join!(purges, kills);
+        answers?;
+        killed?;
+        try_join_all(made.iter().map(|id| gone(&operator, id))).await?;
+        all.extend(made);
+    }
+    println!("{} purges over {} kills", all.len(), rounds * 2);
+    nothing_left(&fleet, &all).await?;
+    fleet.stop().await
+}
