@@ -68,6 +68,7 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{plan}", "free")
         .replace("{project}", "default")
         .replace("{session}", &party.member)
+        .replace("{identity_provider}", &party.key_id)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ mod bad_input;
 mod crash;
 mod domains;
 mod edge;
+mod external_sign_in;
 mod headers;
 mod idempotency;
 mod isolation;

@@ -36,6 +36,26 @@ const NEEDS: &[(&str, Option<P>)] = &[
         Some(P::ApiKeysManage),
     ),
     (
+        "identity.v1.IdentityProviderService/CreateIdentityProvider",
+        Some(P::IdentityProvidersManage),
+    ),
+    (
+        "identity.v1.IdentityProviderService/DeleteIdentityProvider",
+        Some(P::IdentityProvidersManage),
+    ),
+    (
+        "identity.v1.IdentityProviderService/GetIdentityProvider",
+        Some(P::IdentityProvidersRead),
+    ),
+    (
+        "identity.v1.IdentityProviderService/ListIdentityProviders",
+        Some(P::IdentityProvidersRead),
+    ),
+    (
+        "identity.v1.IdentityProviderService/UpdateIdentityProvider",
+        Some(P::IdentityProvidersManage),
+    ),
+    (
         "identity.v1.InvitationService/GetInvitation",
         Some(P::MembersRead),
     ),

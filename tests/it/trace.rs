@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use tenantry_testkit::fleet::FleetConfig;
+use tenantry_testkit::rest;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
@@ -152,13 +153,8 @@ async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -
     assert!(!all.contains(&secret), "a trace shows a link");
 
     // Metrics per RPC, and the trace's id in the outbox.
-    let metrics = reqwest::get(format!(
-        "http://{}/metrics",
-        fleet.service("registry", 0).metrics()
-    ))
-    .await?
-    .text()
-    .await?;
+    let metrics = fleet.service("registry", 0).metrics();
+    let metrics = rest::get_text(&format!("http://{metrics}/metrics")).await?;
     assert!(
         metrics.contains("tenantry_rpc_requests_total")
             && metrics.contains("TenantService/CreateTenant"),

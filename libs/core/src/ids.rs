@@ -97,6 +97,10 @@ id!(
     DomainId
 );
 id!(
+    /// An OpenID provider of a tenant or a project.
+    IdentityProviderId
+);
+id!(
     /// An event: one change that happened.
     EventId
 );

@@ -17,8 +17,8 @@ pub mod tenant;
 
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
-    ApiKeyId, DomainId, EventId, InvitationId, LegalHoldId, PlanId, ProjectId, RoleId,
-    ServiceAccountId, SessionId, TenantId, UserId,
+    ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, PlanId, ProjectId,
+    RoleId, ServiceAccountId, SessionId, TenantId, UserId,
 };
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};

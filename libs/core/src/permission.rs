@@ -84,6 +84,10 @@ permissions! {
     22 RolesRead = "roles.read",
     /// Define, change and remove the tenant's own roles.
     23 RolesManage = "roles.manage",
+    /// See the identity providers that people sign in at, without secrets.
+    24 IdentityProvidersRead = "identity_providers.read",
+    /// Say which identity providers speak for the tenant's people.
+    25 IdentityProvidersManage = "identity_providers.manage",
 }
 
 /// A word that names no permission.

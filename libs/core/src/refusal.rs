@@ -76,6 +76,7 @@ reasons! {
     CredentialConflict = "CREDENTIAL_CONFLICT", Unauthenticated;
     BootstrapTokenInvalid = "BOOTSTRAP_TOKEN_INVALID", Unauthenticated;
     ResetTokenInvalid = "RESET_TOKEN_INVALID", Unauthenticated;
+    ExternalSignInFailed = "EXTERNAL_SIGN_IN_FAILED", Unauthenticated;
     PermissionDenied = "PERMISSION_DENIED", PermissionDenied;
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
     TenantArchived = "TENANT_ARCHIVED", PermissionDenied;
@@ -99,6 +100,7 @@ reasons! {
     RoleNotFound = "ROLE_NOT_FOUND", NotFound;
     DomainNotFound = "DOMAIN_NOT_FOUND", NotFound;
     SessionNotFound = "SESSION_NOT_FOUND", NotFound;
+    IdentityProviderNotFound = "IDENTITY_PROVIDER_NOT_FOUND", NotFound;
     SlugTaken = "SLUG_TAKEN", AlreadyExists;
     SlugReserved = "SLUG_RESERVED", InvalidArgument;
     MemberExists = "MEMBER_EXISTS", AlreadyExists;
@@ -111,6 +113,7 @@ reasons! {
     DomainTaken = "DOMAIN_TAKEN", AlreadyExists;
     DomainReserved = "DOMAIN_RESERVED", InvalidArgument;
     ServiceAccountExists = "SERVICE_ACCOUNT_EXISTS", AlreadyExists;
+    IdentityProviderExists = "IDENTITY_PROVIDER_EXISTS", AlreadyExists;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     StatusForbids = "STATUS_FORBIDS", FailedPrecondition;
     TenantHasChildren = "TENANT_HAS_CHILDREN", FailedPrecondition;

@@ -36,9 +36,13 @@ const ADMIN: Permissions = Permissions::of(&[
     P::ApiKeysManage,
     P::RolesRead,
     P::RolesManage,
+    P::IdentityProvidersRead,
 ]);
 
-const OWNER: Permissions = ADMIN.union(Permissions::of(&[P::OwnersManage]));
+const OWNER: Permissions = ADMIN.union(Permissions::of(&[
+    P::OwnersManage,
+    P::IdentityProvidersManage,
+]));
 
 impl Role {
     /// All built-in roles, from the strongest.

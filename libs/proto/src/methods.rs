@@ -44,6 +44,8 @@ pub const PUBLIC_METHODS: &[&str] = &[
     "/tenantry.identity.v1.AuthService/GetJwks",
     "/tenantry.identity.v1.AuthService/Login",
     "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.ExternalSignInService/FinishExternalSignIn",
+    "/tenantry.identity.v1.ExternalSignInService/StartExternalSignIn",
     "/tenantry.identity.v1.InvitationService/AcceptInvitation",
     "/tenantry.identity.v1.InvitationService/GetInvitationOffer",
     "/tenantry.identity.v1.OperatorService/Bootstrap",
@@ -56,11 +58,13 @@ pub const PUBLIC_METHODS: &[&str] = &[
 pub const OPTIONAL_CREDENTIAL: &[&str] =
     &["/tenantry.identity.v1.InvitationService/AcceptInvitation"];
 
-/// Mutations without `request_id`: repeating them is harmless or, for refresh, means theft.
+/// Mutations without `request_id`: repeating them is harmless, does nothing, or, for refresh, means theft.
 pub const WITHOUT_REQUEST_ID: &[&str] = &[
     "/tenantry.identity.v1.AuthService/Login",
     "/tenantry.identity.v1.AuthService/Logout",
     "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.ExternalSignInService/FinishExternalSignIn",
+    "/tenantry.identity.v1.ExternalSignInService/StartExternalSignIn",
     "/tenantry.identity.v1.PasswordService/RequestPasswordReset",
 ];
 

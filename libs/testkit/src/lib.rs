@@ -14,6 +14,7 @@ pub mod fault_proxy;
 pub mod fleet;
 pub mod keys;
 pub mod mail;
+pub mod oidc_provider;
 pub mod paths;
 pub mod pgbouncer;
 pub mod port;

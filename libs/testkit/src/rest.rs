@@ -80,7 +80,7 @@ impl Rest {
     /// # Errors
     /// When the client can't be built.
     pub fn new(base: impl Into<String>) -> Result<Self> {
-        Self::build(base.into(), Client::builder())
+        Self::build(base.into(), client())
     }
 
     /// The same, speaking HTTP/2 without TLS.
@@ -88,7 +88,7 @@ impl Rest {
     /// # Errors
     /// When the client can't be built.
     pub fn http2(base: impl Into<String>) -> Result<Self> {
-        Self::build(base.into(), Client::builder().http2_prior_knowledge())
+        Self::build(base.into(), client().http2_prior_knowledge())
     }
 
     fn build(base: String, builder: reqwest::ClientBuilder) -> Result<Self> {
@@ -195,4 +195,21 @@ impl Rest {
         // A stream lives longer than an answer.
         Ok(request.timeout(Duration::from_secs(3_600)).send().await?)
     }
+}
+
+/// An HTTP client to be built, for all tests: what speaks TLS in the services leaves the choice of its cryptography to the
+/// process, and a client that is built before it is made panics.
+pub fn client() -> reqwest::ClientBuilder {
+    // Another client made the same choice before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+}
+
+/// The body at an address, as of a process's metrics.
+///
+/// # Errors
+/// When it isn't answered.
+pub async fn get_text(url: &str) -> Result<String> {
+    let answer = client().timeout(ANSWER_WITHIN).build()?.get(url).send();
+    Ok(answer.await?.text().await?)
 }

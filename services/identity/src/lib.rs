@@ -9,10 +9,12 @@ mod domain;
 mod error;
 mod guesses;
 mod mail;
+mod oidc;
 mod passwords;
 mod principals;
 mod revocations;
 mod service;
+mod starts;
 mod store;
 mod tokens;
 mod uses;
@@ -25,6 +27,8 @@ use tenantry_proto::DESCRIPTOR_SET;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tenantry_proto::identity::v1::api_key_service_server::ApiKeyServiceServer;
 use tenantry_proto::identity::v1::auth_service_server::AuthServiceServer;
+use tenantry_proto::identity::v1::external_sign_in_service_server::ExternalSignInServiceServer;
+use tenantry_proto::identity::v1::identity_provider_service_server::IdentityProviderServiceServer;
 use tenantry_proto::identity::v1::invitation_service_server::InvitationServiceServer;
 use tenantry_proto::identity::v1::member_role_service_server::MemberRoleServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
@@ -103,6 +107,9 @@ impl Service for Identity {
             ),
             uses: uses::Uses::start(runtime.store.clone(), &runtime.tasks),
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
+            starts: starts::Starts::new(),
+            provider_ended: tokio::sync::Notify::new(),
+            oidc: oidc::Oidc::new(oidc::Fetch::new(config.oidc_allow_insecure_issuers)?),
             passwords: passwords::Passwords::new()?,
             guesses: guesses::Guesses::new(),
             mail,
@@ -112,6 +119,10 @@ impl Service for Identity {
         runtime
             .tasks
             .spawn("sweep", Arc::clone(&app).sweep(runtime.tasks.clone()));
+        runtime.tasks.spawn(
+            "ends of providers",
+            Arc::clone(&app).end_provider_sessions(runtime.tasks.clone()),
+        );
         runtime.tasks.spawn(
             "links",
             Arc::clone(&app).send_links(links_asked, runtime.tasks.clone()),
@@ -137,6 +148,12 @@ impl Service for Identity {
             .add_service(ApiKeyServiceServer::new(service::api_keys::ApiKeys(
                 Arc::clone(&app),
             )))
+            .add_service(ExternalSignInServiceServer::new(
+                service::external_sign_in::ExternalSignIns(Arc::clone(&app)),
+            ))
+            .add_service(IdentityProviderServiceServer::new(
+                service::identity_providers::IdentityProviders(Arc::clone(&app)),
+            ))
             .add_service(OperatorServiceServer::new(service::operators::Operators(
                 Arc::clone(&app),
             )))

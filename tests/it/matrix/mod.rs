@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod domains;
+mod identity_providers;
 mod invitations;
 mod legal_holds;
 mod members;
@@ -108,6 +109,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
         api_keys::ROWS,
         invitations::ROWS,
         legal_holds::ROWS,
+        identity_providers::ROWS,
         members::ROWS,
         permissions::ROWS,
         plans::ROWS,
@@ -178,6 +180,9 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
         return Ok(attempts);
     }
     if let Some(attempts) = roles::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = identity_providers::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = permissions::attempts(method, b) {

@@ -2,15 +2,13 @@
 
 use anyhow::Result;
 use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::rest;
 
 /// How many requests of a method each replica has served, as its own metrics tell.
 pub async fn served(fleet: &Fleet, service: &str, method: &str) -> Result<Vec<u64>> {
     let mut counts = Vec::new();
     for replica in fleet.replicas(service) {
-        let text = reqwest::get(format!("http://{}/metrics", replica.metrics()))
-            .await?
-            .text()
-            .await?;
+        let text = rest::get_text(&format!("http://{}/metrics", replica.metrics())).await?;
         let lines = text
             .lines()
             .filter(|l| l.starts_with("tenantry_rpc_requests_total") && l.contains(method));

@@ -60,6 +60,8 @@ pub(super) fn environment(
             [
                 ("TENANTRY_ASSERTION_KEY_FILE", path(keys.assertion_ring())),
                 ("TENANTRY_TOKEN_KEY_FILE", path(keys.token_ring())),
+                // Providers to try sign-in with stand on this machine.
+                ("TENANTRY_OIDC_ALLOW_INSECURE_ISSUERS", "true".to_owned()),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );

@@ -184,8 +184,15 @@ impl App {
         }
     }
 
-    /// Whether the user is a member of the tenant, of one above it or of one below it.
+    /// Whether the user is a member of the tenant, of one above it or of one below it, or came to it by a provider of its
+    /// own.
     async fn is_related(&self, tenant: &TenantEntry, user: UserId) -> Result<bool, Error> {
+        {
+            let mut tx = self.store.read(tenant.id).await?;
+            if store::external_sign_ins::came_before(&mut tx, user).await? {
+                return Ok(true);
+            }
+        }
         let theirs = {
             let mut tx = self.store.platform().await?;
             store::members::tenants_of(&mut tx, user).await?

@@ -4,6 +4,8 @@
 pub(crate) mod accept;
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
+pub(crate) mod external_sign_in;
+pub(crate) mod identity_providers;
 pub(crate) mod invitations;
 pub(crate) mod member_roles;
 pub(crate) mod members;
@@ -11,6 +13,7 @@ pub(crate) mod operators;
 pub(crate) mod passwords;
 pub(crate) mod permissions;
 mod proof;
+mod provider_ends;
 pub(crate) mod readiness;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
@@ -33,14 +36,16 @@ use tenantry_proto::methods;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
 use crate::guesses::Guesses;
 use crate::mail::Mailer;
+use crate::oidc::Oidc;
 use crate::passwords::Passwords;
 use crate::principals::Principals;
+use crate::starts::Starts;
 use crate::tokens::Tokens;
 use crate::uses::Uses;
 
@@ -58,6 +63,10 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
+    pub(crate) starts: Starts,
+    pub(crate) oidc: Oidc,
+    /// Tells that a provider's sessions are to be ended.
+    pub(crate) provider_ended: Notify,
     pub(crate) mail: Option<Mailer>,
     /// Links that people asked for, to be sent.
     pub(crate) links: mpsc::Sender<passwords::LinkAsked>,
@@ -163,6 +172,9 @@ impl App {
     pub(crate) async fn reach(&self, realm: &Realm, entry: &TenantEntry) -> Result<Reach, Error> {
         let ancestors = match realm {
             Realm::All(_) | Realm::One(..) => Vec::new(),
+            Realm::Memberships(standing) if !standing.is_within(&entry.project) => {
+                return Ok(Reach::Absent);
+            }
             Realm::Memberships(_) => self.tenants.ancestors(entry).await?,
         };
         let ancestors: Vec<_> = ancestors

@@ -217,6 +217,6 @@ pub(super) fn actor(user: &User) -> Principal {
     }
 }
 
-fn stream(tenant: Option<TenantId>) -> TenantId {
+pub(super) fn stream(tenant: Option<TenantId>) -> TenantId {
     tenant.unwrap_or(TenantId::PLATFORM)
 }

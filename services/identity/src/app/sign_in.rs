@@ -123,12 +123,13 @@ impl App {
         };
         let (name, memberships) = match ctx.principal.kind {
             PrincipalKind::User => {
-                let id = ctx.principal.id.into();
+                let session = ctx.credential.parse().map_err(|_| Error::Revoked)?;
                 let mut tx = self.store.platform().await?;
-                let user = store::users::by_id(tx.conn(), id).await?;
-                let standing = store::principals::standing(&mut tx, id).await?;
-                let (user, standing) = user.zip(standing).ok_or(Error::Revoked)?;
-                (user.name, standing.memberships)
+                let user = store::users::by_id(tx.conn(), ctx.principal.id.into()).await?;
+                // As far as this very session reaches, which isn't always as far as the user.
+                let signed_in = store::principals::signed_in(&mut tx, session).await?;
+                let (user, signed_in) = user.zip(signed_in).ok_or(Error::Revoked)?;
+                (user.name, signed_in.standing.memberships.clone())
             }
             PrincipalKind::ApiKey => {
                 // An operator's key is the platform's, whichever tenant it acts in.

@@ -39,6 +39,7 @@ impl App {
             let mut tx = self.store.begin(TenantId::PLATFORM).await?;
             let batches = [
                 store::sessions::sweep(tx.conn(), ROWS).await?,
+                store::external_sign_ins::sweep(tx.conn(), ROWS).await?,
                 store::attempts::sweep(tx.conn(), ROWS).await?,
                 store::password_resets::sweep(tx.conn(), LINK_DAYS, ROWS).await?,
             ];

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::request::{Asked, Credential};
 use crate::app::App;
-use crate::domain::principal::{Key, SignedIn};
+use crate::domain::principal::{Key, SignedIn, Standing};
 use crate::domain::rights::{Reach, Realm, Rights};
 use crate::domain::selection::{self, Named};
 use crate::error::Error;
@@ -104,21 +104,33 @@ pub(super) async fn decide(
 async fn signed_in(app: &App, token: &str) -> Result<Holder, Error> {
     let claims = app.tokens.verify(token)?;
     let user = app.principals.signed_in(claims.sid).await?;
-    of_user(&*user.ok_or(Error::Revoked)?, claims.exp)
+    let user = user.ok_or(Error::Revoked)?;
+    let only = only_tenant(app, &user.standing).await?;
+    of_user(&user, only, claims.exp)
 }
 
-fn of_user(user: &SignedIn, token_exp: i64) -> Result<Holder, Error> {
-    user.check(tenantry_core::clock::now())?;
-    let only = match user.standing.memberships.as_slice() {
-        [only] => Some(only.tenant),
-        _ => None,
+/// The only tenant that a user is a member of, as far as the session reaches.
+async fn only_tenant(app: &App, standing: &Standing) -> Result<Option<TenantId>, Error> {
+    let [only] = standing.memberships.as_slice() else {
+        return Ok(None);
     };
+    if standing.only_project.is_none() {
+        return Ok(Some(only.tenant));
+    }
+    let entry = app.tenants.get(only.tenant).await?;
+    Ok(entry
+        .filter(|entry| standing.is_within(&entry.project))
+        .map(|entry| entry.id))
+}
+
+fn of_user(user: &SignedIn, only: Option<TenantId>, token_exp: i64) -> Result<Holder, Error> {
+    user.check(tenantry_core::clock::now())?;
     let realm = Realm::of_user(&user.standing);
     Ok(Holder {
         principal: Principal {
             kind: PrincipalKind::User,
             id: user.user.uuid(),
-            name: user.email.clone(),
+            name: user.name.clone(),
         },
         credential: user.session.uuid(),
         credential_exp: Some(token_exp),

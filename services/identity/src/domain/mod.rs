@@ -1,11 +1,14 @@
 //! Identity's rules, pure: no store, no transport, no clock of its own.
 
 pub(crate) mod api_key;
+pub(crate) mod external_sign_in;
 pub(crate) mod field;
+pub(crate) mod identity_provider;
 pub(crate) mod invitation;
 pub(crate) mod lockout;
 pub(crate) mod member;
 pub(crate) mod operator;
+pub(crate) mod outside;
 pub(crate) mod password;
 pub(crate) mod principal;
 pub(crate) mod rights;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tenantry_core::{ApiKeyId, Permissions, RoleId, ServiceAccountId, SessionId, TenantId, UserId};
+use tenantry_core::{
+    ApiKeyId, IdentityProviderId, Permissions, RoleId, ServiceAccountId, SessionId, TenantId,
+    UserId,
+};
 
 use super::api_key::Presented;
 use super::role::{Grants, RoleKey};
@@ -15,7 +18,10 @@ use crate::error::Error;
 pub(crate) struct SignedIn {
     pub(crate) session: SessionId,
     pub(crate) user: UserId,
-    pub(crate) email: String,
+    /// The provider that began the session, where no password did.
+    pub(crate) provider: Option<IdentityProviderId>,
+    /// Its address, or what its issuer says of it and which one that is.
+    pub(crate) name: String,
     /// The tenant that the session is for.
     pub(crate) tenant: Option<TenantId>,
     pub(crate) expires_at: Timestamp,
@@ -23,12 +29,33 @@ pub(crate) struct SignedIn {
     pub(crate) standing: Arc<Standing>,
 }
 
-/// What a user is on the platform and in tenants, whichever session acts.
+/// What a user is on the platform and in tenants, as far as what it signed in with reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Permissions on the platform.
     pub(crate) platform: Permissions,
     pub(crate) memberships: Vec<Membership>,
+    /// The project whose tenants alone are reached, where a provider of that project speaks for the user.
+    pub(crate) only_project: Option<String>,
+}
+
+impl Standing {
+    /// Whether tenants of this project are reached at all.
+    pub(crate) fn is_within(&self, project: &str) -> bool {
+        self.only_project
+            .as_deref()
+            .is_none_or(|only| only == project)
+    }
+}
+
+/// What people see of a user for whom an issuer speaks. It can't be taken for an address of the platform's own users.
+pub(crate) fn display_name(claimed_email: &str, subject: &str, issuer: &str) -> String {
+    let who = if claimed_email.is_empty() {
+        subject
+    } else {
+        claimed_email
+    };
+    format!("{who} ({issuer})")
 }
 
 /// A user's roles in one tenant.

@@ -30,6 +30,28 @@ pub(crate) struct Session {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl Session {
+    /// A session that begins now, and its first refresh token.
+    pub(crate) fn begin(
+        user_id: UserId,
+        tenant_id: Option<TenantId>,
+        now: Timestamp,
+    ) -> (Self, RefreshToken) {
+        let id = SessionId::new();
+        let refresh = RefreshToken::new(id);
+        let session = Self {
+            id,
+            user_id,
+            tenant_id,
+            family_hash: refresh.family_hash().to_vec(),
+            refresh_hash: refresh.refresh_hash().to_vec(),
+            expires_at: now + REFRESH_LIFE,
+            ended_at: None,
+        };
+        (session, refresh)
+    }
+}
+
 /// A session as its owner sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use tenantry_core::{ApiKeyId, ServiceAccountId, SessionId, TenantId, UserId};
+use tenantry_core::{ApiKeyId, IdentityProviderId, ServiceAccountId, SessionId, TenantId, UserId};
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
@@ -80,8 +80,8 @@ struct Entry {
     holder: Holder,
     /// Place in the feed that was applied before the reading.
     filled_at: i64,
-    /// Ids whose change makes the entry void: of the credential, of whom it acts for, of the tenants with which it
-    /// ends, and of each role that a tenant defined.
+    /// Ids whose change makes the entry void: of the credential, of the provider that it came from, of whom it acts for, of
+    /// the tenants with which it ends, and of each role that a tenant defined.
     subjects: Arc<[Uuid]>,
 }
 
@@ -101,6 +101,10 @@ impl Entry {
             ),
             Holder::SignedIn(None) | Holder::User(None) | Holder::Key(None) => (None, None, None),
         };
+        let provider = match &holder {
+            Holder::SignedIn(Some(user)) => user.provider.map(IdentityProviderId::uuid),
+            Holder::SignedIn(None) | Holder::Key(_) | Holder::User(_) => None,
+        };
         let memberships = standing.map_or(&[][..], |standing| &standing.memberships);
         // A password that a tenant's people chose reaches that one alone.
         let only = match memberships {
@@ -113,6 +117,7 @@ impl Entry {
         Self {
             subjects: [by.uuid()]
                 .into_iter()
+                .chain(provider)
                 .chain(acting)
                 .chain(tenant)
                 .chain(only)

@@ -2,6 +2,8 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod auth;
+pub(crate) mod external_sign_in;
+pub(crate) mod identity_providers;
 pub(crate) mod invitations;
 pub(crate) mod member_roles;
 pub(crate) mod members;

@@ -160,6 +160,20 @@ pub(crate) async fn delete(tx: &mut TenantTx, user: UserId) -> Result<(), Error>
     Ok(())
 }
 
+/// Whether people removed the user, one without an address, from the transaction's tenant.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn was_removed(tx: &mut TenantTx, user: UserId) -> Result<bool, Error> {
+    let tenant = tx.scope().uuid();
+    let removed = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM removed_members WHERE tenant_id = $1 AND user_id = $2) AS "removed!""#,
+        tenant,
+        user.uuid(),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(removed)
+}
+
 /// The tenants of a user, across all.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn tenants_of(tx: &mut PlatformTx, user: UserId) -> Result<Vec<TenantId>, Error> {

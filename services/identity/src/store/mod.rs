@@ -4,11 +4,14 @@
 pub(crate) mod api_keys;
 pub(crate) mod attempts;
 pub(crate) mod bootstrap;
+pub(crate) mod external_sign_ins;
+pub(crate) mod identity_providers;
 pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod password_resets;
 pub(crate) mod principals;
+pub(crate) mod provider_ends;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;

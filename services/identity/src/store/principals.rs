@@ -7,26 +7,33 @@ use tenantry_store::PlatformTx;
 use uuid::Uuid;
 
 use super::{permissions, roles};
-use crate::domain::principal::{Key, Membership, SignedIn, Standing, StoredKey};
+use crate::domain::principal::{Key, Membership, SignedIn, Standing, StoredKey, display_name};
 use crate::domain::role::{Grants, RoleKey};
 use crate::error::Error;
 
-/// The user of a session, with all memberships that its password reaches.
+/// The user of a session, with all memberships that the password, or the provider, that began it reaches.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn signed_in(
     tx: &mut PlatformTx,
     session: SessionId,
 ) -> Result<Option<SignedIn>, Error> {
     let row = sqlx::query!(
-        r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.ended_at IS NOT NULL AS "ended!", u.email,
-                  CASE WHEN u.password_of IS NULL THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
+        r#"SELECT s.id, s.user_id, s.tenant_id, s.expires_at, s.provider_id, u.email,
+                  s.ended_at IS NOT NULL OR EXISTS (SELECT FROM provider_ends e
+                                                    WHERE e.provider_id = s.provider_id AND s.created_at <= e.at) AS "ended!",
+                  s.only_project, i.claimed_email AS "claimed_email?", i.subject AS "subject?", i.issuer AS "issuer?",
+                  CASE WHEN u.password_of IS NULL AND s.provider_id IS NULL
+                       THEN coalesce(o.permissions, 0) ELSE 0 END AS "platform!",
                   coalesce((SELECT jsonb_agg(jsonb_build_array(m.tenant_id, m.roles, r.ids, r.permissions, r.inherited) ORDER BY m.tenant_id)
                             FROM memberships m
                             LEFT JOIN LATERAL (SELECT jsonb_agg(id) AS ids, bit_or(permissions) AS permissions, bit_or(inherited) AS inherited
                                                FROM roles WHERE tenant_id = m.tenant_id AND key = ANY (m.roles)) r ON true
                             WHERE m.user_id = u.id
-                              AND (u.password_of IS NULL OR m.tenant_id = u.password_of)), '[]') AS "memberships!: serde_json::Value"
+                              AND (u.password_of IS NULL OR m.tenant_id = u.password_of)
+                              AND (s.only_tenant_id IS NULL OR m.tenant_id = s.only_tenant_id)), '[]') AS "memberships!: serde_json::Value"
            FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN operators o ON o.user_id = s.user_id
+                LEFT JOIN LATERAL (SELECT issuer, subject, claimed_email FROM user_identities
+                                   WHERE user_id = s.user_id LIMIT 1) i ON true
            WHERE s.id = $1"#,
         session.uuid(),
     )
@@ -36,11 +43,20 @@ pub(crate) async fn signed_in(
     Ok(Some(SignedIn {
         session: row.id.into(),
         user: row.user_id.into(),
-        email: row.email,
+        provider: row.provider_id.map(Into::into),
+        name: match (row.subject, row.issuer) {
+            (Some(subject), Some(issuer)) => {
+                display_name(&row.claimed_email.unwrap_or_default(), &subject, &issuer)
+            }
+            _ => row.email,
+        },
         tenant: row.tenant_id.map(TenantId::from),
         expires_at: row.expires_at.into(),
         ended: row.ended,
-        standing: Arc::new(read_standing(row.platform, row.memberships)?),
+        standing: Arc::new(Standing {
+            only_project: row.only_project,
+            ..read_standing(row.platform, row.memberships)?
+        }),
     }))
 }
 
@@ -80,6 +96,7 @@ fn read_standing(platform: i64, memberships: serde_json::Value) -> Result<Standi
     Ok(Standing {
         platform: permissions(platform),
         memberships: memberships.into_iter().map(membership).collect(),
+        only_project: None,
     })
 }
 

@@ -42,8 +42,10 @@ pub(crate) async fn insert(
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn lock(conn: &mut PgConnection, id: SessionId) -> Result<Option<Session>, Error> {
     let row = sqlx::query!(
-        "SELECT id, user_id, tenant_id, family_hash, refresh_hash, expires_at, ended_at
-         FROM sessions WHERE id = $1 FOR UPDATE",
+        r#"SELECT id, user_id, tenant_id, family_hash, refresh_hash, expires_at,
+                coalesce(ended_at, (SELECT e.at FROM provider_ends e
+                                    WHERE e.provider_id = s.provider_id AND s.created_at <= e.at)) AS "ended_at: PgTime"
+         FROM sessions s WHERE id = $1 FOR UPDATE OF s"#,
         id.uuid()
     )
     .fetch_optional(conn)

@@ -3,7 +3,9 @@
 
 mod api_keys;
 mod caller;
+mod external;
 mod gateway;
+mod identity_providers;
 mod invitations;
 mod lockout;
 mod mail;

@@ -62,6 +62,7 @@ pub(crate) async fn replica(
         mail_url: Some(format!("file://{}", mail.display()).parse().unwrap()),
         mail_from: "Tenantry <no-reply@tenantry.test>".to_owned(),
         public_url: "https://tenants.example".parse().unwrap(),
+        oidc_allow_insecure_issuers: true,
         freshness_grace_ms: GRACE_MS,
     };
     let routes = Identity::start(config, &runtime).await.unwrap();

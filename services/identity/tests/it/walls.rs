@@ -17,6 +17,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "foundation_migrations",
     "operators",
     "password_resets",
+    "provider_ends",
     "service_migrations",
     "sessions",
     "user_identities",
@@ -26,6 +27,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
 const OF_A_TENANT: &[&str] = &[
     "api_key_uses",
     "api_keys",
+    "identity_providers",
     "invitations",
     "memberships",
     "outbox",
@@ -104,6 +106,7 @@ async fn a_query_that_forgets_the_tenant_sees_and_changes_nothing() {
         };
         let ask = world.ask(&owner, request).await.unwrap();
         world.roles().create_role(ask).await.unwrap();
+        crate::external::provider(&world, &owner, "https://login.example.com", |_| {}).await;
     }
     // Counts of uses are written then.
     world.restart().await;

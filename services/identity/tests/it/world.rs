@@ -14,6 +14,8 @@ use tenantry_proto::envoy::service::auth::v3::{AttributeContext, CheckRequest, C
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::identity::v1::api_key_service_client::ApiKeyServiceClient;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
+use tenantry_proto::identity::v1::external_sign_in_service_client::ExternalSignInServiceClient;
+use tenantry_proto::identity::v1::identity_provider_service_client::IdentityProviderServiceClient;
 use tenantry_proto::identity::v1::invitation_service_client::InvitationServiceClient;
 use tenantry_proto::identity::v1::member_role_service_client::MemberRoleServiceClient;
 use tenantry_proto::identity::v1::member_service_client::MemberServiceClient;
@@ -262,6 +264,15 @@ impl World {
 
     pub(crate) fn service_accounts(&self) -> ServiceAccountServiceClient<Channel> {
         ServiceAccountServiceClient::new(self.replicas[0].clone())
+    }
+
+    pub(crate) fn identity_providers(&self) -> IdentityProviderServiceClient<Channel> {
+        IdentityProviderServiceClient::new(self.replicas[0].clone())
+    }
+
+    /// External sign-in, as one replica serves it.
+    pub(crate) fn external(&self, replica: usize) -> ExternalSignInServiceClient<Channel> {
+        ExternalSignInServiceClient::new(self.replicas[replica].clone())
     }
 
     pub(crate) fn operators(&self) -> OperatorServiceClient<Channel> {

@@ -14,8 +14,12 @@ use crate::{gateway_methods, path_of};
 /// All operations, and which requests travel as a body without which fields (those that the path carries).
 pub(super) struct Operations {
     pub(super) paths: Map<String, Value>,
-    pub(super) bodies: BTreeMap<String, Vec<String>>,
+    pub(super) bodies: Bodies,
 }
+
+/// Of each message that is a request's body, which of its fields stand in the path instead: bindings may differ there, and
+/// then each has a schema of its own.
+pub(super) type Bodies = BTreeMap<String, Vec<Vec<String>>>;
 
 pub(super) fn all(pool: &DescriptorPool, comments: &Comments) -> Operations {
     let mut operations = Operations {
@@ -28,25 +32,14 @@ pub(super) fn all(pool: &DescriptorPool, comments: &Comments) -> Operations {
             .expect("the table holds every RPC")
             .bindings;
         for (index, binding) in bindings.iter().enumerate() {
-            if binding.body == "*" {
-                let in_path: Vec<_> = fields(binding.template)
-                    .into_iter()
-                    .map(str::to_owned)
-                    .collect();
-                let known = operations
-                    .bodies
-                    .entry(method.input().full_name().to_owned())
-                    .or_insert(in_path.clone());
-                assert_eq!(
-                    *known, in_path,
-                    "{path}: its bindings carry different fields in the path: give each a schema"
-                );
-            }
+            let body =
+                (binding.body == "*").then(|| body(&mut operations.bodies, &method, binding));
             let entry = operations
                 .paths
                 .entry(binding.template)
                 .or_insert_with(|| json!({}));
-            entry[binding.method.to_lowercase()] = operation(&method, binding, index, comments);
+            entry[binding.method.to_lowercase()] =
+                operation(&method, binding, body, index, comments);
         }
     }
     operations
@@ -67,9 +60,26 @@ pub(super) fn tags(pool: &DescriptorPool, comments: &Comments) -> Vec<Value> {
         .collect()
 }
 
+/// The schema of a binding's body.
+fn body(bodies: &mut Bodies, method: &MethodDescriptor, binding: &Binding) -> Value {
+    let in_path: Vec<_> = fields(binding.template)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let input = method.input();
+    let forms = bodies.entry(input.full_name().to_owned()).or_default();
+    let form = forms.iter().position(|known| *known == in_path);
+    let form = form.unwrap_or_else(|| {
+        forms.push(in_path);
+        forms.len() - 1
+    });
+    schemas::reference_to(&schemas::name(&input, form))
+}
+
 fn operation(
     method: &MethodDescriptor,
     binding: &Binding,
+    body: Option<Value>,
     index: usize,
     comments: &Comments,
 ) -> Value {
@@ -87,10 +97,10 @@ fn operation(
         "parameters": parameters(method, binding, comments),
         "responses": {"200": answer(method), "default": {"$ref": "#/components/responses/error"}},
     });
-    if binding.body == "*" {
+    if let Some(schema) = body {
         operation["requestBody"] = json!({
             "required": true,
-            "content": {"application/json": {"schema": schemas::reference(&method.input())}},
+            "content": {"application/json": {"schema": schema}},
         });
     }
     if methods::PUBLIC_METHODS.contains(&path_of(method).as_str()) {

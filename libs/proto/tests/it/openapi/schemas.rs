@@ -1,10 +1,9 @@
 //! Schemas: the proto3 JSON form of each message.
 
-use std::collections::BTreeMap;
-
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
+use super::operations::Bodies;
 use crate::comments::Comments;
 use crate::{gateway_methods, reachable};
 
@@ -13,7 +12,7 @@ use crate::{gateway_methods, reachable};
 pub(super) fn all(
     pool: &DescriptorPool,
     comments: &Comments,
-    bodies: &BTreeMap<String, Vec<String>>,
+    bodies: &Bodies,
 ) -> Map<String, Value> {
     let requests: Vec<_> = bodies
         .keys()
@@ -27,19 +26,33 @@ pub(super) fn all(
     );
     let mut schemas = Map::new();
     for message in taken.iter().chain(&given) {
-        let in_path = bodies
-            .get(message.full_name())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let schema = of_message(message, in_path, !taken.contains(message), comments);
-        schemas.insert(message.name().to_owned(), schema);
+        let whole = [Vec::new()];
+        let forms = bodies.get(message.full_name());
+        let forms = forms.map_or(&whole[..], Vec::as_slice);
+        for (form, in_path) in forms.iter().enumerate() {
+            let schema = of_message(message, in_path, !taken.contains(message), comments);
+            schemas.insert(name(message, form), schema);
+        }
     }
     schemas.insert("Status".to_owned(), status(pool, comments));
     schemas
 }
 
+/// What a message's schema is called; its further forms are numbered, as the operations that take them are.
+pub(super) fn name(message: &MessageDescriptor, form: usize) -> String {
+    if form == 0 {
+        message.name().to_owned()
+    } else {
+        format!("{}_{}", message.name(), form + 1)
+    }
+}
+
 pub(super) fn reference(message: &MessageDescriptor) -> Value {
-    json!({"$ref": format!("#/components/schemas/{}", message.name())})
+    reference_to(&name(message, 0))
+}
+
+pub(super) fn reference_to(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// The JSON form of a field, repeated ones included.

@@ -1,0 +1,274 @@
+//! What an issuer's word is good for, and where it ends.
+
+use serde_json::json;
+use tenantry_core::TenantId;
+use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::oidc_provider::OidcProvider;
+
+use super::{FAILED, PAGE, finish, me, provider, refused, sign_in};
+use crate::caller::Who;
+use crate::world::{World, until};
+
+const VICTIM: &str = "ann@example.com";
+
+async fn claims_to_be_the_victim(at: &OidcProvider, subject: &str) {
+    let claims = json!({"email": VICTIM, "email_verified": true});
+    at.set_user(subject, &claims).await.unwrap();
+}
+
+async fn is_out_of_reach(world: &World, who: &Who, tenant: TenantId) -> bool {
+    let assertion = world.assertion(&who.clone().at(tenant)).await.unwrap();
+    assertion.tenant.is_none() && assertion.permissions.is_empty()
+}
+
+async fn remove(world: &World, by: &Who, user: &str) {
+    let request = wire::RemoveMemberRequest {
+        user: user.to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(by, request).await.unwrap();
+    world.members().remove_member(ask).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuers_word_for_an_address_is_no_link_to_whoever_has_it() {
+    let world = World::start().await;
+    let (acme, beta) = (
+        world.tenant("acme", None).await,
+        world.tenant("beta", None).await,
+    );
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    world.member(acme, VICTIM, "admin").await;
+    let victim = me(&world, &world.member(beta, VICTIM, "owner").await).await;
+    let (one, two) = (
+        OidcProvider::start().await.unwrap(),
+        OidcProvider::start().await.unwrap(),
+    );
+    let mut users = vec![victim.id.clone()];
+    for at in [&one, &two] {
+        claims_to_be_the_victim(at, "ann").await;
+        let provider = provider(&world, &owner, &at.issuer(), |_| {}).await;
+        let who = sign_in(&world, at, &provider, "ann").await.unwrap();
+        let caller = me(&world, &who).await;
+        assert_eq!(caller.memberships.len(), 1);
+        assert_eq!(caller.memberships[0].roles, ["member"], "not the admin's");
+        assert!(is_out_of_reach(&world, &who, beta).await);
+        users.push(caller.id);
+    }
+    // The operator's address neither.
+    one.set_user(
+        "root",
+        &json!({"email": crate::world::OPERATOR, "email_verified": true}),
+    )
+    .await
+    .unwrap();
+    let third = provider(&world, &owner, &one.issuer(), |new| {
+        new.client_id = "third".to_owned()
+    })
+    .await;
+    let who = sign_in(&world, &one, &third, "root").await.unwrap();
+    assert!(is_out_of_reach(&world, &who, beta).await);
+    users.sort();
+    users.dedup();
+    assert_eq!(
+        users.len(),
+        3,
+        "one user for each issuer and subject, and the one with the password"
+    );
+}
+
+#[tokio::test]
+async fn a_tenants_provider_speaks_for_nobody_in_another_tenant() {
+    let world = World::start().await;
+    let (acme, beta) = (
+        world.tenant("acme", None).await,
+        world.tenant("beta", None).await,
+    );
+    let below = world.tenant("acme-lab", Some(acme)).await;
+    let at = OidcProvider::start().await.unwrap();
+    let mut signed_in = Vec::new();
+    for (tenant, role) in [(acme, "admin"), (beta, "owner")] {
+        let owner = world
+            .member(tenant, &format!("owner@{tenant}.example"), "owner")
+            .await;
+        let provider = provider(&world, &owner, &at.issuer(), |new| {
+            new.just_in_time_roles = vec![role.to_owned()];
+        })
+        .await;
+        signed_in.push(sign_in(&world, &at, &provider, "ann").await.unwrap());
+    }
+    let (at_acme, at_beta) = (
+        me(&world, &signed_in[0]).await,
+        me(&world, &signed_in[1]).await,
+    );
+    assert_eq!(at_acme.id, at_beta.id, "one person, a member of both");
+    assert_eq!(at_acme.tenant_id, acme.to_string());
+    let slugs: Vec<_> = at_acme
+        .memberships
+        .iter()
+        .map(|m| m.tenant_slug.as_str())
+        .collect();
+    assert_eq!(slugs, ["acme"], "what the session reaches is what it shows");
+    assert!(is_out_of_reach(&world, &signed_in[0], beta).await);
+    assert!(is_out_of_reach(&world, &signed_in[1], acme).await);
+    let inherited = world
+        .assertion(&signed_in[0].clone().at(below))
+        .await
+        .unwrap();
+    assert_eq!(
+        inherited.tenant,
+        Some(below),
+        "what a role reaches below is in reach"
+    );
+}
+
+#[tokio::test]
+async fn who_was_removed_is_let_in_again_by_people_only() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let at = OidcProvider::start().await.unwrap();
+    let provider = provider(&world, &owner, &at.issuer(), |_| {}).await;
+    let who = sign_in(&world, &at, &provider, "ann").await.unwrap();
+    let ann = me(&world, &who).await.id;
+    remove(&world, &owner, &ann).await;
+    until(async || is_out_of_reach(&world, &who, acme).await).await;
+    let again = sign_in(&world, &at, &provider, "ann").await.unwrap();
+    assert!(me(&world, &again).await.memberships.is_empty());
+    assert!(is_out_of_reach(&world, &again, acme).await);
+    let request = wire::AddMemberRequest {
+        user: ann.clone(),
+        roles: vec!["viewer".to_owned()],
+        ..Default::default()
+    };
+    let ask = world.ask(&owner, request).await.unwrap();
+    world.members().add_member(ask).await.unwrap();
+    let back = me(
+        &world,
+        &sign_in(&world, &at, &provider, "ann").await.unwrap(),
+    )
+    .await;
+    assert_eq!(
+        (back.id, back.memberships[0].roles.clone()),
+        (ann, vec!["viewer".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn nobody_becomes_a_member_where_the_tenant_doesnt_say_so() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let at = OidcProvider::start().await.unwrap();
+    let quiet = provider(&world, &owner, &at.issuer(), |new| {
+        new.just_in_time_roles.clear()
+    })
+    .await;
+    let who = sign_in(&world, &at, &quiet, "ann").await.unwrap();
+    assert!(me(&world, &who).await.memberships.is_empty());
+    assert!(is_out_of_reach(&world, &who, acme).await);
+    let domains = provider(&world, &owner, &at.issuer(), |new| {
+        new.client_id = "domains".to_owned();
+        new.email_domains = vec!["example.com".to_owned()];
+    })
+    .await;
+    at.set_user(
+        "eve",
+        &json!({"email": "eve@example.com", "email_verified": false}),
+    )
+    .await
+    .unwrap();
+    at.set_user(
+        "mallory",
+        &json!({"email": "m@elsewhere.example", "email_verified": true}),
+    )
+    .await
+    .unwrap();
+    at.set_user(
+        "bob",
+        &json!({"email": "Bob@Example.com", "email_verified": true}),
+    )
+    .await
+    .unwrap();
+    for outside in ["eve", "mallory"] {
+        assert_eq!(
+            refused(sign_in(&world, &at, &domains, outside).await),
+            FAILED,
+            "{outside}"
+        );
+    }
+    assert!(sign_in(&world, &at, &domains, "bob").await.is_ok());
+    // Suspended: its own members learn so, strangers don't become members.
+    world.registry.set_status(acme, "suspended");
+    until(async || {
+        let outcome = sign_in(&world, &at, &domains, "bob").await;
+        outcome.is_err_and(|refusal| crate::caller::reason(&refusal) == "TENANT_SUSPENDED")
+    })
+    .await;
+    at.set_user(
+        "carl",
+        &json!({"email": "carl@example.com", "email_verified": true}),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        refused(sign_in(&world, &at, &domains, "carl").await),
+        FAILED
+    );
+}
+
+#[tokio::test]
+async fn a_projects_provider_reaches_what_its_people_are_members_of_and_makes_no_members() {
+    let world = World::start().await;
+    let (acme, beta) = (
+        world.tenant("acme", None).await,
+        world.tenant("beta", None).await,
+    );
+    let at = OidcProvider::start().await.unwrap();
+    let operator = Who::bearer(&world.operator);
+    let provider = provider(&world, &operator, &at.issuer(), |new| {
+        new.project = "default".to_owned();
+        new.just_in_time_roles.clear();
+    })
+    .await;
+    assert_eq!(
+        (provider.tenant_id.as_str(), provider.project.as_str()),
+        ("", "default")
+    );
+    let who = sign_in(&world, &at, &provider, "ann").await.unwrap();
+    let ann = me(&world, &who).await;
+    assert!(ann.memberships.is_empty() && ann.permissions.is_empty());
+    let request = wire::AddMemberRequest {
+        user: ann.id,
+        roles: vec!["viewer".to_owned()],
+        ..Default::default()
+    };
+    let ask = world
+        .ask(&operator.clone().at(acme), request)
+        .await
+        .unwrap();
+    world.members().add_member(ask).await.unwrap();
+    until(async || world.assertion(&who).await.unwrap().tenant == Some(acme)).await;
+    assert!(is_out_of_reach(&world, &who, beta).await);
+    // Asked for by name, one that it isn't a member of is like one that isn't there.
+    for name in ["beta", "absent"] {
+        let request = wire::StartExternalSignInRequest {
+            tenant: name.to_owned(),
+            provider: provider.id.clone(),
+            redirect_uri: PAGE.to_owned(),
+            ..Default::default()
+        };
+        let begun = world
+            .external(0)
+            .start_external_sign_in(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let back = at.sign_in(&begun.authorization_url, "ann").await.unwrap();
+        let outcome = world
+            .external(1)
+            .finish_external_sign_in(finish(&begun, &back.code))
+            .await;
+        assert_eq!(refused(outcome), "TENANT_NOT_FOUND", "{name}");
+    }
+}
