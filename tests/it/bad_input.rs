@@ -465,6 +465,59 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         ),
         (
             (
+                Method::PATCH,
+                format!("{own}/users/{}", a.member),
+                Some(json!({"username": "no@address"})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::PATCH,
+                format!("{own}/users/{}", a.member),
+                Some(json!({})),
+            ),
+            "NOTHING_TO_UPDATE",
+        ),
+        (get(&format!("{own}/users/{absent}")), "USER_NOT_FOUND"),
+        (
+            get(&format!("/api/v1/users/{absent}/memberships")),
+            "USER_NOT_FOUND",
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users:transfer"),
+                Some(json!({"target_tenant": a.child, "users": []})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users:transfer"),
+                Some(json!({"users": [a.member]})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users:transfer"),
+                Some(json!({"target_tenant": a.child, "users": [a.member, a.member]})),
+            ),
+            invalid,
+        ),
+        (
+            (
+                Method::POST,
+                format!("{own}/users:transfer"),
+                Some(json!({"target_tenant": absent.to_string(), "users": [a.member]})),
+            ),
+            "TENANT_NOT_FOUND",
+        ),
+        (
+            (
                 Method::POST,
                 format!("{own}/users/invite"),
                 Some(json!({"email": "nobody", "roles": ["king"], "expires_in_days": 31})),

@@ -34,7 +34,12 @@ struct Plan {
 type Acknowledged = Arc<Mutex<HashMap<String, BTreeMap<i64, String>>>>;
 
 /// Sends a change until it is answered: the same request id each time, so that it happens once.
-async fn insist(rest: &Rest, method: reqwest::Method, path: &str, body: &Value) -> Result<Value> {
+pub async fn insist(
+    rest: &Rest,
+    method: reqwest::Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value> {
     loop {
         match rest
             .send(method.clone(), path, Some(body.to_string()))

@@ -11,6 +11,7 @@ mod attacks_invitations;
 mod attacks_roles;
 mod bad_input;
 mod crash;
+mod crash_transfer;
 mod domains;
 mod edge;
 mod external_sign_in;

@@ -95,12 +95,22 @@ const NEEDS: &[(&str, Option<P>)] = &[
         "identity.v1.MemberService/CreateMember",
         Some(P::MembersManage),
     ),
+    ("identity.v1.MemberService/GetMember", Some(P::MembersRead)),
     (
         "identity.v1.MemberService/ListMembers",
         Some(P::MembersRead),
     ),
+    ("identity.v1.MemberService/ListUserMemberships", None),
     (
         "identity.v1.MemberService/RemoveMember",
+        Some(P::MembersManage),
+    ),
+    (
+        "identity.v1.MemberService/TransferMembers",
+        Some(P::MembersManage),
+    ),
+    (
+        "identity.v1.MemberService/UpdateMember",
         Some(P::MembersManage),
     ),
     ("identity.v1.PermissionService/CheckPermissions", None),
@@ -290,6 +300,7 @@ fn request(rpc: &str, tenant: &str) -> Value {
     match method {
         "CreateTenant" => json!({"parent_id": tenant}),
         "ListTenants" | "WatchTenants" => json!({}),
+        "ListUserMemberships" => json!({"user": "me"}),
         "ArchiveTenant" | "DeleteTenant" | "PurgeTenant" | "ResumeTenant" | "SuspendTenant"
         | "UndeleteTenant" => {
             json!({"tenant": tenant, "etag": "none"})

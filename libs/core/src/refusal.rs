@@ -114,6 +114,7 @@ reasons! {
     DomainReserved = "DOMAIN_RESERVED", InvalidArgument;
     ServiceAccountExists = "SERVICE_ACCOUNT_EXISTS", AlreadyExists;
     IdentityProviderExists = "IDENTITY_PROVIDER_EXISTS", AlreadyExists;
+    UsernameTaken = "USERNAME_TAKEN", AlreadyExists;
     EtagMismatch = "ETAG_MISMATCH", Aborted;
     StatusForbids = "STATUS_FORBIDS", FailedPrecondition;
     TenantHasChildren = "TENANT_HAS_CHILDREN", FailedPrecondition;

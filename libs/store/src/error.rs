@@ -23,6 +23,9 @@ pub enum Error {
     /// A fault of ours: the statement or its data is wrong.
     #[error("the database refused: {0}")]
     Fault(#[source] sqlx::Error),
+    /// The transaction was to turn to a tenant that it isn't about.
+    #[error("the transaction isn't about that tenant")]
+    Scope,
     /// What was stored can't be read back.
     #[error("stored data can't be read: {0}")]
     Corrupt(#[from] serde_json::Error),
@@ -72,7 +75,7 @@ impl From<Error> for Refusal {
                 tracing::warn!(error = %error, "store unavailable");
                 Self::unavailable()
             }
-            Error::Constraint(_) | Error::Fault(_) | Error::Corrupt(_) => {
+            Error::Constraint(_) | Error::Fault(_) | Error::Scope | Error::Corrupt(_) => {
                 tracing::error!(error = %error, "store fault");
                 Self::internal()
             }

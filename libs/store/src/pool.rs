@@ -79,6 +79,19 @@ impl Store {
         self.begin_as(scope, Mode::ReadWrite).await
     }
 
+    /// Begins a transaction that can turn from one tenant to one other and back: for what moves between the two. Row-level
+    /// security shows it one of them at a time; that the caller may act in both was decided before.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn begin_between(
+        &self,
+        scope: TenantId,
+        partner: TenantId,
+    ) -> Result<TenantTx, Error> {
+        Ok(self.begin(scope).await?.with_partner(partner))
+    }
+
     /// Begins a transaction in a tenant's scope that can only read.
     ///
     /// # Errors

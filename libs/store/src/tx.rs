@@ -52,6 +52,8 @@ pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     began_in: TenantId,
     scope: TenantId,
+    /// The one other tenant that this transaction may turn to.
+    partner: Option<TenantId>,
     pub(crate) sealer: Sealer,
     /// Whether an event was written.
     pub(crate) recorded: bool,
@@ -76,9 +78,16 @@ impl TenantTx {
             tx,
             began_in: scope,
             scope,
+            partner: None,
             sealer,
             recorded: false,
         })
+    }
+
+    /// Lets the transaction turn to one other tenant.
+    pub(crate) const fn with_partner(mut self, partner: TenantId) -> Self {
+        self.partner = Some(partner);
+        self
     }
 
     /// The tenant whose rows this transaction sees.
@@ -102,13 +111,24 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Goes on in another scope, for the outbox alone.
+    /// Goes on in another scope: for the outbox, and for the other tenant of a transaction over two.
     pub(crate) async fn go_to(&mut self, scope: TenantId) -> Result<(), Error> {
         if self.scope != scope {
             set_scope(&mut self.tx, scope).await?;
             self.scope = scope;
         }
         Ok(())
+    }
+
+    /// Goes on in the scope of the other tenant of a transaction over two, or back in that of the first.
+    ///
+    /// # Errors
+    /// [`Error::Scope`] for any further tenant; or the database doesn't answer.
+    pub async fn turn_to(&mut self, tenant: TenantId) -> Result<(), Error> {
+        if tenant != self.began_in && Some(tenant) != self.partner {
+            return Err(Error::Scope);
+        }
+        self.go_to(tenant).await
     }
 
     /// Returns to the scope that the transaction began in, where its request id was claimed.

@@ -6,6 +6,7 @@ use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::convert::timestamp;
 use tenantry_rpc::keys::PublicKey;
+use tenantry_rpc::tenants::TenantEntry;
 
 use crate::app::Page;
 use crate::app::accept::Offer;
@@ -15,11 +16,12 @@ use crate::app::sign_in::{Caller, Pair};
 use crate::domain::api_key::ApiKey;
 use crate::domain::identity_provider::{IdentityProvider, Patch};
 use crate::domain::invitation::{Invitation, State};
-use crate::domain::member::Member;
+use crate::domain::member::{Member, UserMembership};
 use crate::domain::operator::Operator;
 use crate::domain::role::{Role, RoleKey};
 use crate::domain::service_account::ServiceAccount;
 use crate::domain::session::{ACCESS_SECONDS, Begun};
+use crate::domain::transfer::{Outcome, Verdict};
 
 pub(crate) fn member(member: Member) -> wire::Member {
     wire::Member {
@@ -29,6 +31,36 @@ pub(crate) fn member(member: Member) -> wire::Member {
         name: member.name,
         roles: role_names(&member.roles),
         created_at: Some(timestamp(member.created_at)),
+        username: member.username.unwrap_or_default(),
+    }
+}
+
+pub(crate) fn transfer_result(outcome: Outcome) -> wire::TransferResult {
+    let mut result = wire::TransferResult {
+        user: outcome.user.to_string(),
+        outcome: outcome.verdict.name().to_owned(),
+        ..Default::default()
+    };
+    match outcome.verdict {
+        Verdict::Moved { roles } => result.roles = role_names(&roles),
+        Verdict::AlreadyMember => {}
+        Verdict::Refused { reason, message } => {
+            result.reason = reason;
+            result.message = message;
+        }
+    }
+    result
+}
+
+pub(crate) fn user_membership(
+    (membership, tenant): (UserMembership, TenantEntry),
+) -> wire::UserMembership {
+    wire::UserMembership {
+        tenant_id: membership.tenant_id.to_string(),
+        tenant_slug: tenant.slug,
+        parent_id: tenant.parent.map(|id| id.to_string()).unwrap_or_default(),
+        roles: role_names(&membership.roles),
+        created_at: Some(timestamp(membership.created_at)),
     }
 }
 

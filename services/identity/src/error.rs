@@ -88,6 +88,8 @@ pub(crate) enum Error {
     OperatorNotFound,
     #[error("the last operator")]
     LastOperator,
+    #[error("another member's username")]
+    UsernameTaken,
     #[error("a member already")]
     MemberExists,
     #[error("an operator already")]
@@ -119,6 +121,7 @@ impl From<tenantry_store::Error> for Error {
         match &error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
                 "memberships_pkey" => Self::MemberExists,
+                "memberships_username" => Self::UsernameTaken,
                 "memberships_user" => Self::UserNotFound,
                 "identity_providers_client" => Self::IdentityProviderExists,
                 "invitations_open" => Self::InvitationExists,
@@ -332,6 +335,10 @@ impl From<Error> for Refusal {
                 Reason::LastOperator,
                 "This is the last operator who can manage operators. Give another one platform.operators.manage first."
                     .to_owned(),
+            ),
+            Error::UsernameTaken => (
+                Reason::UsernameTaken,
+                "Another member of this tenant has that username. Choose another one.".to_owned(),
             ),
             Error::MemberExists => (
                 Reason::MemberExists,

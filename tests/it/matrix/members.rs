@@ -18,11 +18,27 @@ pub(super) const ROWS: &[(&str, Class)] = &[
         Class::Tenant,
     ),
     (
+        "/tenantry.identity.v1.MemberService/GetMember",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.identity.v1.MemberService/ListMembers",
         Class::Tenant,
     ),
     (
+        "/tenantry.identity.v1.MemberService/ListUserMemberships",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.identity.v1.MemberService/RemoveMember",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.MemberService/TransferMembers",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.identity.v1.MemberService/UpdateMember",
         Class::Tenant,
     ),
 ];
@@ -75,6 +91,37 @@ pub(super) async fn attempts(
                     "page token",
                     json!({"tenant": a.id, "page_size": 1, "page_token": token}),
                     json!({"tenant": a.id, "page_size": 1, "page_token": nonsense}),
+                ),
+            ]
+        }
+        "GetMember" | "UpdateMember" => {
+            let body = |tenant: &str, user: &str| match method {
+                "GetMember" => json!({"tenant": tenant, "user": user}),
+                _ => json!({"tenant": tenant, "user": user, "name": "Renamed"}),
+            };
+            vec![
+                attempt("tenant", body(&b.id, &b.member), body(&absent(), &b.member)),
+                uncontrolled("user", body(&a.id, &b.member), body(&a.id, &absent())),
+            ]
+        }
+        "ListUserMemberships" => vec![attempt(
+            "user",
+            json!({"user": b.member}),
+            json!({"user": absent()}),
+        )],
+        "TransferMembers" => {
+            let spare = spare_member(fleet, b).await?;
+            let body = |from: &str, to: &str, user: &str| json!({"tenant": from, "target_tenant": to, "users": [user], "keep_in_source": true});
+            vec![
+                attempt(
+                    "tenant",
+                    body(&b.id, &b.child, &spare),
+                    body(&absent(), &b.child, &spare),
+                ),
+                uncontrolled(
+                    "target",
+                    body(&a.id, &b.id, &a.member),
+                    body(&a.id, &absent(), &a.member),
                 ),
             ]
         }

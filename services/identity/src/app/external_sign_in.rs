@@ -322,6 +322,7 @@ async fn just_in_time(
             .map(RoleKey::from)
             .collect(),
         created_at: tenantry_core::clock::now(),
+        username: None,
     };
     let member = store::members::insert(tx, &member).await?;
     let id = user.uuid();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::roles::grantable;
 use super::{App, Page, cut};
-use crate::domain::member::{Member, User};
+use crate::domain::member::{Member, Patch, User};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
 use crate::store;
@@ -233,6 +233,41 @@ impl App {
         })
     }
 
+    /// One member.
+    pub(crate) async fn member(&self, tenant: &TenantEntry, user: UserId) -> Result<Member, Error> {
+        let mut tx = self.store.read(tenant.id).await?;
+        let member = store::members::find(&mut tx, user).await?;
+        member.ok_or(Error::UserNotFound)
+    }
+
+    /// Changes how the tenant knows a member.
+    pub(crate) async fn update_member(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        tenant: &TenantEntry,
+        user: UserId,
+        patch: Patch,
+    ) -> Result<Member, Error> {
+        let mut tx = self.store.begin(tenant.id).await?;
+        if let Some(replay) = tx.claim(key.as_ref()).await? {
+            return Ok(replay.answer);
+        }
+        let member = store::members::lock(&mut tx, user).await?;
+        let mut member = member.ok_or(Error::UserNotFound)?;
+        let before = member.facts();
+        member.apply(patch);
+        let after = member.facts();
+        if before != after {
+            store::members::update(&mut tx, &member).await?;
+            let id = user.uuid();
+            let event = Event::of(ctx, "member.updated", "member", id, before, after);
+            tx.record(&event).await?;
+        }
+        tx.finish(key.as_ref(), &member).await?;
+        Ok(member)
+    }
+
     /// Ends a membership, but not that of the last owner, also when two go at once.
     pub(crate) async fn remove_member(
         &self,
@@ -279,6 +314,7 @@ pub(super) async fn add(
         name,
         roles,
         created_at: tenantry_core::clock::now(),
+        username: None,
     };
     let member = store::members::insert(tx, &member).await?;
     let event = Event::of(

@@ -9,6 +9,7 @@ pub(crate) mod identity_providers;
 pub(crate) mod invitations;
 pub(crate) mod member_roles;
 pub(crate) mod members;
+pub(crate) mod memberships;
 pub(crate) mod operators;
 pub(crate) mod passwords;
 pub(crate) mod permissions;
@@ -21,6 +22,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 mod sweep;
 mod tenant_data;
+pub(crate) mod transfer;
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ use serde_json::{Value, json};
 use tenantry_core::context::Target;
 use tenantry_core::event::Event;
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Permission, Refusal, RequestContext};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
 use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_proto::methods;
@@ -94,23 +96,30 @@ impl App {
         ctx.require(permission)?;
         let entry = self.enter(ctx, target).await?;
         if ctx.is_content_access(permission) && methods::is_read_only(&ctx.method) {
-            self.record_access(ctx, &entry).await?;
+            self.record_access(ctx, &[entry.id]).await?;
         }
         Ok(entry)
     }
 
-    async fn record_access(&self, ctx: &RequestContext, tenant: &TenantEntry) -> Result<(), Error> {
-        let recorded = async {
-            let mut tx = self.store.begin(tenant.id).await?;
+    /// Writes into the logs of these tenants that their content is about to be read.
+    async fn record_access(&self, ctx: &RequestContext, tenants: &[TenantId]) -> Result<(), Error> {
+        let Some(first) = tenants.first() else {
+            return Ok(());
+        };
+        let event = |tenant: &TenantId| {
             let event = Event::of(
                 ctx,
                 "tenant.content_accessed",
                 "tenant",
-                tenant.id.uuid(),
+                tenant.uuid(),
                 Value::Null,
                 json!({ "method": ctx.method }),
             );
-            tx.record(&event).await?;
+            (*tenant, event)
+        };
+        let recorded = async {
+            let mut tx = self.store.begin(*first).await?;
+            tx.record_each(tenants.iter().map(event).collect()).await?;
             tx.commit().await
         };
         recorded.await.map_err(|error| {

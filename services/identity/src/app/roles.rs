@@ -150,29 +150,23 @@ pub(crate) async fn grantable(
     tx: &mut TenantTx,
     keys: &[RoleKey],
 ) -> Result<(), Error> {
-    let own = store::roles::keep(tx, &words(keys)).await?;
-    sum(keys, &own)?.within(Rights::of(ctx))
+    let defined = kept(tx, keys).await?;
+    Grants::sum(keys, &defined)?.within(Rights::of(ctx))
 }
 
 /// What these roles permit together, in a transaction that only reads.
 pub(crate) async fn granted(tx: &mut TenantTx, keys: &[RoleKey]) -> Result<Grants, Error> {
-    let own = store::roles::of_keys(tx, &words(keys)).await?;
-    sum(keys, &own)
+    let defined = store::roles::of_keys(tx, &words(keys)).await?;
+    Grants::sum(keys, &defined)
+}
+
+/// Those of these roles that the tenant defined, which nobody changes or removes before the transaction's end.
+pub(super) async fn kept(tx: &mut TenantTx, keys: &[RoleKey]) -> Result<Vec<Role>, Error> {
+    store::roles::keep(tx, &words(keys)).await
 }
 
 fn words(keys: &[RoleKey]) -> Vec<&str> {
     keys.iter().map(RoleKey::as_str).collect()
-}
-
-fn sum(keys: &[RoleKey], own: &[Role]) -> Result<Grants, Error> {
-    keys.iter().try_fold(Grants::NONE, |all, key| {
-        let defined = || own.iter().find(|role| role.key == *key);
-        let grants = match key.built_in() {
-            Some(role) => Grants::of(role),
-            None => defined().ok_or(Error::RoleNotFound)?.grants,
-        };
-        Ok(all.union(grants))
-    })
 }
 
 /// A role that the tenant defined, locked.

@@ -1,7 +1,7 @@
 //! Whose a request is and which tenant it selects.
 
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Principal, PrincipalKind, TenantId, TenantRef};
+use tenantry_core::{Principal, PrincipalKind, RequestContext, TenantId, TenantRef};
 use tenantry_rpc::tenants::TenantEntry;
 use uuid::Uuid;
 
@@ -162,6 +162,47 @@ fn program(kind: PrincipalKind, id: Uuid) -> Principal {
         kind,
         id,
         name: String::new(),
+    }
+}
+
+/// The caller of a request that the gateway let pass, to ask what it reaches in further tenants than the one that it
+/// selected: by the same credential and the same rules.
+pub(crate) struct Caller<'a> {
+    app: &'a App,
+    holder: Holder,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) async fn of(app: &'a App, ctx: &RequestContext) -> Result<Self, Error> {
+        let holder = match ctx.principal.kind {
+            PrincipalKind::User => {
+                let session = ctx.credential.parse().map_err(|_| Error::Revoked)?;
+                let user = app.principals.signed_in(session).await?;
+                let user = user.ok_or(Error::Revoked)?;
+                of_user(&user, only_tenant(app, &user.standing).await?, 0)?
+            }
+            PrincipalKind::ApiKey | PrincipalKind::ServiceAccount => {
+                let id = ctx.credential.parse().map_err(|_| Error::Revoked)?;
+                let key = app.principals.key(id).await?;
+                of_key(&*key.ok_or(Error::Revoked)?)?
+            }
+            PrincipalKind::Service | PrincipalKind::Anonymous => return Err(Error::NoCredential),
+        };
+        Ok(Self { app, holder })
+    }
+
+    /// The tenant of this name, if it is in reach; absent and out of reach cost the same.
+    pub(crate) async fn find(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<(TenantEntry, Reach)>, Error> {
+        sought(self.app, &self.holder, project, name).await
+    }
+
+    /// What it reaches in a tenant that is known.
+    pub(crate) async fn reach(&self, tenant: &TenantEntry) -> Result<Reach, Error> {
+        self.app.reach(&self.holder.realm, tenant).await
     }
 }
 

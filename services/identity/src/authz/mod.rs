@@ -13,6 +13,7 @@ use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use tonic::{Request, Response, Status};
 
 pub(crate) use assertions::Assertions;
+pub(crate) use decide::Caller;
 use request::Asked;
 
 use crate::app::App;

@@ -9,6 +9,7 @@ use tenantry_core::{Permission, Permissions};
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
 const MAX_EMAIL_BYTES: usize = 254;
+const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=64;
 /// 0001-01-01T00:00:00Z in seconds since 1970; the last year is that of the calendar in use.
 const YEAR_ONE: i64 = -62_135_596_800;
 
@@ -57,6 +58,21 @@ pub(crate) fn description(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// A name besides the address: never one, and the same however it is typed.
+pub(crate) fn username(text: &str) -> Result<String, String> {
+    let name = text.trim().to_lowercase();
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if USERNAME_CHARS.contains(&name.len()) && name.starts_with(first) && name.chars().all(inner) {
+        return Ok(name);
+    }
+    Err(format!(
+        "must be {} to {} letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+        USERNAME_CHARS.start(),
+        USERNAME_CHARS.end()
+    ))
 }
 
 /// Permissions by name; `None` where none is given.
@@ -140,5 +156,22 @@ mod tests {
             "2026-01-31T12:00:00.123456Z"
         );
         assert!(as_stored(Timestamp::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_username_is_no_address_and_one_however_it_is_typed() {
+        assert_eq!(username(" Ann.B_2 "), Ok("ann.b_2".to_owned()));
+        for bad in [
+            "",
+            "ab",
+            "-ann",
+            "a@b",
+            "änn",
+            "a b c",
+            "a\0b",
+            &"x".repeat(65),
+        ] {
+            assert!(username(bad).is_err(), "{bad:?}");
+        }
     }
 }

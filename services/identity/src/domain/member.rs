@@ -26,12 +26,41 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) roles: Vec<RoleKey>,
     pub(crate) created_at: Timestamp,
+    /// A name besides the address. Answers that were recorded before there were any have none.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
+}
+
+/// How a tenant knows a member, to be changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Patch {
+    pub(crate) name: Option<String>,
+    /// A new one, or none.
+    pub(crate) username: Option<Option<String>>,
+}
+
+/// A user's membership, across tenants.
+#[derive(Clone, Debug)]
+pub(crate) struct UserMembership {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) roles: Vec<RoleKey>,
+    pub(crate) created_at: Timestamp,
 }
 
 impl Member {
     /// What events say of it.
     pub(crate) fn facts(&self) -> Value {
-        json!({ "email": self.email, "name": self.name, "roles": self.roles })
+        json!({ "email": self.email, "name": self.name, "roles": self.roles, "username": self.username })
+    }
+
+    /// Sets what the patch carries.
+    pub(crate) fn apply(&mut self, patch: Patch) {
+        if let Some(name) = patch.name {
+            self.name = name;
+        }
+        if let Some(username) = patch.username {
+            self.username = username;
+        }
     }
 
     /// Whether the member may go, given the tenant's owners.

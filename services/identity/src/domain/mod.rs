@@ -17,3 +17,4 @@ pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service_account;
 pub(crate) mod session;
+pub(crate) mod transfer;

@@ -119,6 +119,18 @@ impl Grants {
         }
     }
 
+    /// What these roles permit together, given those of them that the tenant defined.
+    pub(crate) fn sum(keys: &[RoleKey], defined: &[Role]) -> Result<Self, Error> {
+        keys.iter().try_fold(Self::NONE, |all, key| {
+            let found = || defined.iter().find(|role| role.key == *key);
+            let grants = match key.built_in() {
+                Some(role) => Self::of(role),
+                None => found().ok_or(Error::RoleNotFound)?.grants,
+            };
+            Ok(all.union(grants))
+        })
+    }
+
     /// What of it is beyond these rights: nobody gives, takes or changes more than they hold, here or below.
     fn beyond(self, own: Rights) -> Permissions {
         self.permissions

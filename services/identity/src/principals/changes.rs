@@ -12,6 +12,8 @@ use uuid::Uuid;
 const REMEMBERED: Duration = Duration::from_secs(90);
 /// Most changes remembered; beyond it, all entries older than the newest change are void at once.
 const MOST: usize = 500_000;
+/// What it tells of is new with it: nothing that is remembered of that is older.
+const OF_NEW: &str = "session.started";
 /// Age of a feed that was never read.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
@@ -82,6 +84,7 @@ impl Changes {
                 Read::Items(items, next) => {
                     let changed = items
                         .iter()
+                        .filter(|item| item.event.action != OF_NEW)
                         .map(|item| (item.event.resource.id, item.feed_n));
                     self.apply(changed, next);
                     if next == position {

@@ -4,7 +4,7 @@ use tenantry_core::{TenantId, UserId};
 use tenantry_store::{PlatformTx, TenantTx};
 
 use super::roles;
-use crate::domain::member::Member;
+use crate::domain::member::{Member, UserMembership};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
 
@@ -53,7 +53,7 @@ pub(crate) async fn page(
 ) -> Result<Vec<Member>, Error> {
     let tenant = tx.scope().uuid();
     let rows = sqlx::query!(
-        "SELECT tenant_id, user_id, email, name, roles, created_at FROM memberships
+        "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND (email, user_id) > ($2, $3) ORDER BY email, user_id LIMIT $4",
         tenant,
         after_email,
@@ -71,6 +71,7 @@ pub(crate) async fn page(
             name: row.name,
             roles: roles(row.roles),
             created_at: row.created_at.into(),
+            username: row.username,
         })
         .collect())
 }
@@ -80,7 +81,7 @@ pub(crate) async fn page(
 pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Member>, Error> {
     let tenant = tx.scope().uuid();
     let row = sqlx::query!(
-        "SELECT tenant_id, user_id, email, name, roles, created_at FROM memberships
+        "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND user_id = $2 FOR UPDATE",
         tenant,
         user.uuid(),
@@ -94,7 +95,47 @@ pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Membe
         name: row.name,
         roles: roles(row.roles),
         created_at: row.created_at.into(),
+        username: row.username,
     }))
+}
+
+/// The membership of a user in the transaction's tenant.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn find(tx: &mut TenantTx, user: UserId) -> Result<Option<Member>, Error> {
+    let tenant = tx.scope().uuid();
+    let row = sqlx::query!(
+        "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
+         WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        user.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Member {
+        tenant_id: row.tenant_id.into(),
+        user_id: row.user_id.into(),
+        email: row.email,
+        name: row.name,
+        roles: roles(row.roles),
+        created_at: row.created_at.into(),
+        username: row.username,
+    }))
+}
+
+/// Writes how the tenant knows a member.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn update(tx: &mut TenantTx, member: &Member) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    sqlx::query!(
+        "UPDATE memberships SET name = $3, username = $4 WHERE tenant_id = $1 AND user_id = $2",
+        tenant,
+        member.user_id.uuid(),
+        member.name,
+        member.username,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// The owners of the transaction's tenant, locked until its end: whoever removes one at the same
@@ -172,6 +213,33 @@ pub(crate) async fn was_removed(tx: &mut TenantTx, user: UserId) -> Result<bool,
     .fetch_one(tx.conn())
     .await?;
     Ok(removed)
+}
+
+/// One page of a user's memberships across all tenants, by tenant.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn of_user(
+    tx: &mut PlatformTx,
+    user: UserId,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<UserMembership>, Error> {
+    let rows = sqlx::query!(
+        "SELECT tenant_id, roles, created_at FROM memberships
+         WHERE user_id = $1 AND tenant_id > $2 ORDER BY tenant_id LIMIT $3",
+        user.uuid(),
+        after.unwrap_or(TenantId::PLATFORM).uuid(),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| UserMembership {
+            tenant_id: row.tenant_id.into(),
+            roles: roles(row.roles),
+            created_at: row.created_at.into(),
+        })
+        .collect())
 }
 
 /// The tenants of a user, across all.

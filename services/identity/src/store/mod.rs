@@ -16,6 +16,7 @@ pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod tenant_data;
+pub(crate) mod transfer;
 pub(crate) mod users;
 pub(crate) mod uses;
 

@@ -16,8 +16,8 @@ use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::pgbouncer::PgBouncer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
+use tonic::transport::server::TcpIncoming;
 
 use crate::registry::Registry;
 
@@ -72,7 +72,7 @@ pub(crate) async fn replica(
         .layer(Stack::new("identity", Verifier::new(trust, "identity")))
         .add_routes(routes)
         .serve_with_incoming_shutdown(
-            TcpListenerStream::new(listener),
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
             tasks.token().cancelled_owned(),
         );
     tasks.spawn("identity", async move { server.await.unwrap() });

@@ -1,0 +1,91 @@
+//! Moving many memberships from one tenant to another: each statement sees the transaction's present tenant alone.
+
+use std::collections::BTreeSet;
+
+use tenantry_core::UserId;
+use tenantry_store::TenantTx;
+use uuid::Uuid;
+
+use super::roles;
+use crate::domain::member::Member;
+use crate::domain::role::RoleKey;
+use crate::error::Error;
+
+/// The memberships of these users in the transaction's present tenant, locked until its end in one order.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn lock(tx: &mut TenantTx, users: &[UserId]) -> Result<Vec<Member>, Error> {
+    let tenant = tx.scope().uuid();
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
+         WHERE tenant_id = $1 AND user_id = ANY ($2) ORDER BY user_id FOR UPDATE",
+        tenant,
+        &users,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Member {
+            tenant_id: row.tenant_id.into(),
+            user_id: row.user_id.into(),
+            email: row.email,
+            name: row.name,
+            roles: roles(row.roles),
+            created_at: row.created_at.into(),
+            username: row.username,
+        })
+        .collect())
+}
+
+/// Writes new memberships of the present tenant; gives the users that weren't members meanwhile.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn insert(
+    tx: &mut TenantTx,
+    members: &[Member],
+) -> Result<BTreeSet<UserId>, Error> {
+    let tenant = tx.scope().uuid();
+    let users: Vec<Uuid> = members.iter().map(|one| one.user_id.uuid()).collect();
+    let emails: Vec<String> = members.iter().map(|one| one.email.clone()).collect();
+    let names: Vec<String> = members.iter().map(|one| one.name.clone()).collect();
+    // An array of arrays must be a rectangle; no role's key holds a comma.
+    let words: Vec<String> = members
+        .iter()
+        .map(|one| {
+            let words: Vec<&str> = one.roles.iter().map(RoleKey::as_str).collect();
+            words.join(",")
+        })
+        .collect();
+    let rows = sqlx::query_scalar!(
+        "INSERT INTO memberships (tenant_id, user_id, email, name, roles)
+         SELECT $1, t.user_id, t.email, t.name, string_to_array(t.roles, ',')
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS t (user_id, email, name, roles)
+         ORDER BY t.user_id
+         ON CONFLICT DO NOTHING RETURNING user_id",
+        tenant,
+        &users,
+        &emails,
+        &names,
+        &words,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(UserId::from).collect())
+}
+
+/// Ends memberships of the present tenant, as [`super::members::delete`] does one.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn delete(tx: &mut TenantTx, users: &[UserId]) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    sqlx::query!(
+        "WITH gone AS (DELETE FROM memberships WHERE tenant_id = $1 AND user_id = ANY ($2) RETURNING tenant_id, user_id, email)
+         INSERT INTO removed_members (tenant_id, user_id) SELECT tenant_id, user_id FROM gone WHERE email = ''
+         ON CONFLICT (tenant_id, user_id) DO NOTHING",
+        tenant,
+        &users,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
