@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use tenantry_core::context::Target;
 use tenantry_core::event::Event;
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_proto::methods;
@@ -150,8 +150,19 @@ impl App {
             }
         };
         let entry = entry.ok_or(Error::TenantNotFound)?;
-        rights::admit(ctx, entry.status)?;
-        Ok(entry)
+        match rights::admit(ctx, entry.status) {
+            Ok(()) => Ok(entry),
+            Err(refused) => self.brought_back(ctx, &entry).await.ok_or(refused),
+        }
+    }
+
+    /// The tenant as registry knows it now, if that admits the caller: the view may be behind whoever has just brought the
+    /// tenant back, and goes on with it at once.
+    async fn brought_back(&self, ctx: &RequestContext, seen: &TenantEntry) -> Option<TenantEntry> {
+        let name = TenantRef::Id(seen.id);
+        let now = self.tenants.ask(&seen.project, &name).await.ok()??;
+        rights::admit(ctx, now.status).ok()?;
+        Some(now)
     }
 
     /// The name by which people know a tenant.
