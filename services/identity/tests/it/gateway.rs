@@ -207,6 +207,13 @@ async fn a_warm_check_asks_no_database_and_uses_its_assertion_again() {
     let world = World::start().await;
     let tenant = world.tenant("acme", None).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
+    // An entry is warm once the member's own making has come by on the feed: what comes behind it there tells when.
+    let earlier = Who::bearer(&world.login("owner@example.com").await.access_token);
+    assert!(world.assertion(&earlier).await.is_ok());
+    let ask = world.ask(&earlier, wire::LogoutRequest {}).await.unwrap();
+    world.auth().logout(ask).await.unwrap();
+    until(async || world.reason(&earlier).await == "CREDENTIAL_REVOKED").await;
+
     let first = world.assertion(&owner).await.unwrap().token;
     assert_eq!(world.assertion(&owner).await.unwrap().token, first);
     // Behind identity's back, and without an event: only a reading would see it.
