@@ -92,7 +92,8 @@ async fn attack(fleet: &Fleet, channel: &Channel, path: &str, a: &Party, b: &Par
             let foreign = native(channel, path, &attempt.at_b, &header).await?;
             let absent = native(channel, path, &attempt.at_absent, &header).await?;
             assert_eq!(foreign.bytes(), absent.bytes(), "{what}, natively");
-            if attempt.what != "filter" {
+            // A list that is narrowed may find nothing.
+            if !matches!(attempt.what, "filter" | "text") {
                 assert!(!foreign.is_ok(), "{what} succeeded: {:?}", foreign.messages);
             }
             for binding in method.bindings {

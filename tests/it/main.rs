@@ -24,6 +24,7 @@ mod purge;
 mod revocation;
 mod role_table;
 mod shapes;
+mod slugs;
 mod support;
 mod suspension;
 mod trace;

@@ -14,6 +14,8 @@ use crate::keys;
 
 /// The services that have a schema of their own.
 pub const SERVICES: [&str; 2] = ["registry", "identity"];
+/// What services build on that Postgres brings along and a superuser makes: the service whose schema it lies in, and its name.
+const EXTENSIONS: [(&str, &str); 1] = [("registry", "pg_trgm")];
 /// The database of a fleet.
 pub const DATABASE: &str = "tenantry";
 
@@ -206,6 +208,23 @@ impl Cluster {
                      CREATE SCHEMA {service} AUTHORIZATION {owner}; \
                      GRANT USAGE ON SCHEMA {service} TO {app}, {platform}"
                 ),
+            )
+            .await?;
+        }
+        connection.close().await?;
+        self.ensure_extensions(name).await
+    }
+
+    /// Makes the extensions that a database hasn't yet: migrations, which run as the schemas' owners, may not.
+    ///
+    /// # Errors
+    /// When the server can't be reached, or hasn't the extension's files.
+    pub async fn ensure_extensions(&self, name: &str) -> Result<()> {
+        let mut connection = self.connect(name).await?;
+        for (service, extension) in EXTENSIONS {
+            run(
+                &mut connection,
+                format!("CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA {service}"),
             )
             .await?;
         }

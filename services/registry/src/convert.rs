@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use prost_types::FieldMask;
 use serde_json::Value;
 use tenantry_core::Refusal;
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
@@ -21,7 +22,6 @@ use crate::domain::tenant::{NewTenant, Patch, Tenant};
 pub(crate) use plans::{new_plan, plan, plan_patch, preview};
 
 /// The domain's defaults of a create.
-const DEFAULT_PROJECT: &str = "default";
 const DEFAULT_TIMEZONE: &str = "UTC";
 const DEFAULT_LOCALE: &str = "en-US";
 /// Status of a tenant that is gone; no tenant that exists has it.

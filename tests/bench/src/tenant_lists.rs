@@ -48,6 +48,15 @@ enum Read {
     FilteredPage,
     DeepPage,
     Subtree,
+    Search(&'static str, Found),
+}
+
+/// What a search finds.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Nothing,
+    One,
+    Page(usize),
 }
 
 const READS: &[(Read, &str)] = &[
@@ -59,6 +68,22 @@ const READS: &[(Read, &str)] = &[
     ),
     (Read::DeepPage, "500th page of 2, by name"),
     (Read::Subtree, "subtree of 100, by name"),
+    (
+        Read::Search("28dd2c7955ce", Found::One),
+        "search: one has it, by name",
+    ),
+    (
+        Read::Search("xyzzyx", Found::Nothing),
+        "search: none has it, by name",
+    ),
+    (
+        Read::Search("tenant", Found::Page(50)),
+        "search: all have it, by name, page of 50",
+    ),
+    (
+        Read::Search("abc", Found::Page(5)),
+        "search: one in 140 has it, by name, page of 5",
+    ),
 ];
 
 struct Side {
@@ -141,6 +166,12 @@ impl Side {
                 message.subtree = true;
                 message.page_size = 100;
             }
+            Read::Search(text, found) => {
+                message.q = text.to_owned();
+                if let Found::Page(size) = found {
+                    message.page_size = i32::try_from(size)?;
+                }
+            }
         }
         let response = self
             .client
@@ -169,6 +200,14 @@ impl Side {
             }
             Read::Subtree => {
                 anyhow::ensure!(self.list(read, "").await?.tenants.len() as i64 == SUBTREE - 1)
+            }
+            Read::Search(_, found) => {
+                let expected = match found {
+                    Found::Nothing => 0,
+                    Found::One => 1,
+                    Found::Page(size) => size,
+                };
+                anyhow::ensure!(self.list(read, "").await?.tenants.len() == expected);
             }
         }
         Ok(())
@@ -254,6 +293,14 @@ const PLANS: &[(&str, &str)] = &[
     (
         "subtree_of_100",
         "WITH RECURSIVE tree AS (SELECT tenant_id, status, 1 AS level FROM tenants WHERE tenant_id = '01900000-0000-7000-8000-000000000001' UNION ALL SELECT c.tenant_id, c.status, tree.level + 1 FROM tenants AS c JOIN tree ON c.parent_id = tree.tenant_id WHERE tree.status IN ('trial', 'active') AND tree.level < 10) SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level > 1 AND t.status <> 'deleted' ORDER BY t.name ASC, t.tenant_id ASC LIMIT 101",
+    ),
+    (
+        "search_in_order",
+        r"SELECT t.* FROM (SELECT t.* FROM tenants AS t WHERE t.project = 'default' ORDER BY t.name ASC, t.tenant_id ASC LIMIT 510) AS t WHERE true AND t.status <> 'deleted' AND search_form(E'\n' || t.name || E'\n' || t.slug) LIKE search_form('%tenant%') ORDER BY t.name ASC, t.tenant_id ASC LIMIT 51",
+    ),
+    (
+        "search_by_index",
+        r"SELECT t.* FROM (SELECT t.* FROM tenants AS t WHERE t.project = 'default' AND t.status <> 'deleted' AND search_form(E'\n' || t.name || E'\n' || t.slug) LIKE search_form('%28dd2c7955ce%') OFFSET 0) AS t ORDER BY t.name ASC, t.tenant_id ASC LIMIT 51",
     ),
 ];
 

@@ -105,6 +105,12 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
             "INVALID_FILTER",
         ),
         (get("/api/v1/tenants?order_by=colour"), "INVALID_ORDER_BY"),
+        (get("/api/v1/tenants?q=%25"), INVALID),
+        (get("/api/v1/tenants?q=a%00b"), INVALID),
+        (
+            get(&format!("/api/v1/tenants?q={}", "x".repeat(201))),
+            INVALID,
+        ),
         (get("/api/v1/tenants?status=lost"), INVALID),
         (get("/api/v1/tenants?tier=platinum"), "PLAN_NOT_FOUND"),
         (get("/api/v1/tenants?page_size=-1"), INVALID),

@@ -161,6 +161,7 @@ pub(super) async fn attempts(
                     json!({"filter": format!("id = \"{}\"", b.id)}),
                     json!({"filter": format!("id = \"{}\"", absent())}),
                 ),
+                attempt("text", json!({"q": b.slug}), json!({"q": absent()})),
                 attempt(
                     "page token",
                     json!({"page_size": 1, "page_token": token}),

@@ -44,7 +44,10 @@ pub(super) async fn database(
         }
     };
     cluster.ensure_roles().await?;
-    if !cluster.has_database(DATABASE).await? {
+    if cluster.has_database(DATABASE).await? {
+        // Made by an earlier release, perhaps.
+        cluster.ensure_extensions(DATABASE).await?;
+    } else {
         cluster.create_database(DATABASE).await?;
     }
     Ok((postgres, cluster, DATABASE.to_owned()))

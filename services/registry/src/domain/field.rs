@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use email_address::{EmailAddress, Options};
 use serde_json::Value;
 
-const MAX_NAME_CHARS: usize = 200;
+/// Longest name.
+pub(crate) const MAX_NAME_CHARS: usize = 200;
 const MAX_TEXT_CHARS: usize = 128;
 const MAX_REASON_CHARS: usize = 500;
 const MAX_LABELS: usize = 64;

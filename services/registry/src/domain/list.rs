@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::filter::Filter;
 use tenantry_core::{Reason, Refusal, TenantId, TenantStatus};
 
+use super::search::SearchText;
+
 /// What a list is sorted by; ties are broken by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SortKey {
@@ -83,6 +85,8 @@ pub(crate) struct Query {
     pub(crate) below: Option<(TenantId, bool)>,
     pub(crate) status: Option<TenantStatus>,
     pub(crate) plan: Option<String>,
+    /// What the name or the slug has.
+    pub(crate) text: Option<SearchText>,
     pub(crate) filter: Option<Filter>,
     pub(crate) show_deleted: bool,
     pub(crate) order: Order,

@@ -8,5 +8,6 @@ pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod project;
 pub(crate) mod purge;
+pub(crate) mod search;
 pub(crate) mod slug;
 pub(crate) mod tenant;

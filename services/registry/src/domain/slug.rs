@@ -1,5 +1,6 @@
 //! Slugs: a tenant's name for machines. Lower-case letters, digits and inner dashes, 3 to 63 characters (what a DNS label
-//! of RFC 1123 allows), no word that the API or the platform uses, and nothing that parses as a UUID.
+//! of RFC 1123 allows), no word that the API or the platform uses, and nothing that stands for something else: no UUID, and no
+//! label in the encoded form of other scripts (`xn--`), which people would be shown as letters that look like these.
 
 use tenantry_core::{Reason, Refusal};
 use tenantry_proto::methods::RESERVED_SLUGS;
@@ -53,6 +54,12 @@ pub(crate) fn check(text: &str) -> Result<(), Refusal> {
             "must be 3 to 63 characters: lower-case letters, digits and inner dashes, and not a UUID",
         ));
     }
+    if is_encoded(text) {
+        return Err(Refusal::field(
+            "slug",
+            "must not have two dashes at its third place, as xn-- has, which marks names in other letters",
+        ));
+    }
     if is_reserved(text) {
         let mut refusal = Refusal::new(
             Reason::SlugReserved,
@@ -72,6 +79,11 @@ pub(crate) fn well_formed(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('-')
         && text.parse::<Uuid>().is_err()
+}
+
+/// Whether the DNS keeps such labels for encodings (RFC 5891, section 4.2.3.1).
+fn is_encoded(text: &str) -> bool {
+    text.get(2..4) == Some("--")
 }
 
 fn is_reserved(text: &str) -> bool {
@@ -107,12 +119,26 @@ mod tests {
         let uuid = "01900000-0000-7000-8000-000000000001";
         let long = "a".repeat(64);
         for bad in [
-            "", "ab", "-ab", "ab-", "Abc", "a_b", "a b", "àbc", "аbс", "a.b", uuid, &long,
-            "current", "admin",
+            "",
+            "ab",
+            "-ab",
+            "ab-",
+            "Abc",
+            "a_b",
+            "a b",
+            "àbc",
+            "аbс",
+            "a.b",
+            uuid,
+            &long,
+            "current",
+            "admin",
+            "xn--80ak6aa92e",
+            "ab--cd",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
-        for good in ["abc", "a-1", "acme-corp", "1st"] {
+        for good in ["abc", "a-1", "acme-corp", "1st", "a--b", "abc--d"] {
             assert!(check(good).is_ok(), "{good}");
         }
     }

@@ -3,16 +3,17 @@
 use tenantry_core::context::Target;
 use tenantry_core::filter::Filter;
 use tenantry_core::page::{self, PageTokens};
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, TenantSelection};
 use tenantry_proto::registry::v1::ListTenantsRequest;
 
 use crate::app::App;
 use crate::domain::list::{Order, Query, Reach};
+use crate::domain::search::SearchText;
 use crate::error::Error;
 
 /// Largest offset; cursors go further.
 const MAX_OFFSET: i32 = 10_000;
-const DEFAULT_PROJECT: &str = "default";
 
 /// The list that the request asks for, and the page tokens that belong to it.
 pub(crate) async fn query<'a>(
@@ -41,6 +42,7 @@ pub(crate) async fn query<'a>(
             &message.order_by,
             &message.status,
             &message.tier,
+            &message.q,
         ],
     );
     if !(0..=MAX_OFFSET).contains(&message.offset) {
@@ -66,6 +68,7 @@ pub(crate) async fn query<'a>(
             })?),
         },
         plan,
+        text: SearchText::parse(&message.q)?,
         filter: Filter::parse(&message.filter)?,
         show_deleted: message.show_deleted,
         order: Order::parse(&message.order_by)?,

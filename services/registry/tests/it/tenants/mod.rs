@@ -5,6 +5,7 @@ mod lifecycle;
 mod list;
 mod pages;
 mod purge;
+mod search;
 mod tree;
 mod update;
 

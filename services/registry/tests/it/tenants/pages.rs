@@ -10,7 +10,7 @@ use super::list::{filter, list, slugs, three};
 use crate::support::{World, fields, member, named, operator, rename, why};
 
 /// Reads to the end, page by page.
-async fn all_pages(world: &World, request: ListTenantsRequest) -> Vec<String> {
+pub(super) async fn all_pages(world: &World, request: ListTenantsRequest) -> Vec<String> {
     let (mut request, mut all) = (request, Vec::new());
     loop {
         let page = list(world, request.clone()).await;

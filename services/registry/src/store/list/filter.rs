@@ -1,143 +1,32 @@
-//! Lists of tenants. The statement is put together from constant pieces; whatever a caller said is a bound value.
-
-use std::ops::RangeInclusive;
+//! Filters of lists, as SQL: which fields there are, and what each can be compared with.
 
 use jiff::Timestamp;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
 use tenantry_core::filter::{Filter, Op, Term, refuse};
 use tenantry_core::{Refusal, TenantId, TenantStatus};
 use tenantry_store::time::PgTime;
 
-use super::row::TenantRow;
-use crate::domain::list::{Order, Query, Reach, SortKey, SortValue};
-use crate::domain::tenant::{MAX_LEVELS, Tenant};
-use crate::error::Error;
-
-type Sql = QueryBuilder<Postgres>;
+use super::Sql;
+use super::search::push_text_has;
+use crate::domain::search;
 
 /// The start of the common era: no tenant is older, and Postgres ends a few millennia before it.
 const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
-/// A page of tenants, on the platform's connection: the reach in the query is what the caller may see.
-#[tracing::instrument(name = "tenants.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<Tenant>, Error> {
-    let mut sql = statement(query)?;
-    let rows: Vec<TenantRow> = sql.build_query_as().fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(Tenant::try_from)
-        .collect::<Result<_, _>>()?)
-}
-
-fn statement(query: &Query) -> Result<Sql, Refusal> {
-    let mut sql = Sql::new("");
-    match (query.reach, query.below) {
-        (Reach::Project, None) => flat(&mut sql, query),
-        (Reach::Project, Some((parent, false))) => {
-            flat(&mut sql, query);
-            sql.push(" AND t.parent_id = ").push_bind(parent.uuid());
+/// Whether nothing passes the filter but what the index of texts finds.
+pub(super) fn seeks_text(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(parts) => parts.iter().any(seeks_text),
+        Filter::Any(parts) => parts.iter().all(seeks_text),
+        Filter::Not(_) => false,
+        Filter::Term(term) => {
+            matches!(term.field.as_str(), "name" | "slug")
+                && term.op == Op::Has
+                && search::indexed(&term.value)
         }
-        (Reach::Own(own), None) => {
-            flat(&mut sql, query);
-            sql.push(" AND t.tenant_id = ").push_bind(own.uuid());
-        }
-        (Reach::Subtree(root), None) => tree(&mut sql, query.reach, root, 1..=MAX_LEVELS),
-        (reach, Some((root, true))) => tree(&mut sql, reach, root, 2..=MAX_LEVELS),
-        (reach, Some((root, false))) => tree(&mut sql, reach, root, 2..=2),
-    }
-    if let Some(status) = query.status {
-        sql.push(" AND t.status = ").push_bind(status.name());
-    } else if !query.show_deleted {
-        sql.push(" AND t.status <> 'deleted'");
-    }
-    if let Some(plan) = &query.plan {
-        sql.push(" AND t.plan = ").push_bind(plan.clone());
-    }
-    if let Some(filter) = &query.filter {
-        sql.push(" AND ");
-        push_filter(&mut sql, filter)?;
-    }
-    push_order(&mut sql, query);
-    Ok(sql)
-}
-
-/// Begins a statement over the tenants of a project.
-fn flat(sql: &mut Sql, query: &Query) {
-    sql.push("SELECT t.* FROM tenants AS t WHERE t.project = ")
-        .push_bind(query.project.clone());
-}
-
-/// Begins a statement over these levels of the tree whose first is `root`. A role reaches none below a tenant out of use,
-/// operators see all.
-fn tree(sql: &mut Sql, reach: Reach, root: TenantId, levels: RangeInclusive<usize>) {
-    let in_use = match reach {
-        Reach::Project => "",
-        Reach::Own(_) | Reach::Subtree(_) => "tree.status IN ('trial', 'active') AND ",
-    };
-    sql.push("WITH RECURSIVE tree AS (SELECT tenant_id, status, 1 AS level FROM tenants WHERE tenant_id = ")
-        .push_bind(root.uuid())
-        .push(
-            " UNION ALL SELECT c.tenant_id, c.status, tree.level + 1 FROM tenants AS c \
-             JOIN tree ON c.parent_id = tree.tenant_id WHERE ",
-        )
-        .push(in_use)
-        .push("tree.level < ")
-        .push_bind(*levels.end() as i32)
-        .push(") SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level >= ")
-        .push_bind(*levels.start() as i32);
-}
-
-fn push_order(sql: &mut Sql, query: &Query) {
-    let column = column(query.order.key);
-    let (than, direction) = if query.order.descending {
-        (" < (", " DESC")
-    } else {
-        (" > (", " ASC")
-    };
-    if let Some(after) = &query.after {
-        sql.push(" AND (")
-            .push(column)
-            .push(", t.tenant_id)")
-            .push(than);
-        match &after.value {
-            SortValue::Text(text) => sql.push_bind(text.clone()),
-            SortValue::Micros(micros) => sql.push_bind(PgTime(
-                Timestamp::from_microsecond(*micros).unwrap_or_default(),
-            )),
-        };
-        sql.push(", ").push_bind(after.id.uuid()).push(")");
-    }
-    sql.push(" ORDER BY ")
-        .push(column)
-        .push(direction)
-        .push(", t.tenant_id")
-        .push(direction);
-    sql.push(" LIMIT ").push_bind(i64::from(query.limit) + 1);
-    if query.offset > 0 {
-        sql.push(" OFFSET ").push_bind(query.offset);
     }
 }
 
-const fn column(key: SortKey) -> &'static str {
-    match key {
-        SortKey::Name => "t.name",
-        SortKey::Slug => "t.slug",
-        SortKey::CreatedAt => "t.created_at",
-        SortKey::UpdatedAt => "t.updated_at",
-    }
-}
-
-/// The value that a tenant is sorted by.
-pub(crate) fn sort_value(order: Order, tenant: &Tenant) -> SortValue {
-    match order.key {
-        SortKey::Name => SortValue::Text(tenant.name.clone()),
-        SortKey::Slug => SortValue::Text(tenant.slug.clone()),
-        SortKey::CreatedAt => SortValue::Micros(tenant.created_at.as_microsecond()),
-        SortKey::UpdatedAt => SortValue::Micros(tenant.updated_at.as_microsecond()),
-    }
-}
-
-fn push_filter(sql: &mut Sql, filter: &Filter) -> Result<(), Refusal> {
+pub(super) fn push_filter(sql: &mut Sql, filter: &Filter) -> Result<(), Refusal> {
     match filter {
         Filter::All(parts) => push_joined(sql, parts, " AND "),
         Filter::Any(parts) => push_joined(sql, parts, " OR "),
@@ -169,8 +58,8 @@ fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
         return Err(refuse("it has a NUL character, which nothing stored has"));
     }
     match term.field.as_str() {
-        "name" => push_text(sql, "t.name", term),
-        "slug" => push_text(sql, "t.slug", term),
+        "name" => push_named(sql, "t.name", term),
+        "slug" => push_named(sql, "t.slug", term),
         "email" => push_text(sql, "t.email", term),
         "region" => push_text(sql, "t.region", term),
         "subscription_tier" => push_text(sql, "t.plan", term),
@@ -193,6 +82,15 @@ fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
     }
 }
 
+/// A name for people or for machines: what it has is searched for.
+fn push_named(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
+    if term.op == Op::Has {
+        push_text_has(sql, column, &term.value);
+        return Ok(());
+    }
+    push_text(sql, column, term)
+}
+
 fn push_text(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
     match term.op.sql() {
         Some(op) => {
@@ -203,14 +101,9 @@ fn push_text(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
                 .push_bind(term.value.clone());
         }
         None => {
-            let escaped = term
-                .value
-                .replace('\\', "\\\\")
-                .replace('%', "\\%")
-                .replace('_', "\\_");
             sql.push(column)
                 .push(" ILIKE ")
-                .push_bind(format!("%{escaped}%"));
+                .push_bind(search::containing(&term.value));
         }
     }
     Ok(())
