@@ -9,13 +9,29 @@ use tenantry_testkit::dns::DnsServer;
 use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
 
-use crate::support::world::{PASSWORD, Party, add_user, text};
+use crate::purge::gone;
+use crate::support::world::{PASSWORD, Party, add_user, create_tenant, text};
 use crate::support::{OwnFleet, unique};
 
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
 /// So many answers in a row come from both replicas.
 const IN_A_ROW: usize = 8;
+
+/// A fleet whose registry asks a name server of the test's.
+async fn start() -> Result<(OwnFleet, DnsServer)> {
+    let dns = DnsServer::start().await?;
+    let fleet = OwnFleet::start(FleetConfig {
+        service_environment: vec![(
+            "registry",
+            "TENANTRY_DNS_SERVERS",
+            dns.address().to_string(),
+        )],
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    Ok((fleet, dns))
+}
 
 /// Adds a domain by its owner, and publishes its record.
 async fn add(fleet: &Fleet, dns: &DnsServer, party: &Party, name: &str) -> Result<Value> {
@@ -49,16 +65,7 @@ async fn becomes(rest: &Rest, host: &str, path: &str, fits: impl Fn(&Value) -> b
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_verified_domain_selects_its_tenant_within_a_second_and_gives_no_reach() -> Result<()> {
-    let dns = DnsServer::start().await?;
-    let fleet = OwnFleet::start(FleetConfig {
-        service_environment: vec![(
-            "registry",
-            "TENANTRY_DNS_SERVERS",
-            dns.address().to_string(),
-        )],
-        ..FleetConfig::replicas(2)
-    })
-    .await?;
+    let (fleet, dns) = start().await?;
     let (a, b) = (Party::create(&fleet).await?, Party::create(&fleet).await?);
     let host = format!("{}.example.com", unique("app"));
     add(&fleet, &dns, &a, &host).await?;
@@ -113,5 +120,69 @@ async fn a_verified_domain_selects_its_tenant_within_a_second_and_gives_no_reach
     let gone = format!("/api/v1/tenants/{}/domains/{host}", a.id);
     a.rest(&fleet)?.delete(&gone).await?.ok()?;
     becomes(&both, &host, current, |answer| answer.get("id").is_none()).await?;
+    fleet.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_tenants_slug_key_link_and_domain_are_dead_for_a_newcomer() -> Result<()> {
+    let (fleet, dns) = start().await?;
+    let operator = fleet.operator_rest()?;
+    let made = create_tenant(&operator, json!({"name": "A", "slug": unique("left")})).await?;
+    let (left, slug) = (text(&made, "id"), text(&made, "slug"));
+    let newcomer = Party::create(&fleet).await?;
+    let own = format!("/api/v1/tenants/{left}");
+
+    let host = format!("{}.example.com", unique("app"));
+    let domain = json!({"domain": host});
+    let domain = operator.post(&format!("{own}/domains"), domain).await?;
+    let challenge = &domain.ok()?["challenge"];
+    let value = text(challenge, "record_value");
+    dns.set_txt(&text(challenge, "record_name"), &[&value])
+        .await?;
+    let verify = format!("{own}/domains/{host}:verify");
+    operator.post(&verify, json!({})).await?.ok()?;
+    let current = "/api/v1/tenants/current";
+    becomes(&operator, &host, current, |answer| {
+        answer["id"] == left.as_str()
+    })
+    .await?;
+    let key = json!({"name": "ci", "permissions": ["tenants.read"]});
+    let key = operator.post(&format!("{own}/api-keys"), key).await?.ok()?;
+    let key = fleet.rest()?.header("x-api-key", &text(&key, "secret"));
+    assert_eq!(key.get(&own).await?.status, 200);
+    let email = format!("{}@example.com", unique("invited"));
+    let invite = json!({"email": email, "roles": ["owner"]});
+    operator
+        .post(&format!("{own}/users/invite"), invite)
+        .await?
+        .ok()?;
+    let link = fleet.post().nth(&email, 1).await?.token().to_owned();
+
+    let purge = format!("{own}:purge");
+    operator.post(&purge, json!({"force": true})).await?.ok()?;
+    gone(&operator, &left).await?;
+
+    let offered = json!({"name": "Newcomer", "slug": slug});
+    let taken = operator.post("/api/v1/tenants", offered).await?;
+    assert_eq!((taken.status, taken.reason().as_str()), (409, "SLUG_TAKEN"));
+    for path in [&own, "/api/v1/auth/me"] {
+        assert_eq!(key.get(path).await?.status, 401, "{path}");
+    }
+    let link = format!("/api/v1/invitations/{link}");
+    let chosen = json!({"password": PASSWORD});
+    let accepted = fleet
+        .rest()?
+        .post(&format!("{link}:accept"), chosen)
+        .await?;
+    assert_eq!(accepted.reason(), "INVITATION_NOT_FOUND");
+    // The domain selects nothing, and what is left of its record makes it nobody's.
+    let by_domain = operator.clone().header("host", &host).get(current).await?;
+    assert_eq!(by_domain.reason(), "TENANT_REQUIRED");
+    let owner = newcomer.rest(&fleet)?;
+    let claims = format!("/api/v1/tenants/{}/domains", newcomer.id);
+    owner.post(&claims, json!({"domain": host})).await?.ok()?;
+    let verify = format!("{claims}/{host}:verify");
+    let refused = owner.post(&verify, json!({})).await?;
+    assert_eq!(refused.reason(), "DOMAIN_NOT_VERIFIED");
     fleet.stop().await
 }

@@ -35,7 +35,7 @@ async fn insist(rest: &Rest, path: &str, body: &Value) -> Result<u16> {
 }
 
 /// Waits until a tenant is answered as absent to an operator.
-async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
+pub(crate) async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
     let began = Instant::now();
     loop {
         let path = format!("/api/v1/tenants/{tenant}");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
@@ -106,23 +106,30 @@ impl Command {
     /// # Errors
     /// When it can't be started or fails; the error quotes what it wrote on stderr.
     pub async fn output(&self) -> Result<String> {
-        let mut command = self.build()?;
-        command.stdin(Stdio::null());
-        let program = self.program.display().to_string();
-        let output = tokio::task::spawn_blocking(move || command.output())
-            .await?
-            .with_context(|| format!("can't start {program}"))?;
+        let output = self.ended().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
             bail!(
-                "{program} failed ({}):\n{}{}",
+                "{} failed ({}):\n{}{}",
+                self.program.display(),
                 output.status,
                 tail(&text),
                 tail(&errors)
             );
         }
         Ok(text)
+    }
+
+    /// Runs to the end, however it ends: of some programs that is what they found.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn ended(&self) -> Result<Output> {
+        let mut command = self.build()?;
+        command.stdin(Stdio::null());
+        let ended = tokio::task::spawn_blocking(move || command.output()).await?;
+        ended.with_context(|| format!("can't start {}", self.program.display()))
     }
 
     fn build(&self) -> Result<std::process::Command> {

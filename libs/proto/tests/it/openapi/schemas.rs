@@ -7,6 +7,15 @@ use super::operations::Bodies;
 use crate::comments::Comments;
 use crate::{gateway_methods, reachable};
 
+/// What an operation answers with that has nothing to say.
+pub(super) const EMPTY: &str = "google.protobuf.Empty";
+/// A whole number in decimal digits.
+const DIGITS: &str = "^-?[0-9]{1,19}$";
+/// Seconds with up to nine decimals, and their unit.
+const DURATION: &str = "^-?[0-9]{1,12}(\\.[0-9]{1,9})?s$";
+/// Fields that count things to give or to skip, in every request.
+const COUNTS: &[&str] = &["page_size", "limit", "offset"];
+
 /// The schema of every message that an operation takes as its body or answers with; `bodies` says which fields of a
 /// request stand in the path instead.
 pub(super) fn all(
@@ -48,6 +57,9 @@ pub(super) fn name(message: &MessageDescriptor, form: usize) -> String {
 }
 
 pub(super) fn reference(message: &MessageDescriptor) -> Value {
+    if message.full_name() == EMPTY {
+        return json!({"type": "object", "additionalProperties": false});
+    }
     reference_to(&name(message, 0))
 }
 
@@ -57,7 +69,10 @@ pub(super) fn reference_to(name: &str) -> Value {
 
 /// The JSON form of a field, repeated ones included.
 pub(super) fn of_field(field: &FieldDescriptor) -> Value {
-    let one = of_kind(&field.kind());
+    let mut one = of_kind(&field.kind());
+    if COUNTS.contains(&field.name()) {
+        one["minimum"] = json!(0);
+    }
     if field.is_list() {
         json!({"type": "array", "items": one})
     } else {
@@ -114,14 +129,17 @@ fn of_kind(kind: &Kind) -> Value {
             json!({"type": "integer", "format": "int32"})
         }
         Kind::Uint32 | Kind::Fixed32 => json!({"type": "integer", "format": "int64", "minimum": 0}),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => json!({"type": "string", "format": "int64"}),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            json!({"type": "string", "format": "int64", "pattern": DIGITS})
+        }
         Kind::Uint64 | Kind::Fixed64 => json!({"type": "string", "format": "uint64"}),
         Kind::Enum(names) => {
             json!({"type": "string", "enum": names.values().map(|value| value.name().to_owned()).collect::<Vec<_>>()})
         }
         Kind::Message(message) => match message.full_name() {
             "google.protobuf.Timestamp" => json!({"type": "string", "format": "date-time"}),
-            "google.protobuf.Duration" | "google.protobuf.FieldMask" => json!({"type": "string"}),
+            "google.protobuf.Duration" => json!({"type": "string", "pattern": DURATION}),
+            "google.protobuf.FieldMask" => json!({"type": "string"}),
             "google.protobuf.Struct" => json!({"type": "object", "additionalProperties": true}),
             name => {
                 assert!(
