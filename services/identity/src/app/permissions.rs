@@ -1,7 +1,7 @@
 //! Questions about permissions, answered as the gateway would decide about a request of that principal now.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tenantry_core::{ApiKeyId, Permission, TenantId, UserId};
+use tenantry_core::{ApiKeyId, Permission, ServiceAccountId, TenantId, UserId};
 
 use super::App;
 use crate::domain::rights::{Reach, Realm};
@@ -15,6 +15,7 @@ const AT_ONCE: usize = 8;
 pub(crate) enum Whom {
     User(UserId),
     ApiKey(ApiKeyId),
+    ServiceAccount(ServiceAccountId),
 }
 
 /// Whether a principal may do something in a tenant.
@@ -64,6 +65,7 @@ impl App {
                 key.filter(|key| key.check(now).is_ok())
                     .map(|key| Realm::of_key(&key))
             }
+            Whom::ServiceAccount(id) => self.principals.account(id).await?.map(Realm::of_account),
         })
     }
 }

@@ -83,6 +83,13 @@ pub(crate) struct Key {
     pub(crate) revoked: bool,
 }
 
+/// What a program's account may do, whichever of its keys acts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    pub(crate) tenant: TenantId,
+    pub(crate) permissions: Permissions,
+}
+
 /// A key with the hashes of its secrets.
 pub(crate) struct StoredKey {
     pub(crate) key: Key,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tenantry_core::tenant::{Admission, Caller, MethodKind, Stop};
 use tenantry_core::{Permission as P, Permissions, RequestContext, TenantId, TenantStatus};
 
-use super::principal::{Key, Membership, Standing};
+use super::principal::{Account, Key, Membership, Standing};
 use super::role::Grants;
 use crate::error::Error;
 
@@ -102,6 +102,12 @@ impl Realm {
         } else {
             Self::One(key.tenant, key.permissions.without(Permissions::PLATFORM))
         }
+    }
+
+    /// That of a service account.
+    pub(crate) fn of_account(account: Account) -> Self {
+        let permissions = account.permissions.without(Permissions::PLATFORM);
+        Self::One(account.tenant, permissions)
     }
 
     /// What is allowed where no tenant is chosen.

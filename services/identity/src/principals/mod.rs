@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::domain::api_key::Presented;
-use crate::domain::principal::{Key, SignedIn, Standing};
+use crate::domain::principal::{Account, Key, SignedIn, Standing};
 use crate::error::Error;
 use crate::store;
 use changes::Changes;
@@ -45,6 +45,8 @@ enum By {
     Key(ApiKeyId),
     /// No credential: whoever asks names the user.
     User(UserId),
+    /// No credential: whoever asks names the account.
+    Account(ServiceAccountId),
 }
 
 impl By {
@@ -54,23 +56,25 @@ impl By {
             Self::Secret(presented) => presented.id.uuid(),
             Self::Key(id) => id.uuid(),
             Self::User(id) => id.uuid(),
+            Self::Account(id) => id.uuid(),
         }
     }
 }
 
-/// The holder; `None` where there is no such credential or user.
+/// The holder; `None` where there is no such credential, user or account.
 #[derive(Clone, Debug)]
 enum Holder {
     SignedIn(Option<Arc<SignedIn>>),
     Key(Option<Arc<Key>>),
     User(Option<Arc<Standing>>),
+    Account(Option<Account>),
 }
 
 impl Holder {
     fn is_absent(&self) -> bool {
         matches!(
             self,
-            Self::SignedIn(None) | Self::Key(None) | Self::User(None)
+            Self::SignedIn(None) | Self::Key(None) | Self::User(None) | Self::Account(None)
         )
     }
 }
@@ -99,11 +103,15 @@ impl Entry {
                 None,
                 Some(key.tenant.uuid()),
             ),
-            Holder::SignedIn(None) | Holder::User(None) | Holder::Key(None) => (None, None, None),
+            Holder::Account(Some(account)) => (None, None, Some(account.tenant.uuid())),
+            Holder::SignedIn(None)
+            | Holder::User(None)
+            | Holder::Key(None)
+            | Holder::Account(None) => (None, None, None),
         };
         let provider = match &holder {
             Holder::SignedIn(Some(user)) => user.provider.map(IdentityProviderId::uuid),
-            Holder::SignedIn(None) | Holder::Key(_) | Holder::User(_) => None,
+            Holder::SignedIn(None) | Holder::Key(_) | Holder::User(_) | Holder::Account(_) => None,
         };
         let memberships = standing.map_or(&[][..], |standing| &standing.memberships);
         // A password that a tenant's people chose reaches that one alone.
@@ -176,7 +184,7 @@ impl Principals {
         };
         match self.holder(By::Session(session), read).await? {
             Holder::SignedIn(user) => Ok(user),
-            Holder::Key(_) | Holder::User(_) => Ok(None),
+            Holder::Key(_) | Holder::User(_) | Holder::Account(_) => Ok(None),
         }
     }
 
@@ -190,7 +198,7 @@ impl Principals {
         };
         match self.holder(By::Secret(presented), read).await? {
             Holder::Key(key) => Ok(key),
-            Holder::SignedIn(_) | Holder::User(_) => Ok(None),
+            Holder::SignedIn(_) | Holder::User(_) | Holder::Account(_) => Ok(None),
         }
     }
 
@@ -203,7 +211,7 @@ impl Principals {
         };
         match self.holder(By::Key(id), read).await? {
             Holder::Key(key) => Ok(key),
-            Holder::SignedIn(_) | Holder::User(_) => Ok(None),
+            Holder::SignedIn(_) | Holder::User(_) | Holder::Account(_) => Ok(None),
         }
     }
 
@@ -216,7 +224,20 @@ impl Principals {
         };
         match self.holder(By::User(id), read).await? {
             Holder::User(standing) => Ok(standing),
-            Holder::SignedIn(_) | Holder::Key(_) => Ok(None),
+            Holder::SignedIn(_) | Holder::Key(_) | Holder::Account(_) => Ok(None),
+        }
+    }
+
+    /// What a service account may do, whichever of its keys acts.
+    pub(crate) async fn account(&self, id: ServiceAccountId) -> Result<Option<Account>, Error> {
+        let read = async {
+            let mut tx = self.store.platform().await?;
+            let account = store::principals::account(&mut tx, id).await?;
+            Ok(Holder::Account(account))
+        };
+        match self.holder(By::Account(id), read).await? {
+            Holder::Account(account) => Ok(account),
+            Holder::SignedIn(_) | Holder::Key(_) | Holder::User(_) => Ok(None),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenantry_core::refusal::Violations;
-use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
+use tenantry_core::{Permission, PrincipalKind, Refusal, RequestContext, TenantId};
 use tenantry_proto::identity::v1::permission_service_server::PermissionService;
 use tenantry_proto::identity::v1::{
     CheckPermissionsRequest, CheckPermissionsResponse, ListPermissionsRequest,
@@ -99,11 +99,15 @@ fn of_tenant(
     tenant: TenantId,
     asked: PermissionQuestion,
 ) -> internal::PermissionQuestion {
-    let (principal_kind, principal_id) = if is_caller(ctx, &asked) {
-        let principal = &ctx.principal;
-        (principal.kind.name().to_owned(), principal.id.to_string())
-    } else {
-        (asked.principal_kind, asked.principal_id)
+    let nobody = asked.principal_kind.is_empty() && asked.principal_id.is_empty();
+    let (principal_kind, principal_id) = match ctx.principal.kind {
+        _ if !nobody => (asked.principal_kind, asked.principal_id),
+        // Its key may permit less than the account.
+        PrincipalKind::ServiceAccount => (
+            PrincipalKind::ApiKey.name().to_owned(),
+            ctx.credential.clone(),
+        ),
+        kind => (kind.name().to_owned(), ctx.principal.id.to_string()),
     };
     internal::PermissionQuestion {
         principal_kind,
@@ -144,8 +148,14 @@ fn question(
         "api_key" => wrong
             .take(&name("principal_id"), field::id(id))
             .map(Whom::ApiKey),
+        "service_account" => wrong
+            .take(&name("principal_id"), field::id(id))
+            .map(Whom::ServiceAccount),
         _ => {
-            wrong.add(name("principal_kind"), "must be user or api_key");
+            wrong.add(
+                name("principal_kind"),
+                "must be user, api_key or service_account",
+            );
             None
         }
     };

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use tenantry_core::{ApiKeyId, RoleId, SessionId, TenantId, UserId};
+use tenantry_core::{ApiKeyId, RoleId, ServiceAccountId, SessionId, TenantId, UserId};
 use tenantry_store::PlatformTx;
 use uuid::Uuid;
 
 use super::{permissions, roles};
-use crate::domain::principal::{Key, Membership, SignedIn, Standing, StoredKey, display_name};
+use crate::domain::principal::{
+    Account, Key, Membership, SignedIn, Standing, StoredKey, display_name,
+};
 use crate::domain::role::{Grants, RoleKey};
 use crate::error::Error;
 
@@ -143,5 +145,23 @@ pub(crate) async fn key(tx: &mut PlatformTx, id: ApiKeyId) -> Result<Option<Stor
         hash: row.hash,
         previous_hash: row.previous_hash.unwrap_or_default(),
         previous_until: row.previous_until.map(Into::into),
+    }))
+}
+
+/// A service account; nothing where there is none, or it is disabled.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn account(
+    tx: &mut PlatformTx,
+    id: ServiceAccountId,
+) -> Result<Option<Account>, Error> {
+    let row = sqlx::query!(
+        "SELECT tenant_id, permissions FROM service_accounts WHERE id = $1 AND NOT disabled",
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Account {
+        tenant: row.tenant_id.into(),
+        permissions: permissions(row.permissions),
     }))
 }

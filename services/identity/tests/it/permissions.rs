@@ -6,6 +6,7 @@ use tenantry_proto::internal::identity::v1 as internal;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
+use crate::service_accounts;
 use crate::world::{World, until};
 
 fn question(
@@ -167,4 +168,42 @@ async fn anyone_asks_about_themselves_and_about_others_who_may_see_the_members()
     assert_eq!(answers, [true, false], "of elsewhere, like nobody");
     let elsewhere = ask_public(&world, &member.at(other), &[("", "", "tenants.read")]).await;
     assert_eq!(reason(&elsewhere.unwrap_err()), "TENANT_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_service_account_may_what_it_holds_and_its_key_what_both_do() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let other = world.tenant("other", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let held = ["tenants.read", "members.read"];
+    let account = service_accounts::create(&world, &owner, "ci", &held)
+        .await
+        .unwrap();
+    let key = service_accounts::key(&world, &owner, &account.id, &held[..1])
+        .await
+        .unwrap();
+    let program = Who::key(&key.secret);
+    let about = [
+        ("", "", "tenants.read"),
+        ("", "", "members.read"),
+        ("service_account", &*account.id, "members.read"),
+        ("service_account", &*account.id, "members.manage"),
+    ];
+    let answers = ask_public(&world, &program, &about).await.unwrap();
+    assert_eq!(answers, [true, false, true, false]);
+
+    let whom = ("service_account", &*account.id);
+    let asked = [tenant, other].map(|at| question(whom, at, Permission::TenantsRead));
+    let asks = async || ask_internal(&world, "registry", asked.to_vec()).await;
+    assert_eq!(asks().await.unwrap(), [true, false]);
+    let disable = wire::UpdateServiceAccountRequest {
+        service_account: account.id.clone(),
+        disabled: Some(true),
+        ..Default::default()
+    };
+    service_accounts::update(&world, &owner, disable)
+        .await
+        .unwrap();
+    until(async || asks().await.unwrap() == [false, false]).await;
 }

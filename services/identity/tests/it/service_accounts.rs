@@ -11,7 +11,7 @@ fn names(permissions: &[&str]) -> Vec<String> {
     permissions.iter().map(|p| (*p).to_owned()).collect()
 }
 
-async fn create(
+pub(crate) async fn create(
     world: &World,
     who: &Who,
     name: &str,
@@ -27,7 +27,7 @@ async fn create(
     Ok(made.into_inner())
 }
 
-async fn key(
+pub(crate) async fn key(
     world: &World,
     who: &Who,
     account: &str,
@@ -43,7 +43,7 @@ async fn key(
     Ok(world.api_keys().create_api_key(ask).await?.into_inner())
 }
 
-async fn update(
+pub(crate) async fn update(
     world: &World,
     who: &Who,
     request: wire::UpdateServiceAccountRequest,
