@@ -2,6 +2,7 @@
 //! I/O, no transport, no store.
 
 pub mod clock;
+pub mod contact;
 pub mod context;
 pub mod event;
 pub mod filter;

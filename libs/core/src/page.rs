@@ -27,6 +27,30 @@ pub fn size(asked: i32) -> Result<u32, Refusal> {
     }
 }
 
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// What it shows.
+    pub items: Vec<T>,
+    /// Leads to the next page; empty on the last one.
+    pub next_page_token: String,
+}
+
+impl<T> Page<T> {
+    /// The page of this size, from a read of one more than that; `token` is for the position of its last item.
+    #[must_use]
+    pub fn cut(mut items: Vec<T>, size: u32, token: impl FnOnce(&T) -> String) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = items.len() > size;
+        items.truncate(size);
+        let last = items.last().filter(|_| more);
+        Self {
+            next_page_token: last.map(token).unwrap_or_default(),
+            items,
+        }
+    }
+}
+
 /// Binds page tokens to one list, one caller's view and one set of parameters: a token moves within what the request
 /// itself may see and grants nothing.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use tenantry_rpc::convert::timestamp;
 use tenantry_rpc::keys::PublicKey;
 use tenantry_rpc::tenants::TenantEntry;
 
-use crate::app::Page;
 use crate::app::accept::Offer;
 use crate::app::api_keys::Made;
 use crate::app::external_sign_in::Started;
@@ -22,6 +21,7 @@ use crate::domain::role::{Role, RoleKey};
 use crate::domain::service_account::ServiceAccount;
 use crate::domain::session::{ACCESS_SECONDS, Begun};
 use crate::domain::transfer::{Outcome, Verdict};
+use tenantry_core::page::Page;
 
 pub(crate) fn member(member: Member) -> wire::Member {
     wire::Member {

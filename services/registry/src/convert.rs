@@ -4,11 +4,10 @@ mod plans;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use prost_types::FieldMask;
 use serde_json::Value;
-use tenantry_core::Refusal;
 use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::{Refusal, clock};
 use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
@@ -322,16 +321,11 @@ pub(crate) fn patch(mut message: wire::UpdateTenantRequest) -> Result<Patch, Ref
                     "can be moved, not cleared; give the new end",
                 )
             })?;
-            Some(as_stored(instant("trial_ends_at", &end)?))
+            Some(clock::as_stored(instant("trial_ends_at", &end)?))
         } else {
             None
         },
     })
-}
-
-/// An instant as a row keeps it, to the microsecond.
-fn as_stored(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 fn labels(labels: Vec<wire::Label>) -> Result<BTreeMap<String, String>, Refusal> {

@@ -14,6 +14,16 @@ pub use admission::{Admission, Caller, MethodKind, Stop};
 /// Key of the project that slugs are of where none is named.
 pub const DEFAULT_PROJECT: &str = "default";
 
+/// The project that was named, else the default one.
+#[must_use]
+pub const fn project_or_default(named: &str) -> &str {
+    if named.is_empty() {
+        DEFAULT_PROJECT
+    } else {
+        named
+    }
+}
+
 /// The state of a tenant in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::tenant::Admission;
-use tenantry_core::{Permission, Principal, PrincipalKind, Refusal, RequestContext, UserId};
+use tenantry_core::{Permission, Principal, PrincipalKind, Refusal, RequestContext, UserId, clock};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
@@ -114,7 +114,7 @@ impl App {
         let name = acceptance.name.unwrap_or_else(|| user.name.clone());
         let roles = invitation.roles.clone();
         let member = add(&ctx, &mut tx, &opened.tenant, &user, name, roles).await?;
-        let now = super::now();
+        let now = clock::now();
         store::invitations::accept(&mut tx, invitation.id, user.id, now).await?;
         invitation.accepted_at = Some(now);
         tx.record(&event(&ctx, "invitation.accepted", before, &invitation))

@@ -3,11 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{ApiKeyId, Permissions, Refusal, RequestContext, ServiceAccountId, TenantId};
+use tenantry_core::{
+    ApiKeyId, Permissions, Refusal, RequestContext, ServiceAccountId, TenantId, clock,
+};
 
-use super::{App, Page, cut};
+use super::App;
 use crate::domain::api_key::{self, ApiKey, Rate};
 use crate::domain::{field, secret};
 use crate::error::Error;
@@ -53,7 +55,7 @@ impl App {
                 secret: replay.secret,
             });
         }
-        let now = tenantry_core::clock::now();
+        let now = clock::now();
         if let Some(at) = new.expires_at {
             field::in_future(at, now).map_err(|why| Refusal::field("expires_at", why))?;
         }
@@ -119,7 +121,7 @@ impl App {
         }
         let key = store::api_keys::lock(&mut tx, id).await?;
         let mut key = key.ok_or(Error::ApiKeyNotFound)?;
-        let now = tenantry_core::clock::now();
+        let now = clock::now();
         let until = key.may_rotate(ctx.permissions, overlap, now)?;
         let until = field::as_stored(until).map_err(|why| Refusal::field("overlap", why))?;
         let before = key.facts();
@@ -154,12 +156,8 @@ impl App {
     ) -> Result<Page<ApiKey>, Error> {
         let before: Option<ApiKeyId> = tokens.read(page_token)?;
         let mut tx = self.store.read(scope).await?;
-        let mut items = store::api_keys::page(&mut tx, before, i64::from(size) + 1).await?;
-        let last = cut(&mut items, size).map(|key| tokens.write(&key.id));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::api_keys::page(&mut tx, before, i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |key| tokens.write(&key.id)))
     }
 
     /// Revokes a key; one that is revoked stays as it is.

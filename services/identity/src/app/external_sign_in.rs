@@ -5,9 +5,10 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
-use tenantry_core::tenant::{Admission, DEFAULT_PROJECT};
+use tenantry_core::tenant::{Admission, project_or_default};
 use tenantry_core::{
     IdentityProviderId, Principal, PrincipalKind, RequestContext, TenantId, TenantRef, UserId,
+    clock,
 };
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
@@ -85,11 +86,7 @@ impl App {
     /// The provider that a beginning names, and the tenant that the session is to be for: the tenant's own provider, else
     /// the project's.
     async fn provider_of(&self, start: &Start) -> Result<Option<(Known, Option<TenantId>)>, Error> {
-        let project = if start.project.is_empty() {
-            DEFAULT_PROJECT
-        } else {
-            &start.project
-        };
+        let project = project_or_default(&start.project);
         let entry = match &start.tenant {
             Some(name) => self.tenants.find(project, name).await?,
             None => None,
@@ -239,7 +236,7 @@ impl App {
                 }
             }
         };
-        let (session, refresh) = Session::begin(user, session_tenant, tenantry_core::clock::now());
+        let (session, refresh) = Session::begin(user, session_tenant, clock::now());
         let network = lockout::network(&ctx.origin.ip);
         store::external_sign_ins::insert_session(
             tx.conn(),
@@ -321,7 +318,7 @@ async fn just_in_time(
             .copied()
             .map(RoleKey::from)
             .collect(),
-        created_at: tenantry_core::clock::now(),
+        created_at: clock::now(),
         username: None,
     };
     let member = store::members::insert(tx, &member).await?;

@@ -3,11 +3,11 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{IdentityProviderId, RequestContext};
+use tenantry_core::{IdentityProviderId, RequestContext, clock};
 
-use super::{App, Page, cut};
+use super::App;
 use crate::domain::identity_provider::{Checked, IdentityProvider, MOST, Scope};
 use crate::domain::rights::Rights;
 use crate::error::Error;
@@ -32,7 +32,7 @@ impl App {
         new: Checked,
         secret: Option<SecretString>,
     ) -> Result<IdentityProvider, Error> {
-        let mut new = new.create(scope, tenantry_core::clock::now());
+        let mut new = new.create(scope, clock::now());
         new.may_change(Rights::of(ctx))?;
         let mut tx = self.store.begin(scope.tenant()).await?;
         if let Some(replay) = tx.claim(request.as_ref()).await? {
@@ -71,13 +71,11 @@ impl App {
     ) -> Result<Page<IdentityProvider>, Error> {
         let before: Option<IdentityProviderId> = tokens.read(page_token)?;
         let mut tx = self.store.read(scope.tenant()).await?;
-        let mut items =
+        let items =
             store::identity_providers::page(&mut tx, scope, before, i64::from(size) + 1).await?;
-        let last = cut(&mut items, size).map(|provider| tokens.write(&provider.id));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        Ok(Page::cut(items, size, |provider| {
+            tokens.write(&provider.id)
+        }))
     }
 
     /// Changes a provider. `secret` is the client's new one, an empty one for none.

@@ -3,14 +3,14 @@
 use jiff::SignedDuration;
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{InvitationId, RequestContext};
+use tenantry_core::{InvitationId, RequestContext, clock};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
+use super::App;
 use super::roles::grantable;
-use super::{App, Page, cut};
 use crate::domain::invitation::{self, Invitation, MAX_MAILS_A_DAY, MAX_PENDING, State};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
@@ -52,7 +52,7 @@ impl App {
         if store::members::is_member(&mut tx, &new.email).await? {
             return Err(Error::MemberExists);
         }
-        let now = super::now();
+        let now = clock::now();
         store::invitations::close_expired(&mut tx, &new.email, now).await?;
         admit_mail(&mut tx, &new.email).await?;
         let invitation = Invitation {
@@ -100,7 +100,7 @@ impl App {
         }
         admit_mail(&mut tx, &invitation.email).await?;
         let before = invitation.facts();
-        invitation.sent_again(&ctx.principal, super::now(), days);
+        invitation.sent_again(&ctx.principal, clock::now(), days);
         let token = invitation::new_token(tenant.id, id);
         store::invitations::send_again(&mut tx, &invitation, &invitation::hash(&token)).await?;
         tx.record(&event(ctx, "invitation.resent", before, &invitation))
@@ -125,7 +125,7 @@ impl App {
         }
         let mut invitation = open(&mut tx, ctx, id).await?;
         let before = invitation.facts();
-        let now = super::now();
+        let now = clock::now();
         invitation.revoked_at = Some(now);
         store::invitations::revoke(&mut tx, id, now).await?;
         tx.record(&event(ctx, "invitation.revoked", before, &invitation))
@@ -155,15 +155,13 @@ impl App {
         page_token: &str,
     ) -> Result<Page<Invitation>, Error> {
         let before: Option<InvitationId> = tokens.read(page_token)?;
-        let pending_at = (listed == Listed::Pending).then(super::now);
+        let pending_at = (listed == Listed::Pending).then(clock::now);
         let mut tx = self.store.read(tenant.id).await?;
         let limit = i64::from(size) + 1;
-        let mut items = store::invitations::page(&mut tx, pending_at, before, limit).await?;
-        let last = cut(&mut items, size).map(|invitation| tokens.write(&invitation.id));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::invitations::page(&mut tx, pending_at, before, limit).await?;
+        Ok(Page::cut(items, size, |invitation| {
+            tokens.write(&invitation.id)
+        }))
     }
 }
 
@@ -185,7 +183,7 @@ async fn open(
 
 /// Refuses one mail too many to the same address: invitations are no way to flood anyone.
 async fn admit_mail(tx: &mut TenantTx, email: &str) -> Result<(), Error> {
-    let day_ago = super::now() - SignedDuration::from_hours(24);
+    let day_ago = clock::now() - SignedDuration::from_hours(24);
     if store::invitations::mails_since(tx, email, day_ago).await? < MAX_MAILS_A_DAY {
         return Ok(());
     }
@@ -197,7 +195,7 @@ async fn admit_mail(tx: &mut TenantTx, email: &str) -> Result<(), Error> {
 /// Refuses one pending invitation too many. Comes after the event: the counter that it took lets one change of the tenant
 /// pass at a time, so the count is exact.
 async fn admit_pending(tx: &mut TenantTx) -> Result<(), Error> {
-    if store::invitations::pending(tx, super::now()).await? <= MAX_PENDING {
+    if store::invitations::pending(tx, clock::now()).await? <= MAX_PENDING {
         return Ok(());
     }
     Err(Error::LimitReached(format!(
@@ -233,5 +231,5 @@ pub(super) fn event(
 
 /// Whether a link works now, as far as the invitation itself says.
 pub(super) fn is_pending(invitation: &Invitation) -> bool {
-    invitation.state(super::now()) == State::Pending
+    invitation.state(clock::now()) == State::Pending
 }

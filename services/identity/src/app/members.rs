@@ -3,15 +3,15 @@
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, UserId};
+use tenantry_core::{RequestContext, UserId, clock};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
+use super::App;
 use super::roles::grantable;
-use super::{App, Page, cut};
 use crate::domain::member::{Member, Patch, User};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
@@ -224,13 +224,10 @@ impl App {
         let after: Option<(String, UserId)> = tokens.read(page_token)?;
         let (email, user) = after.unwrap_or((String::new(), Uuid::nil().into()));
         let mut tx = self.store.read(tenant.id).await?;
-        let mut items = store::members::page(&mut tx, (&email, user), i64::from(size) + 1).await?;
-        let last =
-            cut(&mut items, size).map(|member| tokens.write(&(&member.email, member.user_id)));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::members::page(&mut tx, (&email, user), i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |member| {
+            tokens.write(&(&member.email, member.user_id))
+        }))
     }
 
     /// One member.
@@ -313,7 +310,7 @@ pub(super) async fn add(
         email: user.email.clone(),
         name,
         roles,
-        created_at: tenantry_core::clock::now(),
+        created_at: clock::now(),
         username: None,
     };
     let member = store::members::insert(tx, &member).await?;

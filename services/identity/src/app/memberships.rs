@@ -1,11 +1,11 @@
 //! A user's memberships, across tenants.
 
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::tenant::Admission;
 use tenantry_core::{Permission, PrincipalKind, RequestContext, TenantId, TenantSelection, UserId};
 use tenantry_rpc::tenants::TenantEntry;
 
-use super::{App, Page};
+use super::App;
 use crate::authz::Caller;
 use crate::domain::member::UserMembership;
 use crate::domain::rights::Reach;

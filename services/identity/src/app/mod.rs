@@ -26,11 +26,10 @@ pub(crate) mod transfer;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_core::context::Target;
 use tenantry_core::event::Event;
-use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::tenant::project_or_default;
 use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
@@ -74,13 +73,6 @@ pub(crate) struct App {
     pub(crate) links: mpsc::Sender<passwords::LinkAsked>,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
-}
-
-/// A page of a list.
-#[derive(Debug)]
-pub(crate) struct Page<T> {
-    pub(crate) items: Vec<T>,
-    pub(crate) next_page_token: String,
 }
 
 impl App {
@@ -141,11 +133,7 @@ impl App {
         let entry = match target {
             Target::Chosen(id) => self.tenants.get(id).await?,
             Target::Named(name) => {
-                let project = if ctx.project.is_empty() {
-                    DEFAULT_PROJECT
-                } else {
-                    &ctx.project
-                };
+                let project = project_or_default(&ctx.project);
                 self.tenants.find(project, &name).await?
             }
         };
@@ -206,18 +194,4 @@ impl App {
             .collect();
         Ok(realm.reach(entry.id, entry.status, &ancestors))
     }
-}
-
-/// The present instant as a row keeps it, to the microsecond.
-fn now() -> Timestamp {
-    let now = tenantry_core::clock::now();
-    crate::domain::field::as_stored(now).unwrap_or(now)
-}
-
-/// Cuts what was read to the page, and tells whether more follows: one more than the page was asked for.
-fn cut<T>(items: &mut Vec<T>, size: u32) -> Option<&T> {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let more = items.len() > size;
-    items.truncate(size);
-    if more { items.last() } else { None }
 }

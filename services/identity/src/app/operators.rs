@@ -3,12 +3,12 @@
 use secrecy::SecretString;
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, UserId};
+use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, UserId, clock};
 use tenantry_store::TenantTx;
 
-use super::{App, Page, cut};
+use super::App;
 use crate::domain::operator::Operator;
 use crate::domain::secret;
 use crate::error::Error;
@@ -103,7 +103,7 @@ impl App {
             email: user.email,
             name: user.name,
             permissions: new.permissions,
-            created_at: tenantry_core::clock::now(),
+            created_at: clock::now(),
         };
         let operator = store::operators::insert(tx.conn(), &operator).await?;
         let id = operator.user_id.uuid();
@@ -215,11 +215,9 @@ impl App {
     ) -> Result<Page<Operator>, Error> {
         let after: String = tokens.read(page_token)?.unwrap_or_default();
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
-        let mut items = store::operators::page(tx.conn(), &after, i64::from(size) + 1).await?;
-        let last = cut(&mut items, size).map(|operator| tokens.write(&operator.email));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::operators::page(tx.conn(), &after, i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |operator| {
+            tokens.write(&operator.email)
+        }))
     }
 }

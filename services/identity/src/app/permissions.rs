@@ -1,7 +1,7 @@
 //! Questions about permissions, answered as the gateway would decide about a request of that principal now.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tenantry_core::{ApiKeyId, Permission, ServiceAccountId, TenantId, UserId};
+use tenantry_core::{ApiKeyId, Permission, ServiceAccountId, TenantId, UserId, clock};
 
 use super::App;
 use crate::domain::rights::{Reach, Realm};
@@ -60,7 +60,7 @@ impl App {
                 standing.map(|standing| Realm::of_user(&standing))
             }
             Whom::ApiKey(id) => {
-                let now = tenantry_core::clock::now();
+                let now = clock::now();
                 let key = self.principals.key(id).await?;
                 key.filter(|key| key.check(now).is_ok())
                     .map(|key| Realm::of_key(&key))

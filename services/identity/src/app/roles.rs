@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::role::Role as BuiltIn;
 use tenantry_core::{RequestContext, RoleId};
@@ -10,7 +10,7 @@ use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
-use super::{App, Page, cut};
+use super::App;
 use crate::domain::rights::Rights;
 use crate::domain::role::{Grants, MAX_ROLES, Patch, Role, RoleKey};
 use crate::error::Error;
@@ -88,11 +88,7 @@ impl App {
         items.extend(store::roles::all(&mut tx).await?);
         items.sort_by(|one, other| one.key.cmp(&other.key));
         items.retain(|role| after.as_ref().is_none_or(|after| role.key > *after));
-        let last = cut(&mut items, size).map(|role| tokens.write(&role.key));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        Ok(Page::cut(items, size, |role| tokens.write(&role.key)))
     }
 
     /// Changes a role; those who hold it feel it within a second.

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Permissions, RequestContext, ServiceAccountId, TenantId};
+use tenantry_core::{Permissions, RequestContext, ServiceAccountId, TenantId, clock};
 
-use super::{App, Page, cut};
+use super::App;
 use crate::domain::service_account::{self, Patch, ServiceAccount};
 use crate::error::Error;
 use crate::store;
@@ -28,7 +28,7 @@ impl App {
             return Ok(replay.answer);
         }
         service_account::admit_one_more(store::service_accounts::lock_count(&mut tx).await?)?;
-        let now = tenantry_core::clock::now();
+        let now = clock::now();
         let account = ServiceAccount {
             id: ServiceAccountId::new(),
             tenant_id: tenant,
@@ -68,12 +68,8 @@ impl App {
     ) -> Result<Page<ServiceAccount>, Error> {
         let before: Option<ServiceAccountId> = tokens.read(page_token)?;
         let mut tx = self.store.read(tenant).await?;
-        let mut items = store::service_accounts::page(&mut tx, before, i64::from(size) + 1).await?;
-        let last = cut(&mut items, size).map(|account| tokens.write(&account.id));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::service_accounts::page(&mut tx, before, i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |account| tokens.write(&account.id)))
     }
 
     /// Changes an account, and with it what its keys permit.

@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
-use tenantry_core::page::PageTokens;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Principal, PrincipalKind, RequestContext, SessionId, TenantId, UserId};
+use tenantry_core::{Principal, PrincipalKind, RequestContext, SessionId, TenantId, UserId, clock};
 use tenantry_store::TenantTx;
 
+use super::App;
 use super::proof::Proven;
 use super::sign_in::Pair;
-use super::{App, Page, cut};
 use crate::domain::lockout;
 use crate::domain::member::User;
 use crate::domain::session::{Begun, REFRESH_LIFE, RefreshToken, Session};
@@ -61,7 +61,7 @@ impl App {
             tenant_id: tenant,
             family_hash: refresh.family_hash().to_vec(),
             refresh_hash: refresh.refresh_hash().to_vec(),
-            expires_at: tenantry_core::clock::now() + REFRESH_LIFE,
+            expires_at: clock::now() + REFRESH_LIFE,
             ended_at: None,
         };
         let network = lockout::network(&ctx.origin.ip);
@@ -101,12 +101,8 @@ impl App {
         let before: Option<SessionId> = tokens.read(page_token)?;
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
         let most = i64::from(size) + 1;
-        let mut items = store::sessions::page(tx.conn(), own.user, before, most).await?;
-        let last = cut(&mut items, size).map(|session| tokens.write(&session.id));
-        Ok(Page {
-            next_page_token: last.unwrap_or_default(),
-            items,
-        })
+        let items = store::sessions::page(tx.conn(), own.user, before, most).await?;
+        Ok(Page::cut(items, size, |session| tokens.write(&session.id)))
     }
 
     /// Ends one of the caller's sessions. Another's is answered like one that there isn't.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{PrincipalKind, RequestContext, TenantId, TenantRef, TenantSelection, UserId};
+use tenantry_core::tenant::project_or_default;
+use tenantry_core::{
+    PrincipalKind, RequestContext, TenantId, TenantRef, TenantSelection, UserId, clock,
+};
 
 use super::App;
 use super::sessions::tell_end;
@@ -59,11 +61,7 @@ impl App {
         name: &TenantRef,
         project: &str,
     ) -> Result<TenantId, Error> {
-        let project = if project.is_empty() {
-            DEFAULT_PROJECT
-        } else {
-            project
-        };
+        let project = project_or_default(project);
         let entry = self.tenants.find(project, name).await?;
         let entry = entry.ok_or(Error::TenantNotFound)?;
         let standing = {
@@ -81,7 +79,7 @@ impl App {
     /// Goes on with a session. A token that was used before ends it: one of the two who have it is a thief.
     pub(crate) async fn refresh(&self, ctx: &RequestContext, token: &str) -> Result<Pair, Error> {
         let token = RefreshToken::parse(token).ok_or(Error::BadCredential)?;
-        let now = tenantry_core::clock::now();
+        let now = clock::now();
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         let session = store::sessions::lock(tx.conn(), token.session).await?;
         let session = session.ok_or(Error::BadCredential)?;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, UserId};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, UserId, clock};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
@@ -171,7 +171,7 @@ async fn add(
     in_source: &BTreeMap<UserId, Member>,
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Member>, Error> {
-    let now = super::now();
+    let now = clock::now();
     let mut moving: Vec<Member> = outcomes
         .iter()
         .filter_map(|outcome| match &outcome.verdict {

@@ -1,6 +1,6 @@
 //! Whose a request is and which tenant it selects.
 
-use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::tenant::project_or_default;
 use tenantry_core::{Principal, PrincipalKind, RequestContext, TenantId, TenantRef};
 use tenantry_rpc::tenants::TenantEntry;
 use uuid::Uuid;
@@ -296,10 +296,5 @@ async fn project_of_slugs(app: &App, holder: &Holder, asked: &str) -> Result<Str
     {
         return Ok(home.project.to_string());
     }
-    Ok(if asked.is_empty() {
-        DEFAULT_PROJECT
-    } else {
-        asked
-    }
-    .to_owned())
+    Ok(project_or_default(asked).to_owned())
 }

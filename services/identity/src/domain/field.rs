@@ -2,27 +2,19 @@
 
 use std::str::FromStr;
 
-use email_address::{EmailAddress, Options};
 use jiff::Timestamp;
-use tenantry_core::{Permission, Permissions};
+use tenantry_core::{Permission, Permissions, clock, contact};
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
-const MAX_EMAIL_BYTES: usize = 254;
 const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=64;
 /// 0001-01-01T00:00:00Z in seconds since 1970; the last year is that of the calendar in use.
 const YEAR_ONE: i64 = -62_135_596_800;
 
-/// An e-mail address (RFC 5321 and 5322) in the one spelling that it is stored and looked up in: lower case.
+/// An e-mail address in the one spelling that it is stored and looked up in: lower case.
 pub(crate) fn email(text: &str) -> Result<String, String> {
     let text = text.trim();
-    // Not `Ann <ann@example.com>`, which is a mailbox, nor `ann@[192.0.2.1]`.
-    let options = Options::default()
-        .without_display_text()
-        .without_domain_literal();
-    if text.len() > MAX_EMAIL_BYTES || EmailAddress::parse_with_options(text, options).is_err() {
-        return Err("must be an e-mail address, as ops@example.com".to_owned());
-    }
+    contact::email(text)?;
     Ok(text.to_lowercase())
 }
 
@@ -107,7 +99,7 @@ pub(crate) fn as_stored(at: Timestamp) -> Result<Timestamp, String> {
     if at.as_second() < YEAR_ONE {
         return Err("must be an instant of the years 1 to 9999".to_owned());
     }
-    Ok(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at))
+    Ok(clock::as_stored(at))
 }
 
 /// Whether an end is yet to come.

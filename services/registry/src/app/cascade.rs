@@ -4,6 +4,7 @@
 //! meanwhile is suspended again by a retry. That bounds how many tenants one cascade takes.
 
 use tenantry_core::TenantId;
+use tenantry_core::clock;
 use tenantry_core::event::Event;
 use tenantry_store::AcrossTx;
 
@@ -36,7 +37,7 @@ impl App {
         root.admit(change.ctx.permissions)?;
         root.compare(change.etag)?;
         let along = along(step, change.id);
-        let (around, now) = (Around::default(), super::now());
+        let (around, now) = (Around::default(), clock::now());
         let (mut changed, mut events): (Vec<Tenant>, Vec<(TenantId, Event)>) =
             (Vec::new(), Vec::new());
         for before in affected {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::{PlanId, RequestContext, TenantId};
+use tenantry_core::{PlanId, RequestContext, TenantId, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::store::{plans, projects};
 
 /// Projects that are read at once.
-const PROJECTS_AT_ONCE: u32 = 100;
+const PROJECTS_AT_ONCE: i64 = 100;
 /// Pause before the next try while the database doesn't answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Who loads at start.
@@ -43,13 +43,15 @@ impl App {
     async fn load_into_all(&self) -> Result<(), Error> {
         let mut after = String::new();
         loop {
-            let page = self.list_projects(&after, PROJECTS_AT_ONCE).await?;
-            for project in &page.items {
+            let mut tx = self.store.read(TenantId::PLATFORM).await?;
+            let projects = projects::page(tx.conn(), &after, PROJECTS_AT_ONCE).await?;
+            drop(tx);
+            for project in &projects {
                 self.load_into(&project.key).await?;
             }
-            match page.items.into_iter().next_back() {
-                Some(last) if page.more => after = last.key,
-                _ => return Ok(()),
+            match projects.into_iter().next_back() {
+                Some(last) => after = last.key,
+                None => return Ok(()),
             }
         }
     }
@@ -132,7 +134,7 @@ impl App {
         in_file: &Definition,
         names: &mut HashMap<String, PlanId>,
     ) -> Result<Option<Loaded>, Error> {
-        let mut plan = Plan::create(project, in_file.clone(), super::now());
+        let mut plan = Plan::create(project, in_file.clone(), clock::now());
         take_names(&mut plan, names);
         plans::insert(tx.conn(), &plan, Some(in_file)).await?;
         Ok(Some((CREATED, plan.id, Value::Null, json(&plan)?)))
@@ -151,7 +153,7 @@ impl App {
         take_names(&mut wanted, names);
         plans::set_in_file(tx.conn(), plan.id, in_file).await?;
         // An edit may have said the same before.
-        let Some(next) = plan.next(wanted.definition, super::now()) else {
+        let Some(next) = plan.next(wanted.definition, clock::now()) else {
             return Ok(None);
         };
         plans::advance(tx.conn(), &next).await?;

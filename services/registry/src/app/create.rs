@@ -2,7 +2,7 @@
 
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_core::{RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -58,7 +58,7 @@ impl App {
         let id = TenantId::new();
         tx.enter_new(id).await?;
         let slug = take_slug(&mut tx, id, &new).await?;
-        let tenant = new.create(id, slug, plan, super::now());
+        let tenant = new.create(id, slug, plan, clock::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
         let event = Event::of(

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Permissions, RequestContext, TenantId};
+use tenantry_core::{Permissions, RequestContext, TenantId, clock};
 use tenantry_rpc::Tasks;
 use tenantry_store::TenantTx;
 
@@ -44,7 +44,7 @@ impl App {
         if domains::list(tx.conn(), change.tenant).await?.len() as i64 >= MAX_DOMAINS {
             return Err(Error::TooManyDomains);
         }
-        let domain = Domain::new(change.tenant, change.name.to_owned(), super::now());
+        let domain = Domain::new(change.tenant, change.name.to_owned(), clock::now());
         if !domains::insert(tx.conn(), &domain).await? {
             return Err(Error::DomainTaken);
         }
@@ -136,7 +136,7 @@ impl App {
         if let Some(holder) = domains::find(tx.conn(), held.id, name).await?
             && holder.in_use()
         {
-            domains::update(tx.conn(), &holder.lost(super::now())).await?;
+            domains::update(tx.conn(), &holder.lost(clock::now())).await?;
             let event = named(&mut tx, &ctx, &held, "tenant.domain_removed").await?;
             tx.record(&event).await?;
             tx.commit().await?;
@@ -161,7 +161,7 @@ impl App {
         let before = domains::find(tx.conn(), change.tenant, change.name)
             .await?
             .ok_or(Error::DomainNotFound)?;
-        let after = before.looked(look, super::now());
+        let after = before.looked(look, clock::now());
         domains::update(tx.conn(), &after).await?;
         if asked && let Err(refusal) = before.require_shown(look) {
             // Rolled back with its request id, a refusal would leave no trace of the look.
@@ -215,7 +215,7 @@ impl App {
     }
 
     async fn look_at_due_domains(&self) -> Result<(), Error> {
-        let now = super::now();
+        let now = clock::now();
         let until = now.saturating_add(TAKEN_FOR).unwrap_or(Timestamp::MAX);
         let mut platform = self.store.platform().await?;
         let due = domains::take_due(platform.conn(), now, until, TAKEN_AT_ONCE).await?;
@@ -268,7 +268,7 @@ async fn named(
         .filter(Domain::in_use)
         .map(|domain| domain.name)
         .collect();
-    let Transition { tenant, action } = before.named_by(names, action, super::now());
+    let Transition { tenant, action } = before.named_by(names, action, clock::now());
     domains::set_names(tx.conn(), &tenant).await?;
     Ok(Event::of(
         ctx,

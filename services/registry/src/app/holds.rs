@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tenantry_core::event::Event;
-use tenantry_core::{LegalHoldId, TenantId};
+use tenantry_core::{LegalHoldId, TenantId, clock};
 
 use super::App;
 use super::tenants::Change;
@@ -34,7 +34,7 @@ impl App {
             holder: holder.to_owned(),
             reason: reason.to_owned(),
             placed_by: change.ctx.principal.clone(),
-            placed_at: super::now(),
+            placed_at: clock::now(),
         };
         holds::insert(tx.conn(), &hold).await?;
         let after = json(&hold)?;

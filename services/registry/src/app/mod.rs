@@ -17,13 +17,14 @@ mod trials;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
 use tenantry_store::Store;
 use tokio::sync::Notify;
 
 use crate::dns::Resolver;
+use crate::domain::list::{Position, Query};
 use crate::domain::plan::Catalogue;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
@@ -47,30 +48,6 @@ pub(crate) struct App {
     base_domain: String,
     /// Wakes this replica's worker.
     purge_started: Arc<Notify>,
-}
-
-/// One page of a list.
-#[derive(Debug)]
-pub(crate) struct Page<T> {
-    pub(crate) items: Vec<T>,
-    /// Whether there is more behind it.
-    pub(crate) more: bool,
-}
-
-impl<T> Page<T> {
-    /// The page of this size, from a read of one more.
-    fn cut(mut items: Vec<T>, size: u32) -> Self {
-        let size = size as usize;
-        let more = items.len() > size;
-        items.truncate(size);
-        Self { items, more }
-    }
-}
-
-/// The present instant as a row keeps it, to the microsecond: an answer, its event and a later reading then agree.
-fn now() -> Timestamp {
-    let now = tenantry_core::clock::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 impl App {
@@ -133,10 +110,15 @@ impl App {
     /// One page of tenants.
     pub(crate) async fn list(
         &self,
-        query: &crate::domain::list::Query,
+        query: &Query,
+        tokens: &PageTokens<'_>,
     ) -> Result<Page<Tenant>, Error> {
         let mut tx = self.store.platform().await?;
-        Ok(Page::cut(list::page(tx.conn(), query).await?, query.limit))
+        let items = list::page(tx.conn(), query).await?;
+        Ok(Page::cut(items, query.limit, |last| {
+            let value = list::sort_value(query.order, last);
+            tokens.write(&Position { value, id: last.id })
+        }))
     }
 
     /// Whether a role in `root` reaches `id`.

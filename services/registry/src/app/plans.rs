@@ -1,12 +1,13 @@
 //! Plans of a project: each change makes a version.
 
 use tenantry_core::event::Event;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::refusal::Violations;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId};
+use tenantry_core::{RequestContext, TenantId, clock};
 use tenantry_store::TenantTx;
 
-use super::{App, Page};
+use super::App;
 use crate::domain::plan::{Definition, MAX_PLANS, Patch, Plan};
 use crate::error::Error;
 use crate::store::{plans, projects};
@@ -45,18 +46,17 @@ impl App {
         &self,
         project: &str,
         name: &str,
-        below: Option<i32>,
+        tokens: &PageTokens<'_>,
         size: u32,
+        page_token: &str,
     ) -> Result<Page<Plan>, Error> {
+        let below: Option<i32> = tokens.read(page_token)?;
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
         let plan = plans::find(tx.conn(), project, name, None)
             .await?
             .ok_or(Error::PlanNotFound)?;
-        let limit = i64::from(size) + 1;
-        Ok(Page::cut(
-            plans::versions(tx.conn(), plan.id, below, limit).await?,
-            size,
-        ))
+        let items = plans::versions(tx.conn(), plan.id, below, i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |plan| tokens.write(&plan.version)))
     }
 
     pub(crate) async fn create_plan(
@@ -77,7 +77,7 @@ impl App {
         if plans::count(tx.conn(), project).await? >= MAX_PLANS {
             return Err(Error::TooManyPlans);
         }
-        let plan = Plan::create(project, definition, super::now());
+        let plan = Plan::create(project, definition, clock::now());
         plans::insert(tx.conn(), &plan, None).await?;
         let after = serde_json::to_value(&plan).map_err(tenantry_store::Error::from)?;
         let before = serde_json::Value::Null;
@@ -109,7 +109,7 @@ impl App {
         before.compare(change.etag)?;
         let definition = patch.apply(&before.definition);
         let definition = self.checked(&mut tx, change.project, definition).await?;
-        let Some(plan) = before.next(definition, super::now()) else {
+        let Some(plan) = before.next(definition, clock::now()) else {
             tx.finish(change.key, &before).await?;
             return Ok(before);
         };

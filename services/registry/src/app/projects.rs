@@ -1,10 +1,11 @@
 //! Projects.
 
 use tenantry_core::event::Event;
+use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{ProjectId, RequestContext, TenantId};
+use tenantry_core::{ProjectId, RequestContext, TenantId, clock};
 
-use super::{App, Page};
+use super::App;
 use crate::domain::project::{self, Project, ProjectPatch};
 use crate::error::Error;
 use crate::store::{projects, tenants};
@@ -23,7 +24,7 @@ impl App {
         if let Some(replay) = tx.claim::<Project>(request).await? {
             return Ok(replay.answer);
         }
-        let now = super::now();
+        let now = clock::now();
         let project = Project {
             id: ProjectId::new(),
             key: key.to_owned(),
@@ -58,7 +59,7 @@ impl App {
             .await?
             .ok_or(Error::ProjectNotFound)?;
         before.compare(etag)?;
-        let Some(project) = before.update(patch, super::now())? else {
+        let Some(project) = before.update(patch, clock::now())? else {
             tx.finish(request, &before).await?;
             return Ok(before);
         };
@@ -94,14 +95,14 @@ impl App {
 
     pub(crate) async fn list_projects(
         &self,
-        after: &str,
+        tokens: &PageTokens<'_>,
         size: u32,
+        page_token: &str,
     ) -> Result<Page<Project>, Error> {
+        let after: String = tokens.read(page_token)?.unwrap_or_default();
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
-        Ok(Page::cut(
-            projects::page(tx.conn(), after, i64::from(size) + 1).await?,
-            size,
-        ))
+        let items = projects::page(tx.conn(), &after, i64::from(size) + 1).await?;
+        Ok(Page::cut(items, size, |project| tokens.write(&project.key)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenantry_core::{Permission, Permissions, RequestContext, TenantId};
+use tenantry_core::{Permission, Permissions, RequestContext, TenantId, clock};
 use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
 use tenantry_proto::internal::data::v1::{CountRequest, PurgeRequest};
 use tenantry_rpc::client::Replicas;
@@ -46,7 +46,7 @@ impl App {
         tenant.purge(
             self.has_children_of_any_status(change.id).await?,
             &holders,
-            super::now(),
+            clock::now(),
         )?;
         let mut parts = Vec::new();
         for (service, replicas) in self.keepers() {
@@ -84,7 +84,7 @@ impl App {
             id,
             etag: "",
         };
-        let now = super::now();
+        let now = clock::now();
         let overdue = |tenant: &Tenant| tenant.purge_at.is_some_and(|at| at <= now);
         self.start_purge(change, overdue).await?;
         Ok(())
@@ -104,7 +104,7 @@ impl App {
         let before = lock(&mut tx, change).await?;
         let holders = holds::holders(tx.conn(), change.id).await?;
         let decided = if wanted(&before) {
-            before.purge(has_children, &holders, super::now())?
+            before.purge(has_children, &holders, clock::now())?
         } else {
             None
         };

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tenantry_core::clock;
 use tenantry_core::event::{Event, Resource};
 use tenantry_core::ids::EventId;
 use tenantry_rpc::Tasks;
@@ -92,7 +93,7 @@ impl App {
             }
             while purge.part(service).acknowledged_at.is_none() {
                 if purge_at(replicas, purge.tenant).await? {
-                    purge.part(service).acknowledged_at = Some(super::now());
+                    purge.part(service).acknowledged_at = Some(clock::now());
                 }
                 self.note(&purge).await?;
             }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_core::{RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -48,7 +48,7 @@ impl App {
         if matches!(step, Step::Delete) {
             around.holders = holds::holders(tx.conn(), change.id).await?;
         }
-        let after = before.step(step, &around, super::now())?;
+        let after = before.step(step, &around, clock::now())?;
         write(tx, change, before, after).await
     }
 
@@ -86,7 +86,7 @@ impl App {
         decide: impl FnOnce(&Tenant, Timestamp) -> Outcome,
     ) -> Result<Tenant, Error> {
         let before = lock(&mut tx, change).await?;
-        let after = decide(&before, super::now())?;
+        let after = decide(&before, clock::now())?;
         write(tx, change, before, after).await
     }
 }

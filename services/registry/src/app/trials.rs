@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tenantry_core::TenantId;
+use tenantry_core::clock;
 use tenantry_core::event::Event;
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +77,7 @@ impl App {
         } else {
             Some(newest(&mut tx, project, &then.plan).await?)
         };
-        let ended = before.end_trial(then.status, plan.as_ref(), super::now())?;
+        let ended = before.end_trial(then.status, plan.as_ref(), clock::now())?;
         let Some(Transition { tenant, action }) = ended else {
             return Ok(());
         };

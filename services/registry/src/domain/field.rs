@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use email_address::{EmailAddress, Options};
 use serde_json::Value;
+use tenantry_core::contact;
 
 /// Longest name.
 pub(crate) const MAX_NAME_CHARS: usize = 200;
 const MAX_TEXT_CHARS: usize = 128;
 const MAX_REASON_CHARS: usize = 500;
+/// Country code and national number together (E.164, section 6).
+const MAX_PHONE_DIGITS: usize = 15;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_CHARS: usize = 63;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
@@ -46,41 +48,24 @@ fn printable(text: &str) -> Check {
     Ok(())
 }
 
-/// An e-mail address (RFC 5321 and 5322), or none.
+/// An e-mail address, or none.
 pub(crate) fn email(text: &str) -> Check {
     if text.is_empty() {
         return Ok(());
     }
-    EmailAddress::parse_with_options(text, Options::default().without_display_text())
-        .map(drop)
-        .map_err(|_| "must be an e-mail address, as ops@example.com".to_owned())
+    contact::email(text)
 }
 
-/// A telephone number (E.164), or none.
+/// A telephone number that is in use somewhere, in the form of E.164, or none.
 pub(crate) fn phone(text: &str) -> Check {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    let valid = (7..=15).contains(&digits.len())
-        && !digits.starts_with('0')
-        && digits.bytes().all(|b| b.is_ascii_digit());
-    if text.is_empty() || valid {
+    let e164 = text.strip_prefix('+').is_some_and(|digits| {
+        digits.len() <= MAX_PHONE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit())
+    });
+    let known = || phonenumber::parse(None, text).is_ok_and(|number| number.is_valid());
+    if text.is_empty() || (e164 && known()) {
         return Ok(());
     }
-    Err("must be an E.164 number: + and 7 to 15 digits, as +491701234567".to_owned())
-}
-
-/// An IANA time zone.
-pub(crate) fn timezone(text: &str) -> Check {
-    jiff::tz::TimeZone::get(text)
-        .map(drop)
-        .map_err(|_| "must be an IANA time zone, as Europe/Berlin or UTC".to_owned())
-}
-
-/// A language tag (BCP 47, RFC 5646).
-pub(crate) fn locale(text: &str) -> Check {
-    if text.len() > MAX_TEXT_CHARS || oxilangtag::LanguageTag::parse(text).is_err() {
-        return Err("must be a BCP 47 language tag, as en-US".to_owned());
-    }
-    Ok(())
+    Err("must be a telephone number in the form of E.164: + and the digits with country and area, as +491701234567".to_owned())
 }
 
 pub(crate) fn labels(labels: &BTreeMap<String, String>) -> Check {
@@ -119,4 +104,38 @@ pub(crate) fn metadata(object: &Value) -> Check {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_telephone_number_is_one_that_a_country_gives() {
+        for good in [
+            "",
+            "+491701234567",
+            "+12025550123",
+            "+442079460018",
+            "+81312345678",
+        ] {
+            assert_eq!(phone(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "0170 1234567",
+            "491701234567",
+            "+",
+            "+0123456789",
+            "+49 170 1234567",
+            "+49-170-1234567",
+            "+491701234567;ext=7",
+            "+1234567890123456",
+            "+999123456789",
+            "+4917",
+            "tel:+491701234567",
+            "+\u{ff14}\u{ff19}1701234567",
+        ] {
+            assert!(phone(bad).is_err(), "{bad:?}");
+        }
+    }
 }

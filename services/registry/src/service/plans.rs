@@ -103,17 +103,14 @@ impl PlanService for Plans {
             let size = page::size(message.page_size)?;
             let sealer = self.app.store().sealer();
             let tokens = PageTokens::new(sealer, &call.ctx.method, &[&project, &message.plan]);
-            let below: Option<i32> = tokens.read(&message.page_token)?;
+            let (plan, page_token) = (&message.plan, &message.page_token);
             let page = self
                 .app
-                .list_plan_versions(&project, &message.plan, below, size)
+                .list_plan_versions(&project, plan, &tokens, size, page_token)
                 .await?;
-            let last = page.items.last().filter(|_| page.more);
             Ok(wire::ListPlanVersionsResponse {
-                next_page_token: last
-                    .map(|plan| tokens.write(&plan.version))
-                    .unwrap_or_default(),
                 versions: page.items.into_iter().map(convert::plan).collect(),
+                next_page_token: page.next_page_token,
             })
         })
         .await

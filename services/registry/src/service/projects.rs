@@ -104,14 +104,11 @@ impl ProjectService for Projects {
             call.ctx.require(Permission::PlatformTenantsManage)?;
             let size = page::size(call.message.page_size)?;
             let tokens = PageTokens::new(self.app.store().sealer(), &call.ctx.method, &[]);
-            let after: String = tokens.read(&call.message.page_token)?.unwrap_or_default();
-            let page = self.app.list_projects(&after, size).await?;
-            let last = page.items.last().filter(|_| page.more);
+            let page_token = &call.message.page_token;
+            let page = self.app.list_projects(&tokens, size, page_token).await?;
             Ok::<_, Refusal>(ListProjectsResponse {
-                next_page_token: last
-                    .map(|project| tokens.write(&project.key))
-                    .unwrap_or_default(),
                 projects: page.items.into_iter().map(convert::project).collect(),
+                next_page_token: page.next_page_token,
             })
         })
         .await

@@ -1,7 +1,7 @@
 //! Which tenant a request acts on, and what the caller needs for that.
 
 use tenantry_core::context::Target;
-use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::tenant::project_or_default;
 use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
 
 use crate::app::App;
@@ -16,11 +16,7 @@ pub(super) async fn target(
     match ctx.target(named)? {
         Target::Chosen(id) => Ok(id),
         Target::Named(name) => {
-            let project = if ctx.project.is_empty() {
-                DEFAULT_PROJECT
-            } else {
-                &ctx.project
-            };
+            let project = project_or_default(&ctx.project);
             Ok(app.resolve(project, &name).await?.id)
         }
     }

@@ -12,9 +12,7 @@ use super::target::{managed, require, target};
 use super::tenant_list;
 use crate::app::{App, Change, Parent};
 use crate::convert;
-use crate::domain::list::Position;
 use crate::feed::Feed;
-use crate::store::list::sort_value;
 
 #[derive(Debug)]
 pub(crate) struct Tenants {
@@ -127,14 +125,10 @@ impl TenantService for Tenants {
         answer(async {
             let call = open(request)?;
             let (query, tokens) = tenant_list::query(&self.app, &call.ctx, &call.message).await?;
-            let page = self.app.list(&query).await?;
-            let next = page.items.last().filter(|_| page.more).map(|last| {
-                let value = sort_value(query.order, last);
-                tokens.write(&Position { value, id: last.id })
-            });
+            let page = self.app.list(&query, &tokens).await?;
             Ok::<_, Refusal>(wire::ListTenantsResponse {
                 tenants: page.items.into_iter().map(convert::tenant).collect(),
-                next_page_token: next.unwrap_or_default(),
+                next_page_token: page.next_page_token,
             })
         })
         .await

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_core::refusal::Violations;
 use tenantry_core::tenant::Admission;
-use tenantry_core::{Permissions, Refusal, TenantId, TenantStatus};
+use tenantry_core::{Permissions, Refusal, TenantId, TenantStatus, contact};
 
 use super::plan::PlanVersion;
 use super::{field, slug};
@@ -108,8 +108,8 @@ impl NewTenant {
         wrong.take("email", field::email(&self.email));
         wrong.take("billing_email", field::email(&self.billing_email));
         wrong.take("contact_phone", field::phone(&self.contact_phone));
-        wrong.take("timezone", field::timezone(&self.timezone));
-        wrong.take("locale", field::locale(&self.locale));
+        wrong.take("timezone", contact::timezone(&self.timezone));
+        wrong.take("locale", contact::locale(&self.locale));
         wrong.take("region", field::text(&self.region));
         wrong.take("external_id", field::text(&self.external_id));
         wrong.take("labels", field::labels(&self.labels));

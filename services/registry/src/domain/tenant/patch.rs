@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
+use tenantry_core::{Refusal, contact};
 
 use super::Tenant;
 use crate::domain::{field, slug};
@@ -52,8 +52,8 @@ impl Patch {
             ("email", &self.email, field::email),
             ("billing_email", &self.billing_email, field::email),
             ("contact_phone", &self.contact_phone, field::phone),
-            ("timezone", &self.timezone, field::timezone),
-            ("locale", &self.locale, field::locale),
+            ("timezone", &self.timezone, contact::timezone),
+            ("locale", &self.locale, contact::locale),
             ("region", &self.region, field::text),
         ];
         let mut wrong = Violations::new();
