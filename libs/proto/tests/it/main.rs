@@ -9,6 +9,7 @@ mod comments;
 mod descriptors;
 mod golden;
 mod openapi;
+mod paths;
 mod redaction;
 mod rules;
 

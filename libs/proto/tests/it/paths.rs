@@ -1,0 +1,205 @@
+//! The REST paths that callers rely on, and the RPC that answers each. A path is a promise: it may get others beside it, and
+//! none is taken away. Aliases are bindings of the same RPC.
+
+use tenantry_proto::methods;
+
+const PROMISED: &[(&str, &str, &str)] = &[
+    ("POST", "/tenants", "TenantService/CreateTenant"),
+    ("GET", "/tenants", "TenantService/ListTenants"),
+    ("GET", "/tenants/current", "TenantService/GetTenant"),
+    ("GET", "/tenants/{tenant}", "TenantService/GetTenant"),
+    ("PATCH", "/tenants/{tenant}", "TenantService/UpdateTenant"),
+    ("PUT", "/tenants/{tenant}", "TenantService/UpdateTenant"),
+    ("DELETE", "/tenants/{tenant}", "TenantService/DeleteTenant"),
+    (
+        "POST",
+        "/tenants/{tenant}/status/active",
+        "TenantService/ResumeTenant",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/status/inactive",
+        "TenantService/SuspendTenant",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/status/suspended",
+        "TenantService/SuspendTenant",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/status/archived",
+        "TenantService/ArchiveTenant",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}:undelete",
+        "TenantService/UndeleteTenant",
+    ),
+    ("POST", "/tenants/{tenant}:move", "TenantService/MoveTenant"),
+    ("GET", "/plans", "PlanService/ListPlans"),
+    ("POST", "/plans", "PlanService/CreatePlan"),
+    ("GET", "/plans/{plan}", "PlanService/GetPlan"),
+    ("PATCH", "/plans/{plan}", "PlanService/UpdatePlan"),
+    ("GET", "/projects", "ProjectService/ListProjects"),
+    ("POST", "/projects", "ProjectService/CreateProject"),
+    (
+        "GET",
+        "/tenants/{tenant}/domains",
+        "DomainService/ListDomains",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/domains",
+        "DomainService/CreateDomain",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/domains/{domain}:verify",
+        "DomainService/VerifyDomain",
+    ),
+    (
+        "DELETE",
+        "/tenants/{tenant}/domains/{domain}",
+        "DomainService/DeleteDomain",
+    ),
+    ("POST", "/auth/login", "AuthService/Login"),
+    ("POST", "/auth/refresh", "AuthService/Refresh"),
+    ("POST", "/auth/logout", "AuthService/Logout"),
+    ("GET", "/auth/me", "AuthService/GetCaller"),
+    (
+        "GET",
+        "/tenants/{tenant}/users",
+        "MemberService/ListMembers",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/users",
+        "MemberService/CreateMember",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/users/{user}",
+        "MemberService/GetMember",
+    ),
+    (
+        "PATCH",
+        "/tenants/{tenant}/users/{user}",
+        "MemberService/UpdateMember",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/users/{user}",
+        "MemberService/AddMember",
+    ),
+    (
+        "DELETE",
+        "/tenants/{tenant}/users/{user}",
+        "MemberService/RemoveMember",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/users/invitations",
+        "InvitationService/ListInvitations",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/users/invite",
+        "InvitationService/InviteMember",
+    ),
+    (
+        "POST",
+        "/invitations/{token}:accept",
+        "InvitationService/AcceptInvitation",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/users:transfer",
+        "MemberService/TransferMembers",
+    ),
+    (
+        "GET",
+        "/users/{user}/memberships",
+        "MemberService/ListUserMemberships",
+    ),
+    ("GET", "/tenants/{tenant}/roles", "RoleService/ListRoles"),
+    ("POST", "/tenants/{tenant}/roles", "RoleService/CreateRole"),
+    (
+        "GET",
+        "/tenants/{tenant}/users/{user}/roles",
+        "MemberRoleService/ListMemberRoles",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/users/{user}/roles",
+        "MemberRoleService/AddMemberRole",
+    ),
+    (
+        "DELETE",
+        "/tenants/{tenant}/users/{user}/roles/{role}",
+        "MemberRoleService/RemoveMemberRole",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/api-keys",
+        "ApiKeyService/ListApiKeys",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/api-keys",
+        "ApiKeyService/CreateApiKey",
+    ),
+    (
+        "DELETE",
+        "/tenants/{tenant}/api-keys/{api_key}",
+        "ApiKeyService/RevokeApiKey",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/api-keys/{api_key}:rotate",
+        "ApiKeyService/RotateApiKey",
+    ),
+    ("GET", "/organizations/current", "TenantService/GetTenant"),
+    ("GET", "/organizations/{tenant}", "TenantService/GetTenant"),
+    (
+        "PATCH",
+        "/organizations/{tenant}",
+        "TenantService/UpdateTenant",
+    ),
+    (
+        "PATCH",
+        "/organizations/{tenant}/subscription",
+        "SubscriptionService/ChangePlan",
+    ),
+    (
+        "GET",
+        "/organizations/{tenant}/members",
+        "MemberService/ListMembers",
+    ),
+    (
+        "DELETE",
+        "/organizations/{tenant}/members/{user}",
+        "MemberService/RemoveMember",
+    ),
+    (
+        "POST",
+        "/organizations/{tenant}/invite",
+        "InvitationService/InviteMember",
+    ),
+];
+
+#[test]
+fn every_promised_path_is_answered_by_its_rpc() {
+    for (verb, path, rpc) in PROMISED {
+        let template = format!("/api/v1{path}");
+        let found = methods::gateway().find(|method| {
+            let mut bindings = method.bindings.iter();
+            bindings.any(|binding| binding.method == *verb && binding.template == template)
+        });
+        let answered = found.map_or("", |method| method.path);
+        assert!(
+            answered.ends_with(&format!(".{rpc}")),
+            "{verb} {template} is answered by {answered:?}, not by {rpc}"
+        );
+    }
+}
