@@ -130,7 +130,7 @@ impl Pair {
 }
 
 /// Waits until a transaction waits for another one's lock.
-async fn someone_waits(database: &mut PgConnection) -> Result<()> {
+pub async fn someone_waits(database: &mut PgConnection) -> Result<()> {
     let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock')";
     let waits = async {

@@ -166,6 +166,7 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
             .as_str()
             .unwrap_or_default()
             .to_owned(),
+        on_behalf_of: None,
     };
     let text = if genuine {
         std::fs::read_to_string(fleet.keys().assertion_ring())?

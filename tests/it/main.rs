@@ -25,6 +25,7 @@ mod purge;
 mod revocation;
 mod role_table;
 mod shapes;
+mod sign_up;
 mod slugs;
 mod support;
 mod suspension;

@@ -81,6 +81,8 @@ reasons! {
     TenantSuspended = "TENANT_SUSPENDED", PermissionDenied;
     TenantArchived = "TENANT_ARCHIVED", PermissionDenied;
     TenantProvisioning = "TENANT_PROVISIONING", PermissionDenied;
+    SignUpClosed = "SIGN_UP_CLOSED", PermissionDenied;
+    SignInBound = "SIGN_IN_BOUND", PermissionDenied;
     InvitationForAnother = "INVITATION_FOR_ANOTHER", PermissionDenied;
     GrantExceedsOwn = "GRANT_EXCEEDS_OWN", PermissionDenied;
     InternalMethod = "INTERNAL_METHOD", PermissionDenied;
@@ -141,6 +143,7 @@ reasons! {
     StreamTenantStatus = "STREAM_TENANT_STATUS", PermissionDenied;
     StreamCredentialEnded = "STREAM_CREDENTIAL_ENDED", Unauthenticated;
     StreamRightsChanged = "STREAM_RIGHTS_CHANGED", Unavailable;
+    SignUpLimitReached = "SIGN_UP_LIMIT_REACHED", ResourceExhausted;
     SignInLocked = "SIGN_IN_LOCKED", ResourceExhausted;
 }
 

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tenantry_core::{Permissions, Principal, PrincipalKind, TenantId, TenantSelection};
+use tenantry_core::{Origin, Permissions, Principal, PrincipalKind, TenantId, TenantSelection};
 use uuid::Uuid;
 
 use crate::keys::{KeyRing, Trust};
@@ -29,6 +29,15 @@ pub const LIFE_SECONDS: i64 = 60;
 const LEEWAY_SECONDS: u64 = 5;
 /// Most verified assertions remembered.
 const CACHE_ENTRIES: u64 = 100_000;
+
+/// For whom a service calls: what the call changes is theirs in the log. It gives no right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnBehalfOf {
+    /// Who asked.
+    pub principal: Principal,
+    /// Where the request came from.
+    pub origin: Origin,
+}
 
 /// What an assertion says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,6 +81,9 @@ pub struct Claims {
     /// Id of the session or key.
     #[serde(default)]
     pub credential: String,
+    /// For whom a service calls, where it is for someone; the gateway says it in the fields above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<OnBehalfOf>,
 }
 
 impl Claims {
@@ -95,6 +107,7 @@ impl Claims {
             below: Permissions::NONE,
             credential_exp: None,
             credential: String::new(),
+            on_behalf_of: None,
         }
     }
 

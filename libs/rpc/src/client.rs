@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::assertion::{Claims, HEADER, sign};
+use crate::assertion::{Claims, HEADER, OnBehalfOf, sign};
 use crate::keys::KeyRing;
 use crate::watched::Watched;
 
@@ -43,6 +43,7 @@ pub struct CallAs {
     ring: Watched<KeyRing>,
     caller: &'static str,
     called: &'static str,
+    on_behalf_of: Option<OnBehalfOf>,
     last: Arc<Mutex<Option<Signed>>>,
 }
 
@@ -61,6 +62,7 @@ impl CallAs {
             ring,
             caller,
             called,
+            on_behalf_of: None,
             last: Arc::default(),
         }
     }
@@ -75,7 +77,10 @@ impl CallAs {
         {
             return Ok(signed.value.clone());
         }
-        let claims = Claims::of_service(self.caller, self.called);
+        let claims = Claims {
+            on_behalf_of: self.on_behalf_of.clone(),
+            ..Claims::of_service(self.caller, self.called)
+        };
         let value: MetadataValue<Ascii> = sign(&ring, &claims)
             .map_err(|_| Status::internal("the service key can't sign"))?
             .parse()
@@ -127,6 +132,19 @@ impl Replicas {
             call_as,
             next: Arc::default(),
         })
+    }
+
+    /// The same replicas, called on behalf of whoever asked for it.
+    #[must_use]
+    pub fn on_behalf_of(&self, who: OnBehalfOf) -> Self {
+        let call_as = &self.call_as;
+        Self {
+            call_as: CallAs {
+                on_behalf_of: Some(who),
+                ..CallAs::new(call_as.ring.clone(), call_as.caller, call_as.called)
+            },
+            ..self.clone()
+        }
     }
 
     /// A channel to each.

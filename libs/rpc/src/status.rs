@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tenantry_core::{Kind, Refusal};
+use tenantry_core::refusal::Violation;
+use tenantry_core::{Kind, Reason, Refusal};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -61,10 +62,31 @@ pub fn status(refusal: Refusal) -> Status {
     status
 }
 
+/// The refusal that another service of the fleet told, to be handed on; none where the status tells something else. Further
+/// facts for programs aren't kept.
+#[must_use]
+pub fn refusal(status: &Status) -> Option<Refusal> {
+    let details = status.get_error_details();
+    let told = details.error_info().filter(|info| info.domain == DOMAIN)?;
+    let mut reasons = Reason::ALL.iter().copied();
+    let reason = reasons.find(|reason| reason.word() == told.reason)?;
+    let mut refusal = Refusal::new(reason, status.message());
+    let violations = details.bad_request().into_iter();
+    refusal.violations = violations
+        .flat_map(|bad| &bad.field_violations)
+        .map(|wrong| Violation {
+            field: wrong.field.clone(),
+            description: wrong.description.clone(),
+        })
+        .collect();
+    let retry = details.retry_info().and_then(|info| info.retry_delay);
+    refusal.retry_after_ms = retry.and_then(|delay| u32::try_from(delay.as_millis()).ok());
+    Some(refusal)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenantry_core::Reason;
     use tenantry_proto::errors::v1::Reason as Wire;
 
     #[test]
@@ -87,6 +109,14 @@ mod tests {
                 "{word} is no Reason of tenantry-core"
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_is_handed_on_as_it_was_told() {
+        let mut told = Refusal::field("slug", "is too short");
+        told.retry_after_ms = Some(1_500);
+        assert_eq!(refusal(&status(told.clone())), Some(told));
+        assert_eq!(refusal(&Status::internal("not of ours")), None);
     }
 
     #[test]

@@ -108,6 +108,10 @@ pub(crate) enum Error {
     ResetToken,
     #[error("too many links wait to be sent")]
     LinksFull,
+    #[error("the session reaches one tenant or one project alone")]
+    SignInBound,
+    #[error("too many sign-ups: none for {0} ms")]
+    SignUpLimit(i64),
     #[error("no such session")]
     SessionNotFound,
     #[error("signing or hashing failed: {0}")]
@@ -166,6 +170,15 @@ impl From<Error> for Refusal {
                     format!("Too many failed sign-ins. Wait {seconds} s, then try again, or have a link sent with POST /api/v1/auth/password:forgot."),
                 );
                 refusal.retry_after_ms = Some(u32::try_from(seconds * 1000).unwrap_or(u32::MAX));
+                return refusal;
+            }
+            Error::SignUpLimit(wait_ms) => {
+                let minutes = wait_ms.div_euclid(60_000).saturating_add(1);
+                let mut refusal = Self::new(
+                    Reason::SignUpLimitReached,
+                    format!("You signed up for as many organizations, or tried as often, as one may in a day. Wait {minutes} minutes, or ask the people who run the platform."),
+                );
+                refusal.retry_after_ms = Some(u32::try_from(wait_ms).unwrap_or(u32::MAX));
                 return refusal;
             }
             Error::TooManyGuesses => {
@@ -230,9 +243,13 @@ impl From<Error> for Refusal {
                 Reason::AlreadyBootstrapped,
                 "An operator exists already. Sign in as one, and add others with POST /api/v1/operators.".to_owned(),
             ),
+            Error::SignInBound => (
+                Reason::SignInBound,
+                "What you signed in with reaches one organization, or those of one project, alone. Choose a password of your own by the link that POST /api/v1/auth/password:forgot sends to your address, sign in with it, and try again.".to_owned(),
+            ),
             Error::NoSession => (
                 Reason::PermissionDenied,
-                "Only a signed-in user has sessions and a password. To end an API key, revoke it.".to_owned(),
+                "This is for people who are signed in, not for programs. To end an API key, revoke it.".to_owned(),
             ),
             Error::UserNotFound => (
                 Reason::UserNotFound,

@@ -33,6 +33,7 @@ use tenantry_proto::identity::v1::invitation_service_server::InvitationServiceSe
 use tenantry_proto::identity::v1::member_role_service_server::MemberRoleServiceServer;
 use tenantry_proto::identity::v1::member_service_server::MemberServiceServer;
 use tenantry_proto::identity::v1::operator_service_server::OperatorServiceServer;
+use tenantry_proto::identity::v1::organization_service_server::OrganizationServiceServer;
 use tenantry_proto::identity::v1::password_service_server::PasswordServiceServer;
 use tenantry_proto::identity::v1::permission_service_server::PermissionServiceServer;
 use tenantry_proto::identity::v1::readiness_service_server::ReadinessServiceServer;
@@ -124,6 +125,10 @@ impl Service for Identity {
             Arc::clone(&app).end_provider_sessions(runtime.tasks.clone()),
         );
         runtime.tasks.spawn(
+            "sign-ups",
+            Arc::clone(&app).end_sign_ups(runtime.tasks.clone()),
+        );
+        runtime.tasks.spawn(
             "links",
             Arc::clone(&app).send_links(links_asked, runtime.tasks.clone()),
         );
@@ -157,6 +162,9 @@ impl Service for Identity {
             .add_service(OperatorServiceServer::new(service::operators::Operators(
                 Arc::clone(&app),
             )))
+            .add_service(OrganizationServiceServer::new(
+                service::organizations::Organizations(Arc::clone(&app)),
+            ))
             .add_service(MemberRoleServiceServer::new(
                 service::member_roles::MemberRoles(Arc::clone(&app)),
             ))

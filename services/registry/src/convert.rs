@@ -239,6 +239,24 @@ pub(crate) fn new_tenant(message: wire::CreateTenantRequest) -> Result<NewTenant
     })
 }
 
+/// What a sign-up asks for: its plan, place and trial aren't the caller's to say.
+pub(crate) fn signed_up_tenant(
+    message: internal::CreateSignedUpTenantRequest,
+) -> Result<NewTenant, Refusal> {
+    new_tenant(wire::CreateTenantRequest {
+        name: message.name,
+        slug: message.slug,
+        project: message.project,
+        email: message.email,
+        billing_email: message.billing_email,
+        contact_phone: message.contact_phone,
+        timezone: message.timezone,
+        locale: message.locale,
+        region: message.region,
+        ..Default::default()
+    })
+}
+
 /// The fields that an update names, if it names any.
 struct Mask(Option<Vec<String>>);
 

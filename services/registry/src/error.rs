@@ -17,6 +17,8 @@ pub(crate) enum Error {
     TenantNotFound,
     #[error("no such project")]
     ProjectNotFound,
+    #[error("the project admits no sign-up")]
+    SignUpClosed,
     #[error("no such plan")]
     PlanNotFound,
     #[error("a plan of the project has that name")]
@@ -84,6 +86,7 @@ impl From<tenantry_store::Error> for Error {
                 "plan_names_one" => Self::PlanExists,
                 "projects_key" => Self::ProjectExists,
                 "domains_in_use" => Self::DomainInUse,
+                "tenants_purged" => Self::TenantNotFound,
                 "tenants_external_id" => Self::ExternalIdTaken,
                 "tenants_project_fkey" | "slugs_project_fkey" => Self::ProjectNotFound,
                 _ => Self::Store(error),
@@ -107,6 +110,10 @@ impl From<Error> for Refusal {
             Error::TenantNotFound => return Self::tenant_not_found(),
             Error::Stopped(stop) => return Self::tenant_stopped(stop),
             Error::Kept(status) => return Self::tenant_kept(status),
+            Error::SignUpClosed => (
+                Reason::SignUpClosed,
+                "Nobody signs up in this project by themselves. Ask the people who run it for a tenant, or for an invitation to one.".to_owned(),
+            ),
             Error::ProjectNotFound => (
                 Reason::ProjectNotFound,
                 "There is no such project. List them with GET /api/v1/projects; `default` always exists.".to_owned(),

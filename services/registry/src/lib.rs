@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
+use tenantry_proto::internal::registry::v1::sign_up_service_server::SignUpServiceServer;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_server::TenantFeedServiceServer;
 use tenantry_proto::registry::v1::domain_service_server::DomainServiceServer;
 use tenantry_proto::registry::v1::legal_hold_service_server::LegalHoldServiceServer;
@@ -102,6 +103,9 @@ impl Service for Registry {
             .add_service(LegalHoldServiceServer::new(
                 service::legal_holds::LegalHolds::new(app.clone()),
             ))
+            .add_service(SignUpServiceServer::new(service::sign_up::SignUps::new(
+                app.clone(),
+            )))
             .add_service(TenantFeedServiceServer::new(
                 service::tenant_feed::TenantFeed::new(app, feed),
             )),

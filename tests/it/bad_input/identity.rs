@@ -10,6 +10,7 @@ use crate::support::world::Party;
 pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
     let own = format!("/api/v1/tenants/{}", a.id);
     let get = |path: &str| (Method::GET, path.to_owned(), None);
+    let sign_up = |body| (Method::POST, "/api/v1/organizations".to_owned(), Some(body));
     let auth = |what: &str, body| (Method::POST, format!("/api/v1/auth/{what}"), Some(body));
     vec![
         (
@@ -43,6 +44,26 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
             ),
             INVALID,
         ),
+        (sign_up(json!({"name": ""})), INVALID),
+        (sign_up(json!({"name": "x".repeat(501)})), INVALID),
+        (sign_up(json!({"name": "A", "project": "a\0b"})), INVALID),
+        (sign_up(json!({"name": "A", "email": "nobody"})), INVALID),
+        (sign_up(json!({"name": "A", "slug": "Ä"})), INVALID),
+        (
+            sign_up(json!({"name": "A", "slug": "current"})),
+            "SLUG_RESERVED",
+        ),
+        (sign_up(json!({"name": "A", "timezone": "Mars"})), INVALID),
+        (sign_up(json!({"name": "A", "locale": "?"})), INVALID),
+        (
+            sign_up(json!({"name": "A", "contact_phone": "12"})),
+            INVALID,
+        ),
+        (
+            sign_up(json!({"name": "A", "project": "absent"})),
+            "PROJECT_NOT_FOUND",
+        ),
+        (sign_up(json!({"name": "A", "request_id": "a b"})), INVALID),
         (auth("password:forgot", json!({"email": "nobody"})), INVALID),
         (
             auth("password:reset", json!({"token": "", "new_password": ""})),

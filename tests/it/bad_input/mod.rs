@@ -150,12 +150,9 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         identity::wrong_values(&a, &absent),
     ];
     for ((method, path, body), reason) in wrong.concat() {
-        // Sessions and passwords are people's; the operator here is a program.
-        let caller = if path.starts_with("/api/v1/auth/") {
-            &person
-        } else {
-            &operator
-        };
+        // Sessions, passwords and sign-ups are people's; the operator here is a program.
+        let persons = path.starts_with("/api/v1/auth/") || path == "/api/v1/organizations";
+        let caller = if persons { &person } else { &operator };
         refused(caller, method, &path, body, reason).await?;
     }
     Ok(())

@@ -81,6 +81,10 @@ const ROWS: &[(&str, Class)] = &[
         Class::Operator,
     ),
     (
+        "/tenantry.identity.v1.OrganizationService/SignUp",
+        Class::Common,
+    ),
+    (
         "/tenantry.identity.v1.ReadinessService/GetReadiness",
         Class::Public,
     ),

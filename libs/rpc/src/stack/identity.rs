@@ -48,8 +48,22 @@ pub(super) fn establish(
     let verified = verify(verifier, request.headers())?;
     authorise(path, &verified)?;
     let claims = &verified.claims;
+    // A service's word for whom it calls is what the log says; what is allowed stays the service's own.
+    let (principal, origin) = match claims.on_behalf_of.clone() {
+        Some(asked) if claims.iss != GATEWAY => {
+            let trace_id = origin.trace_id;
+            (
+                asked.principal,
+                Origin {
+                    trace_id,
+                    ..asked.origin
+                },
+            )
+        }
+        Some(_) | None => (claims.principal(), origin),
+    };
     let ctx = RequestContext {
-        principal: claims.principal(),
+        principal,
         tenant: claims.selection(),
         permissions: claims.perms,
         below: claims.below,

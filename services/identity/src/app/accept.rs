@@ -113,7 +113,7 @@ impl App {
             accepting_user(ctx, &mut tx, &proof, &invitation, &acceptance, hash).await?;
         let name = acceptance.name.unwrap_or_else(|| user.name.clone());
         let roles = invitation.roles.clone();
-        let member = add(&ctx, &mut tx, &opened.tenant, &user, name, roles).await?;
+        let member = add(&ctx, &mut tx, &user, name, roles).await?;
         let now = clock::now();
         store::invitations::accept(&mut tx, invitation.id, user.id, now).await?;
         invitation.accepted_at = Some(now);

@@ -72,7 +72,7 @@ impl App {
                 return Err(here.map_or(Error::InvitationRequired, |_| Error::MemberExists));
             }
         };
-        let member = add(ctx, &mut tx, tenant, &user, new.name, new.roles).await?;
+        let member = add(ctx, &mut tx, &user, new.name, new.roles).await?;
         tx.finish(key.as_ref(), &member).await?;
         if let Some(mail) = &self.mail {
             mail.welcome(&member.email, &member.name, &tenant.slug);
@@ -167,7 +167,7 @@ impl App {
         let user = store::users::by_id(tx.conn(), user).await?;
         let user = user.filter(|_| visible).ok_or(Error::UserNotFound)?;
         let name = user.name.clone();
-        let member = add(ctx, &mut tx, tenant, &user, name, roles).await?;
+        let member = add(ctx, &mut tx, &user, name, roles).await?;
         tx.finish(key.as_ref(), &member).await?;
         Ok(member)
     }
@@ -296,16 +296,16 @@ impl App {
     }
 }
 
+/// Adds a user to the transaction's tenant, with the event.
 pub(super) async fn add(
     ctx: &RequestContext,
     tx: &mut TenantTx,
-    tenant: &TenantEntry,
     user: &User,
     name: String,
     roles: Vec<RoleKey>,
 ) -> Result<Member, Error> {
     let member = Member {
-        tenant_id: tenant.id,
+        tenant_id: tx.scope(),
         user_id: user.id,
         email: user.email.clone(),
         name,

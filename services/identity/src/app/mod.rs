@@ -20,6 +20,7 @@ pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
+pub(crate) mod sign_up;
 mod sweep;
 mod tenant_data;
 pub(crate) mod transfer;

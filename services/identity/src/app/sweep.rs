@@ -41,6 +41,7 @@ impl App {
                 store::sessions::sweep(tx.conn(), ROWS).await?,
                 store::external_sign_ins::sweep(tx.conn(), ROWS).await?,
                 store::attempts::sweep(tx.conn(), ROWS).await?,
+                store::sign_ups::sweep(tx.conn(), ROWS).await?,
                 store::password_resets::sweep(tx.conn(), LINK_DAYS, ROWS).await?,
             ];
             tx.commit().await?;

@@ -96,6 +96,7 @@ impl Assertions {
             below: decided.rights.below,
             credential_exp: decided.credential_exp,
             credential: decided.credential.to_string(),
+            on_behalf_of: None,
         };
         let token = sign(&ring, &claims).map_err(|error| Error::Crypto(error.to_string()))?;
         let signed = Signed {

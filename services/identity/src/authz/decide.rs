@@ -51,7 +51,7 @@ pub(super) async fn decide(
     asked: &Asked<'_>,
     base_domain: &str,
 ) -> Result<Decided, Error> {
-    let holder = match asked.credential()? {
+    let mut holder = match asked.credential()? {
         Credential::AccessToken(token) => signed_in(app, token).await?,
         Credential::ApiKey(presented) => {
             let key = app.principals.shown(presented).await?;
@@ -80,7 +80,13 @@ pub(super) async fn decide(
         Some(id) => hints.named().and(id),
         None => hints.named(),
     };
-    let (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
+    let (mut tenant, mut rights) = choose(app, &holder, named.clone(), asked.project()).await?;
+    if is_missed(&tenant, &holder)
+        && let Some(now) = as_of_now(app, &holder).await?
+    {
+        holder = now;
+        (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
+    }
     if holder.principal.kind != PrincipalKind::User {
         let owner = holder.home.unwrap_or(TenantId::PLATFORM);
         app.uses.count(owner, holder.credential.into());
@@ -107,6 +113,34 @@ async fn signed_in(app: &App, token: &str) -> Result<Holder, Error> {
     let user = user.ok_or(Error::Revoked)?;
     let only = only_tenant(app, &user.standing).await?;
     of_user(&user, only, claims.exp)
+}
+
+/// Whether a tenant that the holder has just come to may have been meant.
+fn is_missed(tenant: &Chosen, holder: &Holder) -> bool {
+    match (tenant, &holder.realm) {
+        (Chosen::NotFound, Realm::Memberships(_)) => true,
+        (Chosen::None, Realm::Memberships(standing)) => standing.memberships.is_empty(),
+        _ => false,
+    }
+}
+
+/// The same person as the database has them now, where that is more or less than what was remembered: whoever has just become
+/// a member goes on at once, whichever replica is asked. Absent and foreign tenants cost this alike. Where the database
+/// doesn't answer, what is remembered stays.
+async fn as_of_now(app: &App, holder: &Holder) -> Result<Option<Holder>, Error> {
+    let Realm::Memberships(standing) = &holder.realm else {
+        return Ok(None);
+    };
+    let session = holder.credential.into();
+    let Ok(Some(user)) = app.principals.signed_in_now(session).await else {
+        return Ok(None);
+    };
+    if user.standing == *standing {
+        return Ok(None);
+    }
+    let only = only_tenant(app, &user.standing).await?;
+    let end = holder.credential_exp.unwrap_or_default();
+    of_user(&user, only, end).map(Some)
 }
 
 /// The only tenant that a user is a member of, as far as the session reaches.

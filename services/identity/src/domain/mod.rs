@@ -17,4 +17,5 @@ pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service_account;
 pub(crate) mod session;
+pub(crate) mod sign_up;
 pub(crate) mod transfer;

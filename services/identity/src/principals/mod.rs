@@ -11,7 +11,7 @@ use tenantry_core::{ApiKeyId, IdentityProviderId, ServiceAccountId, SessionId, T
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::domain::api_key::Presented;
@@ -177,15 +177,35 @@ impl Principals {
         &self,
         session: SessionId,
     ) -> Result<Option<Arc<SignedIn>>, Error> {
-        let read = async {
-            let mut tx = self.store.platform().await?;
-            let user = store::principals::signed_in(&mut tx, session).await?;
-            Ok(Holder::SignedIn(user.map(Arc::new)))
-        };
+        let read = self.read_session(session);
         match self.holder(By::Session(session), read).await? {
             Holder::SignedIn(user) => Ok(user),
             Holder::Key(_) | Holder::User(_) | Holder::Account(_) => Ok(None),
         }
+    }
+
+    /// The same, read now: what is remembered may be behind what the user has just become by another replica.
+    pub(crate) async fn signed_in_now(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<Arc<SignedIn>>, Error> {
+        let id = By::Session(session);
+        let read = async {
+            let _turn = self.lane(id).await;
+            self.read_and_remember(id, self.read_session(session)).await
+        };
+        match tokio::time::timeout(FILL_TIMEOUT, read).await {
+            Ok(Ok(Holder::SignedIn(user))) => Ok(user),
+            Ok(Ok(Holder::Account(_) | Holder::Key(_) | Holder::User(_))) => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(tenantry_core::Refusal::unavailable().into()),
+        }
+    }
+
+    async fn read_session(&self, session: SessionId) -> Result<Holder, Error> {
+        let mut tx = self.store.platform().await?;
+        let user = store::principals::signed_in(&mut tx, session).await?;
+        Ok(Holder::SignedIn(user.map(Arc::new)))
     }
 
     /// The key of a secret.
@@ -272,11 +292,24 @@ impl Principals {
         id: By,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
-        let lane = usize::try_from(id.uuid().as_u128() % LANES as u128).unwrap_or_default();
-        let _turn = self.lanes[lane].lock().await;
+        let _turn = self.lane(id).await;
         if let Some(holder) = self.known(id, FRESH) {
             return Ok(holder);
         }
+        self.read_and_remember(id, read).await
+    }
+
+    /// The turn to read of whoever comes by this.
+    async fn lane(&self, id: By) -> MutexGuard<'_, ()> {
+        let lane = usize::try_from(id.uuid().as_u128() % LANES as u128).unwrap_or_default();
+        self.lanes[lane].lock().await
+    }
+
+    async fn read_and_remember(
+        &self,
+        id: By,
+        read: impl Future<Output = Result<Holder, Error>> + Send,
+    ) -> Result<Holder, Error> {
         // Before the reading: what is committed later than the reading has a later place in the feed.
         let position = self.changes.position();
         let holder = read.await?;

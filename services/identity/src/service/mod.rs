@@ -8,6 +8,7 @@ pub(crate) mod invitations;
 pub(crate) mod member_roles;
 pub(crate) mod members;
 pub(crate) mod operators;
+pub(crate) mod organizations;
 pub(crate) mod passwords;
 pub(crate) mod permissions;
 pub(crate) mod readiness;

@@ -15,6 +15,7 @@ pub(crate) mod provider_ends;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod sign_ups;
 pub(crate) mod tenant_data;
 pub(crate) mod transfer;
 pub(crate) mod users;

@@ -16,6 +16,7 @@ pub const TENANT_TABLES: &[TenantTable] = &[
         "provider_sign_ins",
     ),
     TenantTable::by("external_sign_ins", "session_tenant_id", "sign_ins"),
+    TenantTable::of("sign_ups", "sign_ups"),
     TenantTable::of("identity_providers", "identity_providers"),
     TenantTable::of("invitations", "invitations"),
     TenantTable::of("api_key_uses", "api_key_uses"),

@@ -22,6 +22,7 @@ mod rotation;
 mod service_accounts;
 mod sessions;
 mod sign_in;
+mod sign_up;
 mod tenant_data;
 mod transfer;
 mod walls;

@@ -1,16 +1,22 @@
-//! A stand-in for registry: the tenants that a test says, watched and looked up.
+//! A stand-in for registry: the tenants that a test says, watched and looked up, and those that people sign up for.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenantry_core::TenantId;
+use tenantry_core::{Reason, Refusal, TenantId};
 use tenantry_proto::internal::registry::v1::follow_tenants_response::Item;
+use tenantry_proto::internal::registry::v1::sign_up_service_server::{
+    SignUpService, SignUpServiceServer,
+};
 use tenantry_proto::internal::registry::v1::tenant_feed_service_server::{
     TenantFeedService, TenantFeedServiceServer,
 };
 use tenantry_proto::internal::registry::v1::{
-    FeedBookmark, FollowTenantsRequest, FollowTenantsResponse, LookupTenantRequest, TenantEntry,
+    CreateSignedUpTenantRequest, FeedBookmark, FollowTenantsRequest, FollowTenantsResponse,
+    LookupTenantRequest, TenantEntry,
 };
+use tenantry_proto::registry::v1::Tenant;
 use tenantry_rpc::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -18,10 +24,23 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+/// What comes of one sign-up, where it isn't a tenant and its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    /// The tenant is made, and nobody hears of it.
+    Lost,
+    /// It is refused.
+    Refused,
+    /// It is refused, and made by another request of the same sign-up that was under way.
+    Overtaken,
+}
+
 /// The tenants there are.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     tenants: Arc<watch::Sender<Vec<TenantEntry>>>,
+    /// What comes of the next sign-ups.
+    mishaps: Arc<Mutex<VecDeque<Mishap>>>,
     gone: CancellationToken,
     pub(crate) address: String,
 }
@@ -31,11 +50,13 @@ impl Registry {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let registry = Self {
             tenants: Arc::new(watch::Sender::new(Vec::new())),
+            mishaps: Arc::default(),
             gone: CancellationToken::new(),
             address: format!("http://{}", listener.local_addr().unwrap()),
         };
         let serving = tonic::transport::Server::builder()
             .add_service(TenantFeedServiceServer::new(registry.clone()))
+            .add_service(SignUpServiceServer::new(registry.clone()))
             .serve_with_incoming_shutdown(
                 TcpListenerStream::new(listener),
                 registry.gone.clone().cancelled_owned(),
@@ -47,6 +68,25 @@ impl Registry {
 
     pub(crate) fn add(&self, slug: &str, parent: Option<TenantId>) -> TenantId {
         let id = TenantId::new();
+        self.put(id, slug, parent);
+        id
+    }
+
+    /// Lets this come of the next sign-ups.
+    pub(crate) fn have(&self, mishaps: impl IntoIterator<Item = Mishap>) {
+        self.mishaps.lock().unwrap().extend(mishaps);
+    }
+
+    /// Ids of the tenants whose slugs begin so.
+    pub(crate) fn called(&self, slug: &str) -> Vec<TenantId> {
+        let tenants = self.tenants.borrow();
+        let called = tenants
+            .iter()
+            .filter(|tenant| tenant.slug.starts_with(slug));
+        called.map(|tenant| tenant.id.parse().unwrap()).collect()
+    }
+
+    fn put(&self, id: TenantId, slug: &str, parent: Option<TenantId>) {
         self.tenants.send_modify(|tenants| {
             tenants.push(TenantEntry {
                 id: id.to_string(),
@@ -61,7 +101,6 @@ impl Registry {
                 domains: Vec::new(),
             });
         });
-        id
     }
 
     pub(crate) fn set_status(&self, id: TenantId, status: &str) {
@@ -83,6 +122,40 @@ fn item(item: Item) -> Result<FollowTenantsResponse, Status> {
     let item = Some(item);
     let resume_token = String::new();
     Ok(FollowTenantsResponse { item, resume_token })
+}
+
+#[tonic::async_trait]
+impl SignUpService for Registry {
+    async fn create_signed_up_tenant(
+        &self,
+        request: Request<CreateSignedUpTenantRequest>,
+    ) -> Result<Response<Tenant>, Status> {
+        let asked = request.into_inner();
+        let id: TenantId = asked.tenant_id.parse().unwrap();
+        let mishap = self.mishaps.lock().unwrap().pop_front();
+        let is_made = self
+            .tenants
+            .borrow()
+            .iter()
+            .any(|t| t.id == asked.tenant_id);
+        if !is_made && !matches!(mishap, Some(Mishap::Refused)) {
+            self.put(id, &asked.slug, None);
+        }
+        match mishap {
+            Some(Mishap::Lost) => Err(Status::unavailable("nobody hears of it")),
+            Some(Mishap::Refused | Mishap::Overtaken) => {
+                let refusal = Refusal::new(Reason::SlugTaken, "The slug is taken.");
+                Err(tenantry_rpc::status::status(refusal))
+            }
+            None => Ok(Response::new(Tenant {
+                id: asked.tenant_id,
+                name: asked.name,
+                slug: asked.slug,
+                email: asked.email,
+                ..Default::default()
+            })),
+        }
+    }
 }
 
 #[tonic::async_trait]

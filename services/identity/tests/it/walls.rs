@@ -20,6 +20,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "provider_ends",
     "service_migrations",
     "sessions",
+    "sign_ups",
     "user_identities",
     "users",
 ];

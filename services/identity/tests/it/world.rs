@@ -20,6 +20,7 @@ use tenantry_proto::identity::v1::invitation_service_client::InvitationServiceCl
 use tenantry_proto::identity::v1::member_role_service_client::MemberRoleServiceClient;
 use tenantry_proto::identity::v1::member_service_client::MemberServiceClient;
 use tenantry_proto::identity::v1::operator_service_client::OperatorServiceClient;
+use tenantry_proto::identity::v1::organization_service_client::OrganizationServiceClient;
 use tenantry_proto::identity::v1::password_service_client::PasswordServiceClient;
 use tenantry_proto::identity::v1::permission_service_client::PermissionServiceClient;
 use tenantry_proto::identity::v1::role_service_client::RoleServiceClient;
@@ -233,6 +234,10 @@ impl World {
     /// The same of another replica.
     pub(crate) fn auth_of(&self, replica: usize) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.replicas[replica].clone())
+    }
+
+    pub(crate) fn organizations(&self, replica: usize) -> OrganizationServiceClient<Channel> {
+        OrganizationServiceClient::new(self.replicas[replica].clone())
     }
 
     pub(crate) fn passwords(&self) -> PasswordServiceClient<Channel> {

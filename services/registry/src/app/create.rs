@@ -53,11 +53,23 @@ impl App {
         } else if !projects::exists(tx.conn(), &new.project).await? {
             return Err(Error::ProjectNotFound);
         }
-        let plan = self.plan_name(&new.plan);
-        let plan = newest(&mut tx, &new.project, plan).await?;
         let id = TenantId::new();
         tx.enter_new(id).await?;
-        let slug = take_slug(&mut tx, id, &new).await?;
+        let tenant = self.write_new(&mut tx, ctx, id, new).await?;
+        tx.finish(key, &tenant).await?;
+        Ok(tenant)
+    }
+
+    /// Writes a tenant into a project that exists, with its event. The transaction is in the new tenant's scope.
+    pub(super) async fn write_new(
+        &self,
+        tx: &mut TenantTx,
+        ctx: &RequestContext,
+        id: TenantId,
+        new: NewTenant,
+    ) -> Result<Tenant, Error> {
+        let plan = newest(tx, &new.project, self.plan_name(&new.plan)).await?;
+        let slug = take_slug(tx, id, &new).await?;
         let tenant = new.create(id, slug, plan, clock::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
@@ -70,7 +82,6 @@ impl App {
             after,
         );
         tx.record(&event).await?;
-        tx.finish(key, &tenant).await?;
         Ok(tenant)
     }
 

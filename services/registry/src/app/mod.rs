@@ -11,6 +11,7 @@ mod plans;
 mod projects;
 mod purge;
 mod purge_worker;
+mod sign_up;
 mod subscriptions;
 mod tenants;
 mod trials;

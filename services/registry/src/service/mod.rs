@@ -4,6 +4,7 @@ pub(crate) mod domains;
 pub(crate) mod legal_holds;
 pub(crate) mod plans;
 pub(crate) mod projects;
+pub(crate) mod sign_up;
 pub(crate) mod step;
 pub(crate) mod subscriptions;
 mod target;

@@ -6,7 +6,7 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-use crate::domain::project::Project;
+use crate::domain::project::{Project, SignUp};
 
 #[derive(Debug, FromRow)]
 struct ProjectRow {
@@ -27,12 +27,16 @@ impl TryFrom<ProjectRow> for Project {
             id: row.id.into(),
             key: row.key,
             name: row.name,
-            sign_up: serde_json::from_value(Value::String(row.sign_up))?,
+            sign_up: sign_up(row.sign_up)?,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
             version: row.version,
         })
     }
+}
+
+fn sign_up(word: String) -> Result<SignUp, Error> {
+    Ok(serde_json::from_value(Value::String(word))?)
 }
 
 /// Writes a new project.
@@ -118,6 +122,23 @@ pub(crate) async fn hold(conn: &mut PgConnection, key: &str) -> Result<bool, Err
     .fetch_optional(conn)
     .await?;
     Ok(held.is_some())
+}
+
+/// Whether one may sign up in the project of this key, if there is one. It stays so until the transaction ends: who closes
+/// sign-up waits for those that are under way.
+#[tracing::instrument(name = "projects.hold_sign_up", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn hold_sign_up(
+    conn: &mut PgConnection,
+    key: &str,
+) -> Result<Option<SignUp>, Error> {
+    if key.contains('\0') {
+        return Ok(None); // Postgres takes none, so nothing is called by one.
+    }
+    sqlx::query_scalar!("SELECT sign_up FROM projects WHERE key = $1 FOR SHARE", key)
+        .fetch_optional(conn)
+        .await?
+        .map(sign_up)
+        .transpose()
 }
 
 /// Whether a project of this key exists.

@@ -12,5 +12,6 @@ mod outbox;
 mod plans;
 mod projects;
 mod secrets;
+mod sign_ups;
 mod support;
 mod tenants;

@@ -272,3 +272,37 @@ async fn a_projects_provider_reaches_what_its_people_are_members_of_and_makes_no
         assert_eq!(refused(outcome), "TENANT_NOT_FOUND", "{name}");
     }
 }
+
+#[tokio::test]
+async fn nobody_signs_up_for_a_tenant_that_the_providers_word_does_not_reach() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let at = OidcProvider::start().await.unwrap();
+    let of_acme = provider(&world, &owner, &at.issuer(), |_| {}).await;
+    let operator = Who::bearer(&world.operator);
+    let of_project = provider(&world, &operator, &at.issuer(), |new| {
+        new.project = "default".to_owned();
+        new.just_in_time_roles.clear();
+    })
+    .await;
+    let sign_up = async |who: &Who, project: &str| {
+        let request = wire::SignUpRequest {
+            name: "Mine".to_owned(),
+            slug: "mine".to_owned(),
+            project: project.to_owned(),
+            ..Default::default()
+        };
+        let ask = world.ask(who, request).await?;
+        world.organizations(0).sign_up(ask).await
+    };
+    let by_acme = sign_in(&world, &at, &of_acme, "ann").await.unwrap();
+    assert_eq!(refused(sign_up(&by_acme, "").await), "SIGN_IN_BOUND");
+    let by_project = sign_in(&world, &at, &of_project, "ann").await.unwrap();
+    let elsewhere = sign_up(&by_project, "another").await;
+    assert_eq!(refused(elsewhere), "SIGN_IN_BOUND");
+    let made = sign_up(&by_project, "default").await.unwrap().into_inner();
+    let made = made.id.parse().unwrap();
+    assert!(!is_out_of_reach(&world, &by_project, made).await);
+    assert!(is_out_of_reach(&world, &by_acme, made).await);
+}

@@ -19,6 +19,7 @@ use crate::support::{World, member, named, operator};
 const NAME_NO_TENANT: &[&str] = &[
     "CreatePlan",
     "CreateProject",
+    "CreateSignedUpTenant",
     "FollowTenants",
     "GetPlan",
     "GetProject",

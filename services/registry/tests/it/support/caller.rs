@@ -56,6 +56,7 @@ fn person() -> Claims {
         below: Permissions::NONE,
         credential_exp: None,
         credential: String::new(),
+        on_behalf_of: None,
     }
 }
 

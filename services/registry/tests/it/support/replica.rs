@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tenantry_core::seal::Sealer;
+use tenantry_proto::internal::registry::v1::sign_up_service_client::SignUpServiceClient;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_proto::registry::v1::domain_service_client::DomainServiceClient;
 use tenantry_proto::registry::v1::legal_hold_service_client::LegalHoldServiceClient;
@@ -40,6 +41,7 @@ pub(crate) type LegalHolds = LegalHoldServiceClient<Authed>;
 pub(crate) type Domains = DomainServiceClient<Authed>;
 pub(crate) type Plans = PlanServiceClient<Authed>;
 pub(crate) type Subscriptions = SubscriptionServiceClient<Authed>;
+pub(crate) type SignUps = SignUpServiceClient<Authed>;
 pub(crate) type Feeds = TenantFeedServiceClient<Authed>;
 
 /// How a replica reaches its database.
@@ -145,6 +147,11 @@ impl Replica {
     /// A client of the internal feed.
     pub(crate) fn feed(&self, claims: &Claims) -> Feeds {
         TenantFeedServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    /// A client of what identity asks for when people sign up.
+    pub(crate) fn sign_ups(&self, claims: &Claims) -> SignUps {
+        SignUpServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
     /// Calls any method with an empty message, and forgets what is answered.
