@@ -23,8 +23,6 @@ pub(crate) enum Error {
     PlanNotFound,
     #[error("a plan of the project has that name")]
     PlanExists,
-    #[error("the plan has another version by now")]
-    PlanChanged,
     #[error("the project has as many plans as it may")]
     TooManyPlans,
     #[error("no such parent")]
@@ -33,12 +31,10 @@ pub(crate) enum Error {
     SlugTaken,
     #[error("a project has that key")]
     ProjectExists,
-    #[error("the project has another state by now")]
-    ProjectChanged,
     #[error("the external id is taken")]
     ExternalIdTaken,
-    #[error("another etag")]
-    EtagMismatch,
+    #[error("the {0} has another state by now")]
+    EtagMismatch(&'static str),
     #[error("the tenant has children")]
     HasChildren,
     #[error("the tenant has children, perhaps deleted ones")]
@@ -122,17 +118,9 @@ impl From<Error> for Refusal {
                 Reason::PlanNotFound,
                 "There is no such plan, or no such version of it. List them with GET /api/v1/plans and /api/v1/plans/{plan}/versions.".to_owned(),
             ),
-            Error::ProjectChanged => (
-                Reason::EtagMismatch,
-                "The project was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
-            ),
             Error::PlanExists => (
                 Reason::PlanExists,
                 "A plan of this project has that key or alias already. Choose another.".to_owned(),
-            ),
-            Error::PlanChanged => (
-                Reason::EtagMismatch,
-                "The plan was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
             ),
             Error::TooManyPlans => (
                 Reason::LimitReached,
@@ -154,9 +142,9 @@ impl From<Error> for Refusal {
                 Reason::ExternalIdTaken,
                 "Another tenant of this project has that external id.".to_owned(),
             ),
-            Error::EtagMismatch => (
+            Error::EtagMismatch(what) => (
                 Reason::EtagMismatch,
-                "The tenant was changed since you read it. Read it again, decide again, and send its new etag.".to_owned(),
+                format!("The {what} was changed since you read it. Read it again, decide again, and send its new etag."),
             ),
             Error::HasChildren => (
                 Reason::TenantHasChildren,

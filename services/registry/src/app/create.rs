@@ -107,14 +107,14 @@ impl App {
         tree::hold_project(tx.conn(), &found.project, false).await?;
         tree::hold(tx.conn(), id, false).await?;
         let mut platform = self.store.platform().await?;
-        let parent = tree::resolve(platform.conn(), "", &TenantRef::Id(id))
-            .await?
-            .ok_or(Error::ParentNotFound)?;
+        let lineage = tree::lineage(platform.conn(), id).await?;
+        let levels = lineage.len();
+        let parent = lineage.into_iter().next().ok_or(Error::ParentNotFound)?;
         parent.admit(ctx.permissions)?;
         if !parent.status.is_active() {
             return Err(Error::ParentNotFound);
         }
-        if tree::depth(platform.conn(), id).await? >= MAX_LEVELS {
+        if levels >= MAX_LEVELS {
             return Err(Error::TooDeep);
         }
         Place::has_room(tree::places_taken(platform.conn(), id).await?)?;

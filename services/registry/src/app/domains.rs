@@ -31,6 +31,22 @@ pub(crate) struct DomainChange<'a> {
     pub(crate) name: &'a str,
 }
 
+impl<'a> DomainChange<'a> {
+    pub(crate) fn new(
+        ctx: &'a RequestContext,
+        key: &'a Option<RequestKey>,
+        tenant: TenantId,
+        name: &'a str,
+    ) -> Self {
+        Self {
+            ctx,
+            key: key.as_ref(),
+            tenant,
+            name,
+        }
+    }
+}
+
 impl App {
     /// Adds a domain, which is pending.
     pub(crate) async fn create_domain(&self, change: DomainChange<'_>) -> Result<Domain, Error> {

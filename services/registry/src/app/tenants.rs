@@ -21,6 +21,18 @@ pub(crate) struct Change<'a> {
     pub(crate) etag: &'a str,
 }
 
+impl<'a> Change<'a> {
+    pub(crate) fn new(
+        ctx: &'a RequestContext,
+        key: &'a Option<RequestKey>,
+        id: TenantId,
+        etag: &'a str,
+    ) -> Self {
+        let key = key.as_ref();
+        Self { ctx, key, id, etag }
+    }
+}
+
 impl App {
     pub(crate) async fn update(&self, change: Change<'_>, patch: &Patch) -> Result<Tenant, Error> {
         let mut tx = self.store.begin(change.id).await?;

@@ -1,6 +1,7 @@
 //! Registry's rules, pure: no store, no transport, no clock of its own.
 
 pub(crate) mod custom_domain;
+pub(crate) mod etag;
 pub(crate) mod field;
 pub(crate) mod hold;
 pub(crate) mod hostname;

@@ -8,7 +8,7 @@ use tenantry_core::ProjectId;
 use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
 
-use super::field;
+use super::{etag, field};
 use crate::error::Error;
 
 /// A product whose tenants these are.
@@ -88,11 +88,7 @@ impl Project {
 
     /// Refuses a change that was decided on another state; an empty etag was decided on none.
     pub(crate) fn compare(&self, etag: &str) -> Result<(), Error> {
-        if etag.is_empty() || etag == self.etag() {
-            Ok(())
-        } else {
-            Err(Error::ProjectChanged)
-        }
+        etag::compare(etag, &self.etag(), "project")
     }
 
     /// Applies a patch; none where it changes nothing.

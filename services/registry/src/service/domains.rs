@@ -1,6 +1,6 @@
 //! Domains.
 
-use tenantry_core::{Permission, Refusal};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
 use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::domain_service_server::DomainService;
 use tenantry_rpc::{answer, open};
@@ -20,6 +20,20 @@ impl Domains {
     pub(crate) const fn new(app: App) -> Self {
         Self { app }
     }
+
+    /// The tenant that a request acts on, for who may read its domains.
+    async fn read(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
+        let tenant = target(&self.app, ctx, named).await?;
+        ctx.require(Permission::DomainsRead)?;
+        Ok(tenant)
+    }
+
+    /// The same, for who may change them.
+    async fn managed(&self, ctx: &RequestContext, named: &str) -> Result<TenantId, Refusal> {
+        let tenant = target(&self.app, ctx, named).await?;
+        ctx.require(Permission::DomainsManage)?;
+        Ok(tenant)
+    }
 }
 
 #[tonic::async_trait]
@@ -30,16 +44,10 @@ impl DomainService for Domains {
     ) -> Result<Response<wire::Domain>, Status> {
         answer(async {
             let mut call = open(request)?;
-            let tenant = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            call.ctx.require(Permission::DomainsManage)?;
+            let tenant = self.managed(&call.ctx, &call.message.tenant).await?;
             let key = call.request_key(|message| &mut message.request_id)?;
             let name = hostname::parse(&call.message.domain, self.app.base_domain())?;
-            let change = DomainChange {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                tenant,
-                name: &name,
-            };
+            let change = DomainChange::new(&call.ctx, &key, tenant, &name);
             Ok::<_, Refusal>(convert::domain(self.app.create_domain(change).await?))
         })
         .await
@@ -51,8 +59,7 @@ impl DomainService for Domains {
     ) -> Result<Response<wire::Domain>, Status> {
         answer(async {
             let call = open(request)?;
-            let tenant = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            call.ctx.require(Permission::DomainsRead)?;
+            let tenant = self.read(&call.ctx, &call.message.tenant).await?;
             let name = hostname::named(&call.message.domain);
             let domain = self.app.domain(&call.ctx, tenant, &name).await?;
             Ok::<_, Refusal>(convert::domain(domain))
@@ -66,8 +73,7 @@ impl DomainService for Domains {
     ) -> Result<Response<wire::ListDomainsResponse>, Status> {
         answer(async {
             let call = open(request)?;
-            let tenant = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            call.ctx.require(Permission::DomainsRead)?;
+            let tenant = self.read(&call.ctx, &call.message.tenant).await?;
             let (tenant, custom) = self.app.domains(&call.ctx, tenant).await?;
             let own = convert::platform_domain(&tenant, self.app.base_domain());
             Ok::<_, Refusal>(wire::ListDomainsResponse {
@@ -86,15 +92,10 @@ impl DomainService for Domains {
     ) -> Result<Response<wire::Domain>, Status> {
         answer(async {
             let mut call = open(request)?;
-            let tenant = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            call.ctx.require(Permission::DomainsManage)?;
+            let tenant = self.managed(&call.ctx, &call.message.tenant).await?;
             let key = call.request_key(|message| &mut message.request_id)?;
-            let change = DomainChange {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                tenant,
-                name: &hostname::named(&call.message.domain),
-            };
+            let name = hostname::named(&call.message.domain);
+            let change = DomainChange::new(&call.ctx, &key, tenant, &name);
             Ok::<_, Refusal>(convert::domain(self.app.verify_domain(change).await?))
         })
         .await
@@ -106,15 +107,10 @@ impl DomainService for Domains {
     ) -> Result<Response<wire::DeleteDomainResponse>, Status> {
         answer(async {
             let mut call = open(request)?;
-            let tenant = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            call.ctx.require(Permission::DomainsManage)?;
+            let tenant = self.managed(&call.ctx, &call.message.tenant).await?;
             let key = call.request_key(|message| &mut message.request_id)?;
-            let change = DomainChange {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                tenant,
-                name: &hostname::named(&call.message.domain),
-            };
+            let name = hostname::named(&call.message.domain);
+            let change = DomainChange::new(&call.ctx, &key, tenant, &name);
             self.app.delete_domain(change).await?;
             Ok::<_, Refusal>(wire::DeleteDomainResponse {})
         })

@@ -41,12 +41,7 @@ impl LegalHoldService for LegalHolds {
             let key = call.request_key(|message| &mut message.request_id)?;
             let (holder, reason) = (&call.message.holder, &call.message.reason);
             hold::check(holder, reason)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: "",
-            };
+            let change = Change::new(&call.ctx, &key, id, "");
             let hold = self.app.place_hold(change, holder, reason).await?;
             Ok(convert::legal_hold(hold))
         })
@@ -81,12 +76,7 @@ impl LegalHoldService for LegalHolds {
                 .hold
                 .parse()
                 .map_err(|_| Error::LegalHoldNotFound)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: "",
-            };
+            let change = Change::new(&call.ctx, &key, id, "");
             Ok(convert::legal_hold(
                 self.app.release_hold(change, hold).await?,
             ))

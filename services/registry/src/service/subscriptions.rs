@@ -31,12 +31,7 @@ impl SubscriptionService for Subscriptions {
             let mut call = open(request)?;
             let id = managed(&self.app, &call.ctx, &call.message.tenant).await?;
             let key = call.request_key(|message| &mut message.request_id)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
+            let change = Change::new(&call.ctx, &key, id, &call.message.etag);
             let tenant = self.app.change_plan(change, &call.message.plan).await?;
             Ok(convert::tenant(tenant))
         })

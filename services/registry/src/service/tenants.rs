@@ -31,12 +31,7 @@ impl Tenants {
         let id = managed(&self.app, &call.ctx, call.message.tenant()).await?;
         let key = call.request_key(StepRequest::request_id)?;
         let step = call.message.step()?;
-        let change = Change {
-            ctx: &call.ctx,
-            key: key.as_ref(),
-            id,
-            etag: call.message.etag(),
-        };
+        let change = Change::new(&call.ctx, &key, id, call.message.etag());
         Ok(convert::tenant(if call.message.cascades() {
             self.app.cascade(change, &step).await?
         } else {
@@ -52,12 +47,7 @@ impl Tenants {
         let mut call = open(request)?;
         let id = managed(&self.app, &call.ctx, &call.message.tenant).await?;
         let key = call.request_key(|message| &mut message.request_id)?;
-        let change = Change {
-            ctx: &call.ctx,
-            key: key.as_ref(),
-            id,
-            etag: &call.message.etag,
-        };
+        let change = Change::new(&call.ctx, &key, id, &call.message.etag);
         self.purge(change, call.message.force).await
     }
 
@@ -155,7 +145,7 @@ impl TenantService for Tenants {
                 require(&call.ctx, Permission::TenantsManage)?;
             }
             patch.check()?;
-            let change = Change { ctx: &call.ctx, key: key.as_ref(), id, etag: &etag };
+            let change = Change::new(&call.ctx, &key, id, &etag);
             Ok(convert::tenant(self.app.update(change, &patch).await?))
         })
         .await
@@ -201,15 +191,9 @@ impl TenantService for Tenants {
     ) -> Result<Response<wire::Tenant>, Status> {
         answer(async {
             let mut call = open(request)?;
-            let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
-            require(&call.ctx, Permission::TenantsManage)?;
+            let id = managed(&self.app, &call.ctx, &call.message.tenant).await?;
             let key = call.request_key(|message| &mut message.request_id)?;
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
+            let change = Change::new(&call.ctx, &key, id, &call.message.etag);
             self.purge(change, call.message.force).await
         })
         .await
@@ -234,12 +218,7 @@ impl TenantService for Tenants {
             if to.is_none() {
                 call.ctx.require(Permission::PlatformTenantsManage)?;
             }
-            let change = Change {
-                ctx: &call.ctx,
-                key: key.as_ref(),
-                id,
-                etag: &call.message.etag,
-            };
+            let change = Change::new(&call.ctx, &key, id, &call.message.etag);
             let moved = self.app.move_tenant(change, to.as_ref()).await?;
             Ok(convert::tenant(moved))
         })

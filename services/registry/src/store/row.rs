@@ -45,6 +45,11 @@ pub(crate) struct TenantRow {
     pub(crate) domains: Vec<String>,
 }
 
+/// The tenants of these rows.
+pub(super) fn tenants(rows: Vec<TenantRow>) -> Result<Vec<Tenant>, Error> {
+    rows.into_iter().map(Tenant::try_from).collect()
+}
+
 impl TryFrom<TenantRow> for Tenant {
     type Error = Error;
 

@@ -6,7 +6,7 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-use super::row::TenantRow;
+use super::row::{TenantRow, tenants};
 use crate::domain::tenant::Tenant;
 
 /// The tenant of this id, if this transaction sees it.
@@ -125,16 +125,14 @@ pub(crate) async fn find_all_for_update(
     ids: &[TenantId],
 ) -> Result<Vec<Tenant>, Error> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         TenantRow,
         "SELECT * FROM tenants WHERE tenant_id = ANY ($1) ORDER BY tenant_id FOR UPDATE",
         &ids
     )
     .fetch_all(conn)
-    .await?
-    .into_iter()
-    .map(Tenant::try_from)
-    .collect()
+    .await?;
+    tenants(rows)
 }
 
 /// Writes the new statuses of tenants that this transaction holds locked, and what belongs to a suspension.

@@ -4,7 +4,8 @@ use sqlx::PgConnection;
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_store::Error;
 
-use super::row::TenantRow;
+use super::row::{TenantRow, tenants};
+use super::tenants::find;
 use crate::domain::tenant::{MAX_LEVELS, Tenant};
 
 /// The tenant of this name in a project; an id needs no project.
@@ -14,36 +15,27 @@ pub(crate) async fn resolve(
     project: &str,
     name: &TenantRef,
 ) -> Result<Option<Tenant>, Error> {
-    let row = match name {
-        TenantRef::Id(id) => {
-            sqlx::query_as!(
-                TenantRow,
-                "SELECT * FROM tenants WHERE tenant_id = $1",
-                id.uuid()
-            )
-            .fetch_optional(conn)
-            .await?
-        }
+    match name {
+        TenantRef::Id(id) => find(conn, *id).await,
         // Postgres takes no NUL, so nothing is called by one.
-        TenantRef::Slug(slug) if slug.contains('\0') || project.contains('\0') => None,
-        TenantRef::Slug(slug) => {
-            sqlx::query_as!(
-                TenantRow,
-                "SELECT * FROM tenants WHERE project = $1 AND slug = $2",
-                project,
-                slug
-            )
-            .fetch_optional(conn)
-            .await?
-        }
-    };
-    row.map(Tenant::try_from).transpose()
+        TenantRef::Slug(slug) if slug.contains('\0') || project.contains('\0') => Ok(None),
+        TenantRef::Slug(slug) => sqlx::query_as!(
+            TenantRow,
+            "SELECT * FROM tenants WHERE project = $1 AND slug = $2",
+            project,
+            slug
+        )
+        .fetch_optional(conn)
+        .await?
+        .map(Tenant::try_from)
+        .transpose(),
+    }
 }
 
 /// A tenant and all above it, nearest first.
 #[tracing::instrument(name = "tree.lineage", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn lineage(conn: &mut PgConnection, id: TenantId) -> Result<Vec<Tenant>, Error> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         TenantRow,
         r#"
         WITH RECURSIVE up AS (
@@ -57,30 +49,8 @@ pub(crate) async fn lineage(conn: &mut PgConnection, id: TenantId) -> Result<Vec
         MAX_LEVELS as i32,
     )
     .fetch_all(conn)
-    .await?
-    .into_iter()
-    .map(Tenant::try_from)
-    .collect()
-}
-
-/// How many levels lie above a tenant, itself included.
-#[tracing::instrument(name = "tree.depth", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn depth(conn: &mut PgConnection, id: TenantId) -> Result<usize, Error> {
-    let levels = sqlx::query_scalar!(
-        r#"
-        WITH RECURSIVE up AS (
-            SELECT parent_id, 1 AS level FROM tenants WHERE tenant_id = $1
-            UNION ALL
-            SELECT t.parent_id, up.level + 1 FROM tenants AS t JOIN up ON t.tenant_id = up.parent_id WHERE up.level <= $2
-        )
-        SELECT coalesce(max(level), 0) AS "level!" FROM up
-        "#,
-        id.uuid(),
-        MAX_LEVELS as i32,
-    )
-    .fetch_one(conn)
     .await?;
-    Ok(usize::try_from(levels).unwrap_or(usize::MAX))
+    tenants(rows)
 }
 
 /// Number of direct children that aren't deleted.
@@ -129,20 +99,7 @@ pub(crate) async fn hold(
     parent: TenantId,
     exclusive: bool,
 ) -> Result<(), Error> {
-    let key = parent.to_string();
-    if exclusive {
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
-            .execute(conn)
-            .await?;
-    } else {
-        sqlx::query!(
-            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
-            key
-        )
-        .execute(conn)
-        .await?;
-    }
-    Ok(())
+    lock(conn, &parent.to_string(), exclusive).await
 }
 
 /// A page of all tenants of all projects behind this id, for followers that begin.
@@ -152,17 +109,15 @@ pub(crate) async fn snapshot(
     after: TenantId,
     limit: i64,
 ) -> Result<Vec<Tenant>, Error> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         TenantRow,
         "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2",
         after.uuid(),
         limit,
     )
     .fetch_all(conn)
-    .await?
-    .into_iter()
-    .map(Tenant::try_from)
-    .collect()
+    .await?;
+    tenants(rows)
 }
 
 /// Holds the tree of a project: shared by those who add to it, exclusive for one who moves a part of it, so that depth and
@@ -173,7 +128,10 @@ pub(crate) async fn hold_project(
     project: &str,
     exclusive: bool,
 ) -> Result<(), Error> {
-    let key = format!("project {project}");
+    lock(conn, &format!("project {project}"), exclusive).await
+}
+
+async fn lock(conn: &mut PgConnection, key: &str, exclusive: bool) -> Result<(), Error> {
     if exclusive {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
             .execute(conn)

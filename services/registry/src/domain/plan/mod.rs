@@ -15,7 +15,7 @@ use tenantry_core::PlanId;
 use tenantry_core::TenantStatus;
 use tenantry_core::refusal::Violations;
 
-use super::{field, slug};
+use super::{etag, field, slug};
 use crate::error::Error;
 
 pub(crate) use catalogue::Catalogue;
@@ -245,11 +245,7 @@ impl Plan {
 
     /// Refuses a change that was decided on another version; an empty etag was decided on none.
     pub(crate) fn compare(&self, etag: &str) -> Result<(), Error> {
-        if etag.is_empty() || etag == self.etag() {
-            Ok(())
-        } else {
-            Err(Error::PlanChanged)
-        }
+        etag::compare(etag, &self.etag(), "plan")
     }
 
     /// What a tenant of this version is on.

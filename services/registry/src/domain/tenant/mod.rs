@@ -18,7 +18,7 @@ use tenantry_core::tenant::Admission;
 use tenantry_core::{Permissions, Refusal, TenantId, TenantStatus, contact};
 
 use super::plan::PlanVersion;
-use super::{field, slug};
+use super::{etag, field, slug};
 use crate::error::Error;
 
 pub(crate) use patch::Patch;
@@ -201,11 +201,7 @@ impl Tenant {
 
     /// Refuses a change that was decided on another state; an empty etag was decided on none.
     pub(crate) fn compare(&self, etag: &str) -> Result<(), Error> {
-        if etag.is_empty() || etag == self.etag() {
-            Ok(())
-        } else {
-            Err(Error::EtagMismatch)
-        }
+        etag::compare(etag, &self.etag(), "tenant")
     }
 
     /// Refuses the tenant's own people and programs where the status doesn't admit them; those who manage it from above

@@ -11,7 +11,7 @@ use tenantry_core::{Refusal, TenantId};
 use tenantry_store::time::PgTime;
 
 use self::filter::push_filter;
-use super::row::TenantRow;
+use super::row::tenants;
 use crate::domain::list::{Order, Query, Reach, SortKey, SortValue};
 use crate::domain::tenant::{MAX_LEVELS, Tenant};
 use crate::error::Error;
@@ -29,16 +29,13 @@ pub(crate) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<T
 }
 
 async fn read(conn: &mut PgConnection, query: &Query, mut sql: Sql) -> Result<Vec<Tenant>, Error> {
-    let rows: Vec<TenantRow> = sql
+    let rows = sql
         .build_query_as()
         // A plan for any text at all knows nothing of this one's trigrams.
         .persistent(!search::has_text(query))
         .fetch_all(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Tenant::try_from)
-        .collect::<Result<_, _>>()?)
+    Ok(tenants(rows)?)
 }
 
 fn statement(query: &Query) -> Result<Sql, Refusal> {
