@@ -106,6 +106,8 @@ pub(crate) enum Error {
     WrongPassword,
     #[error("the reset token is wrong, expired or used")]
     ResetToken,
+    #[error("too many links asked for from one network")]
+    TooManyLinks,
     #[error("too many links wait to be sent")]
     LinksFull,
     #[error("the session reaches one tenant or one project alone")]
@@ -183,6 +185,11 @@ impl From<Error> for Refusal {
             }
             Error::TooManyGuesses => {
                 let mut refusal = Self::overloaded("Too many wrong links. Wait a minute, then try again with the whole link of the newest mail.");
+                refusal.retry_after_ms = Some(60_000);
+                return refusal;
+            }
+            Error::TooManyLinks => {
+                let mut refusal = Self::overloaded("Too many links were asked for from your network. Wait a minute, then try again.");
                 refusal.retry_after_ms = Some(60_000);
                 return refusal;
             }

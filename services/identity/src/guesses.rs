@@ -1,49 +1,32 @@
-//! Wrong one-time links, counted per replica: an address that guesses is told to wait before anything is looked up.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
-use moka::sync::Cache;
+//! Wrong one-time links: a network that guesses is told to wait before anything is looked up.
 
 use crate::error::Error;
+use crate::per_network::PerNetwork;
 
-/// How long a wrong link counts.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Most wrong links of one address; offices share one.
+/// Most wrong links of one network in a minute.
 const MOST: u32 = 30;
-/// Most counters kept.
-const ENTRIES: u64 = 100_000;
 
 /// Counters of wrong links.
 #[derive(Clone, Debug)]
-pub(crate) struct Guesses {
-    wrong: Cache<String, Arc<AtomicU32>>,
-}
+pub(crate) struct Guesses(PerNetwork);
 
 impl Guesses {
     pub(crate) fn new() -> Self {
-        Self {
-            wrong: Cache::builder()
-                .max_capacity(ENTRIES)
-                .time_to_live(WINDOW)
-                .build(),
-        }
+        Self(PerNetwork::new(MOST))
     }
 
-    /// Refuses an address that was wrong too often lately.
+    /// Refuses an address whose network was wrong too often lately.
     pub(crate) fn admit(&self, address: &str) -> Result<(), Error> {
-        let wrong = self.wrong.get(address);
-        if wrong.is_some_and(|n| n.load(Ordering::Relaxed) >= MOST) {
-            return Err(Error::TooManyGuesses);
+        if self.0.is_spent(address) {
+            Err(Error::TooManyGuesses)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Notes a wrong link.
     pub(crate) fn wrong(&self, address: &str) {
-        let counter = self.wrong.get_with(address.to_owned(), Arc::default);
-        counter.fetch_add(1, Ordering::Relaxed);
+        self.0.take(address);
     }
 }
 
@@ -52,13 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_guesses_links_waits_and_nobody_else() {
+    fn who_guesses_links_waits_whatever_their_address_and_nobody_else() {
         let guesses = Guesses::new();
-        for _ in 0..MOST {
-            guesses.admit("192.0.2.1").unwrap();
-            guesses.wrong("192.0.2.1");
+        for n in 0..MOST {
+            let address = format!("2001:db8:1:2::{n:x}");
+            guesses.admit(&address).unwrap();
+            guesses.wrong(&address);
         }
-        assert!(guesses.admit("192.0.2.1").is_err());
+        assert!(guesses.admit("2001:db8:1:2:3::").is_err());
         assert!(guesses.admit("192.0.2.2").is_ok());
     }
 }

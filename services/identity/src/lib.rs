@@ -8,9 +8,11 @@ mod convert;
 mod domain;
 mod error;
 mod guesses;
+mod links;
 mod mail;
 mod oidc;
 mod passwords;
+mod per_network;
 mod principals;
 mod revocations;
 mod service;
@@ -96,7 +98,7 @@ impl Service for Identity {
         runtime.tasks.spawn("feed", fill);
         let revocations =
             revocations::Feed::new(runtime.store.clone(), tail.clone(), runtime.tasks.clone());
-        let (links, links_asked) = tokio::sync::mpsc::channel(app::passwords::WAITING_LINKS);
+        let (links, links_asked) = links::queue();
         let app = Arc::new(app::App {
             store: runtime.store.clone(),
             tenants: follow_tenants(&registry, &config, runtime),

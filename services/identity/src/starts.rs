@@ -1,38 +1,24 @@
-//! How often one address may begin a sign-in at a provider, counted per replica: each costs a row that lies for ten
-//! minutes, and anyone can begin one.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
-use moka::sync::Cache;
+//! How often one network may begin a sign-in at a provider: each costs a row that lies for ten minutes, and anyone can begin
+//! one.
 
 use crate::error::Error;
+use crate::per_network::PerNetwork;
 
-const WINDOW: Duration = Duration::from_secs(60);
-/// Beginnings of one address in a window; offices share one.
-const MOST_OF_ADDRESS: u32 = 300;
-/// Most counters kept.
-const ENTRIES: u64 = 100_000;
+/// Beginnings of one network in a minute.
+const MOST: u32 = 300;
 
 /// Counters of beginnings.
 #[derive(Clone, Debug)]
-pub(crate) struct Starts(Cache<String, Arc<AtomicU32>>);
+pub(crate) struct Starts(PerNetwork);
 
 impl Starts {
     pub(crate) fn new() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(ENTRIES)
-                .time_to_live(WINDOW)
-                .build(),
-        )
+        Self(PerNetwork::new(MOST))
     }
 
     /// Counts one more of this address, or refuses it.
     pub(crate) fn admit(&self, address: &str) -> Result<(), Error> {
-        let counter = self.0.get_with(address.to_owned(), Arc::default);
-        if counter.fetch_add(1, Ordering::Relaxed) < MOST_OF_ADDRESS {
+        if self.0.take(address) {
             Ok(())
         } else {
             Err(Error::TooManyStarts)
@@ -45,12 +31,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_begins_too_many_waits_and_no_other() {
+    fn a_network_that_begins_too_many_waits_whatever_its_address_and_no_other() {
         let starts = Starts::new();
-        for _ in 0..MOST_OF_ADDRESS {
-            starts.admit("192.0.2.1").unwrap();
+        for n in 0..MOST {
+            starts.admit(&format!("2001:db8:1:2::{n:x}")).unwrap();
         }
-        assert!(starts.admit("192.0.2.1").is_err());
-        assert!(starts.admit("192.0.2.2").is_ok());
+        assert!(starts.admit("2001:db8:1:2:3::").is_err());
+        assert!(starts.admit("2001:db8:1:3::").is_ok());
     }
 }

@@ -38,11 +38,12 @@ use tenantry_proto::methods;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
 use crate::guesses::Guesses;
+use crate::links::Links;
 use crate::mail::Mailer;
 use crate::oidc::Oidc;
 use crate::passwords::Passwords;
@@ -70,8 +71,8 @@ pub(crate) struct App {
     /// Tells that a provider's sessions are to be ended.
     pub(crate) provider_ended: Notify,
     pub(crate) mail: Option<Mailer>,
-    /// Links that people asked for, to be sent.
-    pub(crate) links: mpsc::Sender<passwords::LinkAsked>,
+    /// Links that people asked for, to be made.
+    pub(crate) links: Links,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
 }

@@ -8,7 +8,6 @@ use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::{Refusal, RequestContext, TenantId};
 use tenantry_rpc::Tasks;
-use tokio::sync::mpsc;
 
 use super::App;
 use super::sessions::{Own, actor, end_all};
@@ -16,14 +15,13 @@ use crate::domain::lockout;
 use crate::domain::member::User;
 use crate::domain::secret;
 use crate::error::Error;
+use crate::links::{LinkAsked, LinksAsked};
 use crate::store;
 
 /// How long a link works.
 const LINK_MINUTES: i32 = 60;
 const TOKEN_BYTES: usize = 32;
 const TOKEN_MARK: &str = "tw_";
-/// Links that wait to be sent; beyond it whoever asks is told to wait, whatever the address.
-pub(crate) const WAITING_LINKS: usize = 256;
 /// What the keyed hashes of links asked for are of.
 const LINK: &[u8] = b"link\n";
 const LINKS_OF_NETWORK: &[u8] = b"links of a network\n";
@@ -33,13 +31,6 @@ const LINKS_OF_NETWORK: &[u8] = b"links of a network\n";
 pub(crate) struct Change {
     pub(crate) current: SecretString,
     pub(crate) new: SecretString,
-}
-
-/// A link that someone asked for.
-#[derive(Debug)]
-pub(crate) struct LinkAsked {
-    ctx: Arc<RequestContext>,
-    email: String,
 }
 
 impl App {
@@ -91,20 +82,16 @@ impl App {
             ctx: Arc::clone(ctx),
             email,
         };
-        self.links.try_send(asked).map_err(|_| Error::LinksFull)
+        self.links.ask(asked)
     }
 
     /// Sends the links that are asked for, one after the other, until cancelled. One that can't be sent is logged; whoever
     /// needs it asks again.
-    pub(crate) async fn send_links(
-        self: Arc<Self>,
-        mut asked: mpsc::Receiver<LinkAsked>,
-        tasks: Tasks,
-    ) {
+    pub(crate) async fn send_links(self: Arc<Self>, mut asked: LinksAsked, tasks: Tasks) {
         loop {
             let next = tokio::select! {
                 () = tasks.cancelled() => return,
-                next = asked.recv() => next,
+                next = asked.next() => next,
             };
             let Some(next) = next else { return };
             if let Err(error) = self.send_link(&next).await {
