@@ -4,10 +4,21 @@ use jiff::Timestamp;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde_json::Value as Json;
-use tenantry_core::Refusal;
+use tenantry_core::{Refusal, TenantId};
 
 /// Deepest nesting of free JSON.
 const MAX_DEPTH: usize = 16;
+
+/// The id of the tenant that another service names in `tenant_id`; never the platform's, which is no tenant.
+///
+/// # Errors
+/// INVALID_ARGUMENT for anything else.
+pub fn tenant_id(text: &str) -> Result<TenantId, Refusal> {
+    text.parse()
+        .ok()
+        .filter(|id: &TenantId| !id.is_platform())
+        .ok_or_else(|| Refusal::field("tenant_id", "must be the id of a tenant"))
+}
 
 /// An instant on the wire.
 #[must_use]

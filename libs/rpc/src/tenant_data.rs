@@ -10,6 +10,7 @@ use tenantry_proto::internal::data::v1::tenant_data_service_server::{
 use tonic::{Request, Response, Status};
 
 use crate::call::{answer, open};
+use crate::convert::tenant_id;
 
 /// What a service keeps of tenants.
 pub trait TenantData: Send + Sync + 'static {
@@ -39,7 +40,7 @@ impl<T: TenantData> TenantDataService for Handler<T> {
     ) -> Result<Response<wire::CountResponse>, Status> {
         answer(async {
             let message = open(request)?.message;
-            let counts = self.0.count(id(&message.tenant_id)?).await?;
+            let counts = self.0.count(tenant_id(&message.tenant_id)?).await?;
             let counts = counts.into_iter().map(|(kind, count)| wire::KindCount {
                 kind: kind.to_owned(),
                 count,
@@ -57,17 +58,9 @@ impl<T: TenantData> TenantDataService for Handler<T> {
     ) -> Result<Response<wire::PurgeResponse>, Status> {
         answer(async {
             let message = open(request)?.message;
-            let done = self.0.purge(id(&message.tenant_id)?).await?;
+            let done = self.0.purge(tenant_id(&message.tenant_id)?).await?;
             Ok(wire::PurgeResponse { done })
         })
         .await
     }
-}
-
-/// The tenant of a request; never the platform, whose rows no purge removes.
-fn id(text: &str) -> Result<TenantId, Refusal> {
-    text.parse()
-        .ok()
-        .filter(|id: &TenantId| !id.is_platform())
-        .ok_or_else(|| Refusal::field("tenant_id", "must be the id of a tenant"))
 }

@@ -1,7 +1,9 @@
 //! Memberships: a tenant's rows.
 
 use tenantry_core::{TenantId, UserId};
+use tenantry_store::time::PgTime;
 use tenantry_store::{PlatformTx, TenantTx};
+use uuid::Uuid;
 
 use super::roles;
 use crate::domain::member::{Member, UserMembership};
@@ -10,6 +12,31 @@ use crate::error::Error;
 
 /// Most tenants of one user that a look-up across tenants considers.
 const MAX_TENANTS: i64 = 1_000;
+
+/// A membership as it stands in its row.
+pub(super) struct Row {
+    pub(super) tenant_id: Uuid,
+    pub(super) user_id: Uuid,
+    pub(super) email: String,
+    pub(super) name: String,
+    pub(super) roles: Vec<String>,
+    pub(super) created_at: PgTime,
+    pub(super) username: Option<String>,
+}
+
+impl From<Row> for Member {
+    fn from(row: Row) -> Self {
+        Self {
+            tenant_id: row.tenant_id.into(),
+            user_id: row.user_id.into(),
+            email: row.email,
+            name: row.name,
+            roles: roles(row.roles),
+            created_at: row.created_at.into(),
+            username: row.username,
+        }
+    }
+}
 
 /// Writes a new membership and returns it as it stands.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
@@ -52,7 +79,8 @@ pub(crate) async fn page(
     limit: i64,
 ) -> Result<Vec<Member>, Error> {
     let tenant = tx.scope().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND (email, user_id) > ($2, $3) ORDER BY email, user_id LIMIT $4",
         tenant,
@@ -62,25 +90,15 @@ pub(crate) async fn page(
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Member {
-            tenant_id: row.tenant_id.into(),
-            user_id: row.user_id.into(),
-            email: row.email,
-            name: row.name,
-            roles: roles(row.roles),
-            created_at: row.created_at.into(),
-            username: row.username,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Member::from).collect())
 }
 
 /// The membership of a user in the transaction's tenant, locked until the transaction's end.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Member>, Error> {
     let tenant = tx.scope().uuid();
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        Row,
         "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND user_id = $2 FOR UPDATE",
         tenant,
@@ -88,22 +106,15 @@ pub(crate) async fn lock(tx: &mut TenantTx, user: UserId) -> Result<Option<Membe
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Member {
-        tenant_id: row.tenant_id.into(),
-        user_id: row.user_id.into(),
-        email: row.email,
-        name: row.name,
-        roles: roles(row.roles),
-        created_at: row.created_at.into(),
-        username: row.username,
-    }))
+    Ok(row.map(Member::from))
 }
 
 /// The membership of a user in the transaction's tenant.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn find(tx: &mut TenantTx, user: UserId) -> Result<Option<Member>, Error> {
     let tenant = tx.scope().uuid();
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        Row,
         "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND user_id = $2",
         tenant,
@@ -111,15 +122,7 @@ pub(crate) async fn find(tx: &mut TenantTx, user: UserId) -> Result<Option<Membe
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Member {
-        tenant_id: row.tenant_id.into(),
-        user_id: row.user_id.into(),
-        email: row.email,
-        name: row.name,
-        roles: roles(row.roles),
-        created_at: row.created_at.into(),
-        username: row.username,
-    }))
+    Ok(row.map(Member::from))
 }
 
 /// Writes how the tenant knows a member.

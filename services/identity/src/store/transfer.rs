@@ -6,7 +6,7 @@ use tenantry_core::UserId;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
-use super::roles;
+use super::members::Row;
 use crate::domain::member::Member;
 use crate::domain::role::RoleKey;
 use crate::error::Error;
@@ -16,7 +16,8 @@ use crate::error::Error;
 pub(crate) async fn lock(tx: &mut TenantTx, users: &[UserId]) -> Result<Vec<Member>, Error> {
     let tenant = tx.scope().uuid();
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "SELECT tenant_id, user_id, email, name, roles, created_at, username FROM memberships
          WHERE tenant_id = $1 AND user_id = ANY ($2) ORDER BY user_id FOR UPDATE",
         tenant,
@@ -24,18 +25,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, users: &[UserId]) -> Result<Vec<Memb
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Member {
-            tenant_id: row.tenant_id.into(),
-            user_id: row.user_id.into(),
-            email: row.email,
-            name: row.name,
-            roles: roles(row.roles),
-            created_at: row.created_at.into(),
-            username: row.username,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Member::from).collect())
 }
 
 /// Writes new memberships of the present tenant; gives the users that weren't members meanwhile.

@@ -1,9 +1,9 @@
 //! Sign-up, asked for by identity.
 
-use tenantry_core::{Refusal, TenantId};
 use tenantry_proto::internal::registry::v1::CreateSignedUpTenantRequest;
 use tenantry_proto::internal::registry::v1::sign_up_service_server::SignUpService;
 use tenantry_proto::registry::v1::Tenant;
+use tenantry_rpc::convert::tenant_id;
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
@@ -29,19 +29,11 @@ impl SignUpService for SignUps {
     ) -> Result<Response<Tenant>, Status> {
         answer(async {
             let call = open(request)?;
-            let id = id(&call.message.tenant_id)?;
+            let id = tenant_id(&call.message.tenant_id)?;
             let new = convert::signed_up_tenant(call.message)?;
             new.check()?;
             Ok(convert::tenant(self.app.sign_up(&call.ctx, id, new).await?))
         })
         .await
     }
-}
-
-/// The id of a tenant that may be new; never the platform's.
-fn id(text: &str) -> Result<TenantId, Refusal> {
-    text.parse()
-        .ok()
-        .filter(|id: &TenantId| !id.is_platform())
-        .ok_or_else(|| Refusal::field("tenant_id", "must be the id of a tenant"))
 }
