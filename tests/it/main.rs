@@ -18,6 +18,7 @@ mod edge;
 mod external_sign_in;
 mod headers;
 mod idempotency;
+mod imports;
 mod isolation;
 mod matrix;
 mod operators;

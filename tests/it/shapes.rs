@@ -155,6 +155,11 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
             .await?
             .ok()?,
     );
+    let file = json!({"format": "csv", "content": "name,email\nOne,nobody\n"});
+    let import = operator.post("/api/v1/tenants:import", file).await?.ok()?;
+    golden("tenant_import", &import);
+    let rows = format!("/api/v1/tenant-imports/{}/rows", text(&import, "id"));
+    golden("tenant_import_rows", &operator.get(&rows).await?.ok()?);
     golden(
         "project_list",
         &operator.get("/api/v1/projects").await?.ok()?,

@@ -108,6 +108,10 @@ id!(
     /// What keeps a tenant from being deleted.
     LegalHoldId
 );
+id!(
+    /// An import of many tenants from one file.
+    TenantImportId
+);
 
 impl TenantId {
     /// The scope of what belongs to no tenant: the platform's own stream, records and keys.

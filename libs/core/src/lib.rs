@@ -19,7 +19,7 @@ pub mod tenant;
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, PlanId, ProjectId,
-    RoleId, ServiceAccountId, SessionId, TenantId, UserId,
+    RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UserId,
 };
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};

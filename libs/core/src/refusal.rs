@@ -95,6 +95,7 @@ reasons! {
     UserNotFound = "USER_NOT_FOUND", NotFound;
     ApiKeyNotFound = "API_KEY_NOT_FOUND", NotFound;
     LegalHoldNotFound = "LEGAL_HOLD_NOT_FOUND", NotFound;
+    ImportNotFound = "IMPORT_NOT_FOUND", NotFound;
     ServiceAccountNotFound = "SERVICE_ACCOUNT_NOT_FOUND", NotFound;
     OperatorNotFound = "OPERATOR_NOT_FOUND", NotFound;
     ParentNotFound = "PARENT_NOT_FOUND", NotFound;

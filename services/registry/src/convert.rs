@@ -1,5 +1,7 @@
 //! Between the contract's messages and the domain.
 
+pub(crate) mod import_file;
+mod imports;
 mod plans;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use crate::domain::project::{Project, ProjectPatch};
 use crate::domain::purge::{Part, Report};
 use crate::domain::tenant::{NewTenant, Patch, Tenant};
 
+pub(crate) use imports::{import, import_row};
 pub(crate) use plans::{new_plan, plan, plan_patch, preview};
 
 /// The domain's defaults of a create.

@@ -5,6 +5,7 @@ use tenantry_core::{Reason, Refusal, TenantStatus};
 
 use crate::domain::custom_domain::MAX_DOMAINS;
 use crate::domain::hold::MAX_HOLDS;
+use crate::domain::import::MAX_UNDER_WAY;
 use crate::domain::plan::MAX_PLANS;
 use crate::domain::tenant::MAX_CHILDREN;
 
@@ -51,6 +52,10 @@ pub(crate) enum Error {
     LegalHoldNotFound,
     #[error("as many legal holds as can stand")]
     TooManyHolds,
+    #[error("no such import")]
+    ImportNotFound,
+    #[error("as many imports as can be under way")]
+    TooManyImports,
     #[error("more than {0} tenants below")]
     CascadeTooLarge(i64),
     #[error("no such domain")]
@@ -177,6 +182,14 @@ impl From<Error> for Refusal {
             Error::TooManyHolds => (
                 Reason::LimitReached,
                 format!("At most {MAX_HOLDS} legal holds stand on one tenant. Release one first."),
+            ),
+            Error::ImportNotFound => (
+                Reason::ImportNotFound,
+                "There is no such import, or it ended more than 30 days ago. List them with GET /api/v1/tenant-imports.".to_owned(),
+            ),
+            Error::TooManyImports => (
+                Reason::LimitReached,
+                format!("At most {MAX_UNDER_WAY} imports are under way at once. Wait for one to end, or cancel one."),
             ),
             Error::CascadeTooLarge(most) => (
                 Reason::LimitReached,

@@ -22,6 +22,7 @@ use tenantry_proto::registry::v1::legal_hold_service_server::LegalHoldServiceSer
 use tenantry_proto::registry::v1::plan_service_server::PlanServiceServer;
 use tenantry_proto::registry::v1::project_service_server::ProjectServiceServer;
 use tenantry_proto::registry::v1::subscription_service_server::SubscriptionServiceServer;
+use tenantry_proto::registry::v1::tenant_import_service_server::TenantImportServiceServer;
 use tenantry_proto::registry::v1::tenant_service_server::TenantServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
@@ -83,6 +84,8 @@ impl Service for Registry {
         );
         let purges = app.clone().work_purges_off(runtime.tasks.clone());
         runtime.tasks.spawn("purges", purges);
+        let imports = app.clone().work_imports_off(runtime.tasks.clone());
+        runtime.tasks.spawn("imports", imports);
         Ok(
             Routes::new(TenantServiceServer::new(service::tenants::Tenants::new(
                 app.clone(),
@@ -106,6 +109,9 @@ impl Service for Registry {
             .add_service(SignUpServiceServer::new(service::sign_up::SignUps::new(
                 app.clone(),
             )))
+            .add_service(TenantImportServiceServer::new(
+                service::tenant_imports::TenantImports::new(app.clone()),
+            ))
             .add_service(TenantFeedServiceServer::new(
                 service::tenant_feed::TenantFeed::new(app, feed),
             )),

@@ -76,6 +76,7 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{plan}", "free")
         .replace("{project}", "default")
         .replace("{session}", &party.member)
+        .replace("{tenant_import}", &party.member)
         .replace("{identity_provider}", &party.key_id)
 }
 

@@ -20,6 +20,14 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
     };
     let plan = |body| (Method::POST, "/api/v1/plans".to_owned(), Some(body));
     let get = |path: &str| (Method::GET, path.to_owned(), None);
+    let import = |format: &str, content: &str| {
+        let body = json!({"format": format, "content": content});
+        (
+            Method::POST,
+            "/api/v1/tenants:import".to_owned(),
+            Some(body),
+        )
+    };
     vec![
         (post(json!({})), INVALID),
         (post(json!({"name": " "})), INVALID),
@@ -176,6 +184,28 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
             ),
             "NOTHING_TO_UPDATE",
         ),
+        (import("xlsx", "name\nA\n"), INVALID),
+        (import("csv", ""), INVALID),
+        (import("csv", "name\n"), INVALID),
+        (import("csv", "title\nA\n"), INVALID),
+        (import("csv", "name,name\nA,B\n"), INVALID),
+        (import("csv", "name\n\"A\n"), INVALID),
+        (import("csv", "name\nA\u{0}B\n"), INVALID),
+        (import("csv", &"x".repeat(3_000_001)), INVALID),
+        (import("ndjson", "\n\n"), INVALID),
+        (
+            get(&format!("/api/v1/tenant-imports/{absent}")),
+            "IMPORT_NOT_FOUND",
+        ),
+        (
+            get("/api/v1/tenant-imports/nonsense/rows"),
+            "IMPORT_NOT_FOUND",
+        ),
+        (
+            get("/api/v1/tenant-imports?page_token=nonsense"),
+            "INVALID_PAGE_TOKEN",
+        ),
+        (get("/api/v1/tenant-imports?page_size=-1"), INVALID),
         (get("/api/v1/no-such-path"), INVALID),
         ((Method::DELETE, "/api/v1/plans".to_owned(), None), INVALID),
         (

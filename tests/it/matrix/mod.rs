@@ -12,6 +12,7 @@ mod plans;
 mod roles;
 mod service_accounts;
 mod sessions;
+mod tenant_imports;
 mod tenants;
 
 use anyhow::Result;
@@ -121,6 +122,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
         domains::ROWS,
         service_accounts::ROWS,
         sessions::ROWS,
+        tenant_imports::ROWS,
         tenants::ROWS,
     ]
     .concat()

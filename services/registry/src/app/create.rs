@@ -24,6 +24,15 @@ pub(crate) enum Parent {
     Own(TenantId),
 }
 
+/// A parent with room for a child, held so that it can't be deleted or moved meanwhile.
+#[derive(Debug)]
+pub(super) struct Spot {
+    pub(super) tenant: Tenant,
+    /// Level of its tree that it stands on, the top being 1.
+    pub(super) level: usize,
+    pub(super) children: i64,
+}
+
 impl App {
     /// Creates a tenant.
     pub(crate) async fn create(
@@ -47,9 +56,9 @@ impl App {
             }
             return Ok(replay.answer);
         }
-        if let Some(parent) = self.parent(&mut tx, ctx, &parent, &new.project).await? {
-            new.project.clone_from(&parent.project);
-            new.parent_id = Some(parent.id);
+        if let Some(spot) = self.parent(&mut tx, ctx, &parent, &new.project).await? {
+            new.project.clone_from(&spot.tenant.project);
+            new.parent_id = Some(spot.tenant.id);
         } else if !projects::exists(tx.conn(), &new.project).await? {
             return Err(Error::ProjectNotFound);
         }
@@ -85,14 +94,13 @@ impl App {
         Ok(tenant)
     }
 
-    /// The parent, held so that it can't be deleted or moved meanwhile.
     async fn parent(
         &self,
         tx: &mut TenantTx,
         ctx: &RequestContext,
         parent: &Parent,
         project: &str,
-    ) -> Result<Option<Tenant>, Error> {
+    ) -> Result<Option<Spot>, Error> {
         let name = match parent {
             Parent::Operator(None) => return Ok(None),
             Parent::Operator(Some(name)) => name.clone(),
@@ -103,22 +111,37 @@ impl App {
             Err(Error::TenantNotFound) => return Err(Error::ParentNotFound),
             Err(error) => return Err(error),
         };
+        self.spot(tx, ctx, &found).await.map(Some)
+    }
+
+    /// The place below a parent, if it has room for one more child.
+    pub(super) async fn spot(
+        &self,
+        tx: &mut TenantTx,
+        ctx: &RequestContext,
+        found: &Tenant,
+    ) -> Result<Spot, Error> {
         let id = found.id;
         tree::hold_project(tx.conn(), &found.project, false).await?;
         tree::hold(tx.conn(), id, false).await?;
         let mut platform = self.store.platform().await?;
         let lineage = tree::lineage(platform.conn(), id).await?;
-        let levels = lineage.len();
+        let level = lineage.len();
         let parent = lineage.into_iter().next().ok_or(Error::ParentNotFound)?;
         parent.admit(ctx.permissions)?;
         if !parent.status.is_active() {
             return Err(Error::ParentNotFound);
         }
-        if levels >= MAX_LEVELS {
+        if level >= MAX_LEVELS {
             return Err(Error::TooDeep);
         }
-        Place::has_room(tree::places_taken(platform.conn(), id).await?)?;
-        Ok(Some(parent))
+        let children = tree::places_taken(platform.conn(), id).await?;
+        Place::has_room(children)?;
+        Ok(Spot {
+            tenant: parent,
+            level,
+            children,
+        })
     }
 }
 

@@ -6,6 +6,9 @@ mod catalogue;
 mod create;
 mod domains;
 mod holds;
+mod import_row;
+mod import_worker;
+mod imports;
 mod moves;
 mod plans;
 mod projects;
@@ -33,6 +36,7 @@ use crate::store::{list, tenants as rows, tree};
 
 pub(crate) use create::Parent;
 pub(crate) use domains::DomainChange;
+pub(crate) use imports::NewImport;
 pub(crate) use plans::PlanChange;
 pub(crate) use subscriptions::Preview;
 pub(crate) use tenants::Change;
@@ -47,8 +51,9 @@ pub(crate) struct App {
     resolver: Resolver,
     /// The domain whose subdomains are slugs; empty for none.
     base_domain: String,
-    /// Wakes this replica's worker.
+    /// Wake this replica's workers.
     purge_started: Arc<Notify>,
+    import_started: Arc<Notify>,
 }
 
 impl App {
@@ -66,6 +71,7 @@ impl App {
             resolver,
             base_domain,
             purge_started: Arc::new(Notify::new()),
+            import_started: Arc::new(Notify::new()),
         }
     }
 

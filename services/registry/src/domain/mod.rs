@@ -5,6 +5,7 @@ pub(crate) mod etag;
 pub(crate) mod field;
 pub(crate) mod hold;
 pub(crate) mod hostname;
+pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod project;

@@ -37,7 +37,7 @@ impl Part {
     }
 }
 
-/// Who started a purge, and from where.
+/// Who started work that goes on by itself, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartedBy {
     pub(crate) actor: Principal,
@@ -70,11 +70,15 @@ impl Purge {
         &mut self.parts[place]
     }
 
-    /// How long to wait after this turn failed: twice as long each time, up to a minute.
+    /// How long to wait after this turn failed.
     pub(crate) fn pause(&self) -> SignedDuration {
-        let doubled = 1_i64 << self.failures.clamp(0, 6);
-        SignedDuration::from_secs(doubled).min(MAX_PAUSE)
+        pause(self.failures)
     }
+}
+
+/// How long work rests after a turn that failed, with so many before it: twice as long each time, up to a minute.
+pub(crate) fn pause(failures: i32) -> SignedDuration {
+    SignedDuration::from_secs(1_i64 << failures.clamp(0, 6)).min(MAX_PAUSE)
 }
 
 /// What a purge removes, or how far it is.

@@ -9,5 +9,6 @@ pub(crate) mod step;
 pub(crate) mod subscriptions;
 mod target;
 pub(crate) mod tenant_feed;
+pub(crate) mod tenant_imports;
 pub(crate) mod tenant_list;
 pub(crate) mod tenants;

@@ -2,6 +2,8 @@
 
 pub(crate) mod domains;
 pub(crate) mod holds;
+pub(crate) mod import_rows;
+pub(crate) mod imports;
 pub(crate) mod list;
 pub(crate) mod plans;
 pub(crate) mod projects;

@@ -17,6 +17,8 @@ pub const TENANT_TABLES: &[TenantTable] = &[
     TenantTable::of("request_record", "request_records"),
     TenantTable::of("domains", "domains"),
     TenantTable::of("purges", "purges"),
+    TenantTable::of("tenant_import_rows", "tenant_import_rows"),
+    TenantTable::of("tenant_imports", "tenant_imports"),
     TenantTable::of("tenants", "tenants"),
 ];
 

@@ -32,6 +32,24 @@ pub(crate) async fn resolve(
     }
 }
 
+/// The tenants of a project that have one of these external ids.
+#[tracing::instrument(name = "tree.of_external_ids", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn of_external_ids(
+    conn: &mut PgConnection,
+    project: &str,
+    external_ids: &[&str],
+) -> Result<Vec<Tenant>, Error> {
+    let rows = sqlx::query_as!(
+        TenantRow,
+        "SELECT * FROM tenants WHERE project = $1 AND external_id = ANY ($2)",
+        project,
+        external_ids as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    tenants(rows)
+}
+
 /// A tenant and all above it, nearest first.
 #[tracing::instrument(name = "tree.lineage", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn lineage(conn: &mut PgConnection, id: TenantId) -> Result<Vec<Tenant>, Error> {

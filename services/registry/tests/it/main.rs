@@ -6,6 +6,7 @@ mod domains;
 mod feed;
 mod idempotency;
 mod identity_wall;
+mod imports;
 mod isolation;
 mod life;
 mod outbox;

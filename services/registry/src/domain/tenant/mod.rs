@@ -79,7 +79,7 @@ pub(crate) struct Tenant {
 }
 
 /// What a new tenant is to be, as the caller said it; the project and parent are known to exist.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewTenant {
     pub(crate) project: String,
     pub(crate) name: String,

@@ -17,15 +17,20 @@ use crate::support::{World, member, named, operator};
 
 /// RPCs in which no caller from the gateway can name a tenant.
 const NAME_NO_TENANT: &[&str] = &[
+    "CancelTenantImport",
     "CreatePlan",
     "CreateProject",
     "CreateSignedUpTenant",
     "FollowTenants",
     "GetPlan",
     "GetProject",
+    "GetTenantImport",
+    "ImportTenants",
     "ListPlanVersions",
     "ListPlans",
     "ListProjects",
+    "ListTenantImportRows",
+    "ListTenantImports",
     "LookupTenant",
     "UpdatePlan",
     "UpdateProject",

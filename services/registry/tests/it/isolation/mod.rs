@@ -36,6 +36,21 @@ async fn two_tenants(world: &World) -> [Tenant; 2] {
         .execute(&mut world.owner().await)
         .await
         .unwrap();
+        // An import that never comes due, and a row of it.
+        sqlx::query(
+            "WITH started AS (
+                 INSERT INTO tenant_imports (tenant_id, import_id, project, format, dry_run, state, row_count, created_count,
+                     existing_count, refused_count, started_by, created_at, due_at, failures)
+                 VALUES ($1::uuid, $1::uuid, 'default', 'csv', false, 'pending', 1, 0, 0, 0, '{}', clock_timestamp(),
+                     'infinity', 0)
+             )
+             INSERT INTO tenant_import_rows (tenant_id, import_id, row_number, line, name, slug, external_id, draft, outcome)
+             VALUES ($1::uuid, $1::uuid, 1, 2, 'Acme', '', '', '{}', 'pending')",
+        )
+        .bind(&tenant.id)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
         // A purge that never comes due.
         sqlx::query(
             "INSERT INTO purges (tenant_id, started_at, started_by, services, due_at, failures)

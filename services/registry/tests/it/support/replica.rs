@@ -13,6 +13,7 @@ use tenantry_proto::registry::v1::legal_hold_service_client::LegalHoldServiceCli
 use tenantry_proto::registry::v1::plan_service_client::PlanServiceClient;
 use tenantry_proto::registry::v1::project_service_client::ProjectServiceClient;
 use tenantry_proto::registry::v1::subscription_service_client::SubscriptionServiceClient;
+use tenantry_proto::registry::v1::tenant_import_service_client::TenantImportServiceClient;
 use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
 use tenantry_registry::{Config, Registry};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
@@ -42,6 +43,7 @@ pub(crate) type Domains = DomainServiceClient<Authed>;
 pub(crate) type Plans = PlanServiceClient<Authed>;
 pub(crate) type Subscriptions = SubscriptionServiceClient<Authed>;
 pub(crate) type SignUps = SignUpServiceClient<Authed>;
+pub(crate) type Imports = TenantImportServiceClient<Authed>;
 pub(crate) type Feeds = TenantFeedServiceClient<Authed>;
 
 /// How a replica reaches its database.
@@ -142,6 +144,10 @@ impl Replica {
 
     pub(crate) fn legal_holds(&self, claims: &Claims) -> LegalHolds {
         LegalHoldServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    pub(crate) fn imports(&self, claims: &Claims) -> Imports {
+        TenantImportServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
     }
 
     /// A client of the internal feed.

@@ -1,0 +1,165 @@
+//! Those who work imports off: several, dying, stopped, and out of luck.
+
+use std::time::Duration;
+
+use tenantry_proto::registry::v1::CancelTenantImportRequest;
+
+use super::{csv, ended, import, made, once, rows, start};
+use crate::support::{World, operator, soon};
+
+fn file(rows: usize) -> String {
+    let rows = (1..=rows).map(|n| format!("Tenant {n},tenant-{n},crm-{n}\n"));
+    "name,slug,external_id\n".to_owned() + &rows.collect::<String>()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_row_is_made_once_though_replicas_overlap_and_die() {
+    const ROWS: i32 = 300;
+    let world = World::start().await;
+    let second = world.replica().await;
+    let started = start(&second, csv(file(ROWS as usize))).await;
+    let mut owner = world.owner().await;
+    // No lease is worth anything: whoever looks takes the import up.
+    let hurry = async {
+        loop {
+            sqlx::query(
+                "UPDATE tenant_imports SET due_at = clock_timestamp() WHERE finished_at IS NULL",
+            )
+            .execute(&mut owner)
+            .await
+            .unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let watch = async {
+        for part in [1, 3] {
+            let far = |import: &_| {
+                let import: &tenantry_proto::registry::v1::TenantImport = import;
+                import.done_count >= ROWS / 5 * part
+            };
+            once(&world, &started, far).await;
+            if part == 1 {
+                // In the middle of whatever it is doing.
+                second.end().await;
+            }
+        }
+        ended(&world, &started).await
+    };
+    let done = tokio::select! {
+        () = hurry => unreachable!(),
+        done = watch => done,
+    };
+    assert_eq!(
+        (done.state.as_str(), done.created_count),
+        ("succeeded", ROWS)
+    );
+    let all = i64::from(ROWS);
+    assert_eq!(made(&world).await, (all, all, all));
+    let rows = rows(&world, &done, "created").await;
+    let in_order = rows
+        .iter()
+        .zip(1..)
+        .all(|(row, n)| row.slug == format!("tenant-{n}"));
+    assert!(in_order && rows.len() == ROWS as usize);
+}
+
+#[tokio::test]
+async fn once_a_cancel_is_answered_no_further_tenant_is_made() {
+    let world = World::start().await;
+    let started = start(&world, csv(file(2_000))).await;
+    once(&world, &started, |import| import.created_count > 10).await;
+    let cancel = CancelTenantImportRequest {
+        tenant_import: started.id.clone(),
+        request_id: "enough".to_owned(),
+    };
+    let mut imports = world.imports(&operator());
+    let cancelled = imports
+        .cancel_tenant_import(cancel.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(cancelled.state, "cancelled");
+    let (tenants, ..) = made(&world).await;
+    assert_eq!(i64::from(cancelled.created_count), tenants);
+    assert!(tenants < 2_000);
+    // One that starts later ends, and the first stands where it stood.
+    let later = import(&world, csv("name\nLater\n")).await;
+    assert_eq!(later.state, "succeeded");
+    assert_eq!(made(&world).await.0, tenants + 1);
+    assert_eq!(
+        rows(&world, &started, "created").await.len(),
+        tenants as usize
+    );
+    let again = imports
+        .cancel_tenant_import(cancel)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(again, cancelled);
+}
+
+#[tokio::test]
+async fn a_row_that_meets_a_fault_keeps_no_other_back_and_one_that_meets_bad_luck_is_tried_again() {
+    let world = World::start().await;
+    sqlx::raw_sql(
+        "CREATE SEQUENCE luck; GRANT USAGE ON luck TO registry_app;
+         CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF NEW.name = 'Fault' THEN RAISE EXCEPTION 'no'; END IF;
+             IF NEW.name = 'Bad luck' AND nextval('luck') < 3 THEN
+                 RAISE EXCEPTION 'not now' USING ERRCODE = '40001';
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER meet BEFORE INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION meet();",
+    )
+    .execute(&mut world.owner().await)
+    .await
+    .unwrap();
+    let done = import(&world, csv("name\nFirst\nFault\nBad luck\nLast\n")).await;
+    let rows = rows(&world, &done, "").await;
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.outcome.as_str(), row.reason.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("created", ""),
+            ("refused", "INTERNAL"),
+            ("created", ""),
+            ("created", "")
+        ]
+    );
+    assert!(
+        !rows[1].message.contains("no"),
+        "what the database said stays here"
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_ended_long_ago_is_removed_with_its_rows() {
+    let world = World::start().await;
+    let old = import(&world, csv("name\nOld\n")).await;
+    let young = import(&world, csv("name\nYoung\n")).await;
+    let mut owner = world.owner().await;
+    sqlx::query("UPDATE tenant_imports SET finished_at = finished_at - interval '31 days' WHERE import_id = $1::uuid")
+        .bind(&old.id)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let left = "SELECT array_agg(DISTINCT import_id::text) FROM tenant_import_rows";
+    soon(async {
+        while sqlx::query_scalar::<_, Vec<String>>(left)
+            .fetch_one(&mut owner)
+            .await
+            .unwrap()
+            .len()
+            > 1
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(rows(&world, &young, "").await.len(), 1);
+}
