@@ -103,6 +103,10 @@ impl App {
                 .into());
             }
         };
+        // Hashes wait for each other; meanwhile the sender may have lost the right.
+        if hash.is_some() {
+            self.open_link(&acceptance.token).await?;
+        }
         let mut tx = self.store.begin(opened.tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -189,7 +193,7 @@ impl App {
         invitation: &Invitation,
         tenant: &TenantEntry,
     ) -> Result<Rights, Error> {
-        let Some(sender) = sender(&invitation.invited_by) else {
+        let Some(sender) = Whom::of_key(&invitation.invited_by) else {
             return Ok(Rights::NONE);
         };
         let Some(realm) = self.realm(sender).await? else {
@@ -199,16 +203,6 @@ impl App {
             Reach::Admitted(rights) => rights,
             Reach::Stopped(_) | Reach::Absent => Rights::NONE,
         })
-    }
-}
-
-/// Reads `user:<id>` or `api_key:<id>`; `None` for anything else, which has no right.
-fn sender(text: &str) -> Option<Whom> {
-    let (kind, id) = text.split_once(':')?;
-    match kind {
-        "user" => id.parse().ok().map(Whom::User),
-        "api_key" => id.parse().ok().map(Whom::ApiKey),
-        _ => None,
     }
 }
 

@@ -49,7 +49,8 @@ impl App {
         new: NewKey,
     ) -> Result<Made, Error> {
         let mut tx = self.store.begin(new.tenant).await?;
-        if let Some(replay) = tx.claim(request.as_ref()).await? {
+        if let Some(replay) = tx.claim::<ApiKey>(request.as_ref()).await? {
+            replay.answer.may_be_had_by(ctx.permissions)?;
             return Ok(Made {
                 key: replay.answer,
                 secret: replay.secret,

@@ -1,6 +1,8 @@
 //! Sessions: how they begin, and how their owners see and end them. They are of people, in no tenant's scope; what happens
 //! to one is told in the stream of the tenant that it is for, else in the platform's.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
@@ -101,7 +103,7 @@ impl App {
         let before: Option<SessionId> = tokens.read(page_token)?;
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
         let most = i64::from(size) + 1;
-        let items = store::sessions::page(tx.conn(), own.user, before, most).await?;
+        let items = store::sessions::page(tx.conn(), own.user, own.session, before, most).await?;
         Ok(Page::cut(items, size, |session| tokens.write(&session.id)))
     }
 
@@ -120,6 +122,9 @@ impl App {
         let session = store::sessions::lock(tx.conn(), session).await?;
         let session = session.filter(|session| session.user_id == own.user);
         let session = session.ok_or(Error::SessionNotFound)?;
+        if !store::sessions::sees(tx.conn(), own.session, session.id).await? {
+            return Err(Error::SessionNotFound);
+        }
         if !store::sessions::end(tx.conn(), session.id).await? {
             return Err(Error::SessionNotFound);
         }
@@ -140,7 +145,8 @@ impl App {
             return Ok(replay.answer);
         }
         let but = (!include_current).then_some(own.session);
-        let (ended, events) = end_all(ctx, &mut tx, own.user, but, "revoked").await?;
+        let ended = store::sessions::end_all(tx.conn(), own.user, but, Some(own.session)).await?;
+        let (ended, events) = told(ctx, own.user, ended, "revoked");
         tx.record_each(events).await?;
         tx.finish(key.as_ref(), &ended).await?;
         Ok(ended)
@@ -189,7 +195,17 @@ pub(super) async fn end_all(
     but: Option<SessionId>,
     why: &str,
 ) -> Result<(i32, Vec<(TenantId, Event)>), Error> {
-    let ended = store::sessions::end_all(tx.conn(), user, but).await?;
+    let ended = store::sessions::end_all(tx.conn(), user, but, None).await?;
+    Ok(told(ctx, user, ended, why))
+}
+
+/// How many sessions these are, and one event for each stream that hears of their end.
+fn told(
+    ctx: &RequestContext,
+    user: UserId,
+    ended: BTreeMap<Option<TenantId>, Vec<SessionId>>,
+    why: &str,
+) -> (i32, Vec<(TenantId, Event)>) {
     let number = ended.values().map(Vec::len).sum::<usize>();
     let events = ended.into_iter().map(|(tenant, sessions)| {
         let after = json!({
@@ -201,7 +217,7 @@ pub(super) async fn end_all(
         let event = Event::of(ctx, "user.sessions_ended", "user", id, Value::Null, after);
         (stream(tenant), event)
     });
-    Ok((i32::try_from(number).unwrap_or(i32::MAX), events.collect()))
+    (i32::try_from(number).unwrap_or(i32::MAX), events.collect())
 }
 
 /// Who signs in, or replaces a password by a link: the request itself is nobody's yet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenantry_core::refusal::Violations;
-use tenantry_core::{Permission, PrincipalKind, Refusal, RequestContext, TenantId};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId};
 use tenantry_proto::identity::v1::permission_service_server::PermissionService;
 use tenantry_proto::identity::v1::{
     CheckPermissionsRequest, CheckPermissionsResponse, ListPermissionsRequest,
@@ -21,6 +21,8 @@ use crate::domain::field;
 
 /// Most questions of one call.
 const MAX_QUESTIONS: usize = 100;
+/// What a question is refused with that names no kind that there is.
+const KINDS: &str = "must be user, api_key or service_account";
 
 /// The handlers.
 #[derive(Clone, Debug)]
@@ -62,7 +64,16 @@ impl PermissionService for Permissions {
                 .into_iter()
                 .map(|asked| of_tenant(ctx, tenant.id, asked))
                 .collect();
-            let allowed = self.0.check_permissions(parse(&asked)?).await?;
+            let mut questions = parse(&asked)?;
+            for (place, question) in questions.iter_mut().enumerate() {
+                if matches!(question.whom, Whom::Session(_)) {
+                    return Err(Refusal::field(kind_of(place), KINDS));
+                }
+                if question.whom.is_caller(ctx) {
+                    question.whom = Whom::of_caller(ctx).unwrap_or(question.whom);
+                }
+            }
+            let allowed = self.0.check_permissions(questions).await?;
             let answers = asked.into_iter().zip(allowed);
             Ok(CheckPermissionsResponse {
                 answers: answers.map(convert::permission_answer).collect(),
@@ -100,14 +111,11 @@ fn of_tenant(
     asked: PermissionQuestion,
 ) -> internal::PermissionQuestion {
     let nobody = asked.principal_kind.is_empty() && asked.principal_id.is_empty();
-    let (principal_kind, principal_id) = match ctx.principal.kind {
-        _ if !nobody => (asked.principal_kind, asked.principal_id),
-        // Its key may permit less than the account.
-        PrincipalKind::ServiceAccount => (
-            PrincipalKind::ApiKey.name().to_owned(),
-            ctx.credential.clone(),
-        ),
-        kind => (kind.name().to_owned(), ctx.principal.id.to_string()),
+    let (principal_kind, principal_id) = if nobody {
+        let principal = &ctx.principal;
+        (principal.kind.name().to_owned(), principal.id.to_string())
+    } else {
+        (asked.principal_kind, asked.principal_id)
     };
     internal::PermissionQuestion {
         principal_kind,
@@ -115,6 +123,11 @@ fn of_tenant(
         tenant_id: tenant.to_string(),
         permission: asked.permission,
     }
+}
+
+/// The place of a question's principal_kind in a request.
+fn kind_of(place: usize) -> String {
+    format!("questions[{place}].principal_kind")
 }
 
 fn parse(asked: &[internal::PermissionQuestion]) -> Result<Vec<Question>, Refusal> {
@@ -141,21 +154,10 @@ fn question(
 ) -> Option<Question> {
     let name = |field: &str| format!("questions[{place}].{field}");
     let id = &asked.principal_id;
-    let whom = match asked.principal_kind.as_str() {
-        "user" => wrong
-            .take(&name("principal_id"), field::id(id))
-            .map(Whom::User),
-        "api_key" => wrong
-            .take(&name("principal_id"), field::id(id))
-            .map(Whom::ApiKey),
-        "service_account" => wrong
-            .take(&name("principal_id"), field::id(id))
-            .map(Whom::ServiceAccount),
-        _ => {
-            wrong.add(
-                name("principal_kind"),
-                "must be user, api_key or service_account",
-            );
+    let whom = match Whom::read(&asked.principal_kind, id) {
+        Some(whom) => wrong.take(&name("principal_id"), whom),
+        None => {
+            wrong.add(kind_of(place), KINDS);
             None
         }
     };

@@ -87,19 +87,41 @@ pub(crate) async fn end(conn: &mut PgConnection, id: SessionId) -> Result<bool, 
     Ok(ended.rows_affected() == 1)
 }
 
-/// Ends all sessions of a user but one; returns the ids of those that went on until now, by the tenant that each was for.
+/// Whether one session sees another of the same user: one that a provider began sees those that it began.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn sees(
+    conn: &mut PgConnection,
+    own: SessionId,
+    other: SessionId,
+) -> Result<bool, Error> {
+    let sees = sqlx::query_scalar!(
+        r#"SELECT o.provider_id IS NULL OR o.provider_id = s.provider_id AS "sees!"
+           FROM sessions o JOIN sessions s ON s.user_id = o.user_id WHERE o.id = $1 AND s.id = $2"#,
+        own.uuid(),
+        other.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(sees == Some(true))
+}
+
+/// Ends all sessions of a user but one, or of those only that a session sees; returns the ids of those that went on until now, by the tenant that each was for.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn end_all(
     conn: &mut PgConnection,
     user: UserId,
     but: Option<SessionId>,
+    seen_by: Option<SessionId>,
 ) -> Result<BTreeMap<Option<TenantId>, Vec<SessionId>>, Error> {
     let rows = sqlx::query!(
-        "UPDATE sessions SET ended_at = clock_timestamp()
+        "UPDATE sessions s SET ended_at = clock_timestamp()
          WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND ended_at IS NULL AND expires_at > clock_timestamp()
+           AND ($3::uuid IS NULL OR EXISTS (SELECT FROM sessions o WHERE o.id = $3
+                                            AND (o.provider_id IS NULL OR o.provider_id = s.provider_id)))
          RETURNING id, tenant_id",
         user.uuid(),
         but.map(SessionId::uuid),
+        seen_by.map(SessionId::uuid),
     )
     .fetch_all(conn)
     .await?;
@@ -111,21 +133,24 @@ pub(crate) async fn end_all(
     Ok(ended)
 }
 
-/// One page of a user's sessions that go on, from the newest.
+/// One page of a user's sessions that go on, as far as one of them sees, from the newest.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn page(
     conn: &mut PgConnection,
     user: UserId,
+    seen_by: SessionId,
     before: Option<SessionId>,
     most: i64,
 ) -> Result<Vec<Begun>, Error> {
     let rows = sqlx::query!(
-        "SELECT id, tenant_id, ip, user_agent, created_at, refreshed_at, expires_at FROM sessions
+        "SELECT id, tenant_id, ip, user_agent, created_at, refreshed_at, expires_at FROM sessions s
          WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ended_at IS NULL AND expires_at > clock_timestamp()
+           AND EXISTS (SELECT FROM sessions o WHERE o.id = $4 AND (o.provider_id IS NULL OR o.provider_id = s.provider_id))
          ORDER BY id DESC LIMIT $3",
         user.uuid(),
         before.map(SessionId::uuid),
         most,
+        seen_by.uuid(),
     )
     .fetch_all(conn)
     .await?;

@@ -8,6 +8,7 @@ use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
+use crate::service_accounts;
 use crate::world::{World, until};
 
 fn create(name: &str, permissions: &[&str], request_id: &str) -> wire::CreateApiKeyRequest {
@@ -238,4 +239,30 @@ async fn a_foreign_key_is_answered_like_an_absent_one() {
         (absent.message(), absent.details())
     );
     assert!(revoke(&world, &other, &theirs).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_repetition_gives_the_secret_to_none_who_could_not_have_the_key() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let held = ["api_keys.manage", "api_keys.read", "members.manage"];
+    let account = service_accounts::create(&world, &owner, "ci", &held)
+        .await
+        .unwrap();
+    let mut programs = Vec::new();
+    for permissions in [&held[..], &held[..2]] {
+        let key = service_accounts::key(&world, &owner, &account.id, permissions).await;
+        programs.push(Who::key(&key.unwrap().secret));
+    }
+    let request = wire::CreateApiKeyRequest {
+        service_account: account.id.clone(),
+        ..create("deploy", &["members.manage"], "deploy-1")
+    };
+    let made = make(&world, &programs[0], request.clone()).await.unwrap();
+    assert!(!made.secret.is_empty());
+    let weaker = make(&world, &programs[1], request.clone()).await;
+    assert_eq!(reason(&weaker.unwrap_err()), "GRANT_EXCEEDS_OWN");
+    let again = make(&world, &programs[0], request).await.unwrap();
+    assert_eq!(again.secret, made.secret);
 }

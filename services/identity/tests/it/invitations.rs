@@ -7,6 +7,7 @@ use tenantry_rpc::assertion::HEADER;
 use tonic::{Code, Request, Status};
 
 use crate::caller::{Who, reason};
+use crate::service_accounts;
 use crate::world::{PASSWORD, World, until};
 
 const ACCEPT: &str = "/tenantry.identity.v1.InvitationService/AcceptInvitation";
@@ -482,4 +483,20 @@ async fn a_repeated_acceptance_gets_its_first_answer_and_another_body_does_not()
     };
     let refused = client.accept_invitation(other).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn whoever_may_invite_does_so_as_a_program_too() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let held = ["tenants.read", "members.read", "members.manage"];
+    let account = service_accounts::create(&world, &owner, "onboarding", &held)
+        .await
+        .unwrap();
+    let key = service_accounts::key(&world, &owner, &account.id, &[]).await;
+    let program = Who::key(&key.unwrap().secret);
+    let token = token(&world, &program, ANN, &["viewer"]).await;
+    let member = accept(&world, &token).await.unwrap();
+    assert_eq!(member.roles, ["viewer"]);
 }

@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::caller::{Who, reason};
 use crate::world::{OPERATOR, PASSWORD, World, until};
 
-async fn list(world: &World, who: &Who) -> Vec<wire::Session> {
+pub(crate) async fn list(world: &World, who: &Who) -> Vec<wire::Session> {
     let ask = world
         .ask(who, wire::ListSessionsRequest::default())
         .await

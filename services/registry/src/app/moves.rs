@@ -70,9 +70,10 @@ impl App {
         if ctx.principal.kind != PrincipalKind::User {
             return Ok(false);
         }
+        // As far as this session reaches: the person may be a member of more.
         let question = PermissionQuestion {
-            principal_kind: ctx.principal.kind.name().to_owned(),
-            principal_id: ctx.principal.id.to_string(),
+            principal_kind: "session".to_owned(),
+            principal_id: ctx.credential.clone(),
             tenant_id: parent.to_string(),
             permission: Permission::TenantsCreate.name().to_owned(),
         };

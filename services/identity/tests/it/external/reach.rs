@@ -1,12 +1,14 @@
 //! What an issuer's word is good for, and where it ends.
 
 use serde_json::json;
-use tenantry_core::TenantId;
+use tenantry_core::{Permission, TenantId};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::oidc_provider::OidcProvider;
 
 use super::{FAILED, PAGE, finish, me, provider, refused, sign_in};
 use crate::caller::Who;
+use crate::permissions::{ask_internal, question};
+use crate::sessions;
 use crate::world::{World, until};
 
 const VICTIM: &str = "ann@example.com";
@@ -305,4 +307,58 @@ async fn nobody_signs_up_for_a_tenant_that_the_providers_word_does_not_reach() {
     let made = made.id.parse().unwrap();
     assert!(!is_out_of_reach(&world, &by_project, made).await);
     assert!(is_out_of_reach(&world, &by_acme, made).await);
+}
+
+#[tokio::test]
+async fn a_session_of_a_tenants_provider_acts_nowhere_else_in_no_way() {
+    let world = World::start().await;
+    let (acme, beta) = (
+        world.tenant("acme", None).await,
+        world.tenant("beta", None).await,
+    );
+    let at = OidcProvider::start().await.unwrap();
+    let mut signed_in = Vec::new();
+    for tenant in [acme, beta] {
+        let owner = world
+            .member(tenant, &format!("owner@{tenant}.example"), "owner")
+            .await;
+        let provider = provider(&world, &owner, &at.issuer(), |new| {
+            new.just_in_time_roles = vec!["owner".to_owned()];
+        })
+        .await;
+        signed_in.push(sign_in(&world, &at, &provider, "ann").await.unwrap());
+    }
+    let [of_acme, of_beta] = signed_in.as_slice() else {
+        panic!("two sessions");
+    };
+    let ann = me(&world, of_acme).await.id;
+
+    // Other services ask about the session, and only the person is of both.
+    let session = sessions::list(&world, of_acme).await;
+    let [session] = session.as_slice() else {
+        panic!("it sees itself: {session:?}");
+    };
+    let may = async |whom, tenant| {
+        let asked = question(whom, tenant, Permission::TenantsCreate);
+        let answer = ask_internal(&world, "registry", vec![asked]).await;
+        answer.unwrap() == [true]
+    };
+    assert!(may(("session", &session.id), acme).await);
+    assert!(!may(("session", &session.id), beta).await);
+    assert!(may(("user", &ann), beta).await);
+
+    // Nor are the person's sessions elsewhere seen or ended.
+    let elsewhere = sessions::list(&world, of_beta).await;
+    let revoke = wire::RevokeSessionRequest {
+        session: elsewhere[0].id.clone(),
+        ..Default::default()
+    };
+    let ask = world.ask(of_acme, revoke).await.unwrap();
+    let refusal = world.sessions().revoke_session(ask).await;
+    assert_eq!(refused(refusal), "SESSION_NOT_FOUND");
+    let all = wire::RevokeSessionsRequest::default();
+    let ask = world.ask(of_acme, all).await.unwrap();
+    let revoked = world.sessions().revoke_sessions(ask).await.unwrap();
+    assert_eq!(revoked.into_inner().revoked, 0);
+    assert!(world.assertion(of_beta).await.is_ok());
 }
