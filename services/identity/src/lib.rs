@@ -90,7 +90,6 @@ impl Service for Identity {
                 url,
                 &config.mail_from,
                 &config.public_url,
-                &runtime.tasks,
             )?),
             None => None,
         };
@@ -116,6 +115,7 @@ impl Service for Identity {
             passwords: passwords::Passwords::new()?,
             guesses: guesses::Guesses::new(),
             mail,
+            mail_written: tokio::sync::Notify::new(),
             links,
             registry,
         });
@@ -130,9 +130,12 @@ impl Service for Identity {
             "sign-ups",
             Arc::clone(&app).end_sign_ups(runtime.tasks.clone()),
         );
+        runtime
+            .tasks
+            .spawn("mails", Arc::clone(&app).send_mails(runtime.tasks.clone()));
         runtime.tasks.spawn(
             "links",
-            Arc::clone(&app).send_links(links_asked, runtime.tasks.clone()),
+            Arc::clone(&app).make_links(links_asked, runtime.tasks.clone()),
         );
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);

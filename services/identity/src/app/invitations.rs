@@ -1,6 +1,7 @@
 //! Invitations, as a tenant's people manage them.
 
 use jiff::SignedDuration;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
@@ -12,9 +13,9 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::roles::grantable;
 use crate::domain::invitation::{self, Invitation, MAX_MAILS_A_DAY, MAX_PENDING, State};
+use crate::domain::mail::{Letter, Mail};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
-use crate::mail;
 use crate::store;
 
 /// Whom to invite, and to what.
@@ -42,8 +43,7 @@ impl App {
         tenant: &TenantEntry,
         new: NewInvitation,
     ) -> Result<Invitation, Error> {
-        let mail = self.mail.as_ref().ok_or(Error::MailOff)?;
-        let tenant_name = self.tenant_name(tenant).await?;
+        let tenant_name = self.name_to_invite(tenant).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -74,8 +74,10 @@ impl App {
         tx.record(&event(ctx, "invitation.created", Value::Null, &invitation))
             .await?;
         admit_pending(&mut tx).await?;
+        let mail = letter(tenant_name, &invitation, &token);
+        self.post(&mut tx, invitation.id.uuid(), &mail).await?;
         tx.finish(key.as_ref(), &invitation).await?;
-        mail.invitation(&letter(&tenant_name, &invitation, &token));
+        self.mails_wait();
         Ok(invitation)
     }
 
@@ -88,8 +90,7 @@ impl App {
         id: InvitationId,
         days: i32,
     ) -> Result<Invitation, Error> {
-        let mail = self.mail.as_ref().ok_or(Error::MailOff)?;
-        let tenant_name = self.tenant_name(tenant).await?;
+        let tenant_name = self.name_to_invite(tenant).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -106,8 +107,10 @@ impl App {
         tx.record(&event(ctx, "invitation.resent", before, &invitation))
             .await?;
         admit_pending(&mut tx).await?;
+        let mail = letter(tenant_name, &invitation, &token);
+        self.post(&mut tx, invitation.id.uuid(), &mail).await?;
         tx.finish(key.as_ref(), &invitation).await?;
-        mail.invitation(&letter(&tenant_name, &invitation, &token));
+        self.mails_wait();
         Ok(invitation)
     }
 
@@ -128,10 +131,19 @@ impl App {
         let now = clock::now();
         invitation.revoked_at = Some(now);
         store::invitations::revoke(&mut tx, id, now).await?;
+        store::mails::drop_about(&mut tx, id.uuid()).await?;
         tx.record(&event(ctx, "invitation.revoked", before, &invitation))
             .await?;
         tx.finish(key.as_ref(), &invitation).await?;
         Ok(invitation)
+    }
+
+    /// The name of a tenant that invites, where mail is sent at all.
+    async fn name_to_invite(&self, tenant: &TenantEntry) -> Result<String, Error> {
+        if self.mail.is_none() {
+            return Err(Error::MailOff);
+        }
+        self.tenant_name(tenant).await
     }
 
     /// One invitation.
@@ -203,18 +215,17 @@ async fn admit_pending(tx: &mut TenantTx) -> Result<(), Error> {
     )))
 }
 
-fn letter<'a>(
-    tenant_name: &'a str,
-    invitation: &'a Invitation,
-    token: &'a secrecy::SecretString,
-) -> mail::Invitation<'a> {
-    mail::Invitation {
-        to: &invitation.email,
-        tenant: tenant_name,
-        by: &invitation.invited_by_email,
-        roles: invitation.roles.iter().map(RoleKey::as_str).collect(),
-        until: invitation.expires_at,
-        token,
+fn letter(tenant_name: String, invitation: &Invitation, token: &SecretString) -> Mail {
+    let roles = invitation.roles.iter();
+    Mail {
+        to: invitation.email.clone(),
+        letter: Letter::Invitation {
+            tenant_name,
+            by: invitation.invited_by_email.clone(),
+            roles: roles.map(|role| role.as_str().to_owned()).collect(),
+            until: invitation.expires_at,
+            token: token.expose_secret().to_owned(),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::roles::grantable;
+use crate::domain::mail::{Letter, Mail};
 use crate::domain::member::{Member, Patch, User};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
@@ -73,10 +74,15 @@ impl App {
             }
         };
         let member = add(ctx, &mut tx, &user, new.name, new.roles).await?;
+        let mail = Mail {
+            to: member.email.clone(),
+            letter: Letter::Welcome {
+                slug: tenant.slug.clone(),
+            },
+        };
+        self.post(&mut tx, member.user_id.uuid(), &mail).await?;
         tx.finish(key.as_ref(), &member).await?;
-        if let Some(mail) = &self.mail {
-            mail.welcome(&member.email, &member.name, &tenant.slug);
-        }
+        self.mails_wait();
         Ok(member)
     }
 

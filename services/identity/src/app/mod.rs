@@ -7,6 +7,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod external_sign_in;
 pub(crate) mod identity_providers;
 pub(crate) mod invitations;
+mod mails;
 pub(crate) mod member_roles;
 pub(crate) mod members;
 pub(crate) mod memberships;
@@ -71,6 +72,8 @@ pub(crate) struct App {
     /// Tells that a provider's sessions are to be ended.
     pub(crate) provider_ended: Notify,
     pub(crate) mail: Option<Mailer>,
+    /// Tells that mails were written down.
+    pub(crate) mail_written: Notify,
     /// Links that people asked for, to be made.
     pub(crate) links: Links,
     /// Registry, to call and to ask for its health.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{Refusal, RequestContext, TenantId};
+use tenantry_core::{Refusal, RequestContext, TenantId, clock};
 use tenantry_rpc::Tasks;
 
 use super::App;
 use super::sessions::{Own, actor, end_all};
 use crate::domain::lockout;
+use crate::domain::mail::{Letter, Mail};
 use crate::domain::member::User;
 use crate::domain::secret;
 use crate::error::Error;
@@ -85,22 +87,22 @@ impl App {
         self.links.ask(asked)
     }
 
-    /// Sends the links that are asked for, one after the other, until cancelled. One that can't be sent is logged; whoever
-    /// needs it asks again.
-    pub(crate) async fn send_links(self: Arc<Self>, mut asked: LinksAsked, tasks: Tasks) {
+    /// Makes the links that are asked for, one after the other, until cancelled, and has them sent. One that can't be made is
+    /// logged; whoever needs it asks again.
+    pub(crate) async fn make_links(self: Arc<Self>, mut asked: LinksAsked, tasks: Tasks) {
         loop {
             let next = tokio::select! {
                 () = tasks.cancelled() => return,
                 next = asked.next() => next,
             };
             let Some(next) = next else { return };
-            if let Err(error) = self.send_link(&next).await {
-                tracing::warn!(error = %error, "a link was not sent");
+            if let Err(error) = self.make_link(&next).await {
+                tracing::warn!(error = %error, "a link was not made");
             }
         }
     }
 
-    async fn send_link(&self, asked: &LinkAsked) -> Result<(), Error> {
+    async fn make_link(&self, asked: &LinkAsked) -> Result<(), Error> {
         let buckets = lockout::of_link(
             self.fingerprint(LINK, &asked.email),
             self.fingerprint(LINKS_OF_NETWORK, ""),
@@ -132,10 +134,16 @@ impl App {
             json!({ "email": known.user.email }),
         );
         tx.record(&event).await?;
+        let mail = Mail {
+            to: known.user.email,
+            letter: Letter::PasswordReset {
+                until: clock::now() + SignedDuration::from_mins(LINK_MINUTES.into()),
+                token: token.expose_secret().to_owned(),
+            },
+        };
+        self.post(&mut tx, known.user.id.uuid(), &mail).await?;
         tx.commit().await?;
-        if let Some(mail) = &self.mail {
-            mail.password_reset(&known.user.email, &known.user.name, &token, LINK_MINUTES);
-        }
+        self.mails_wait();
         Ok(())
     }
 

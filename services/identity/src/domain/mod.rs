@@ -6,6 +6,7 @@ pub(crate) mod field;
 pub(crate) mod identity_provider;
 pub(crate) mod invitation;
 pub(crate) mod lockout;
+pub(crate) mod mail;
 pub(crate) mod member;
 pub(crate) mod operator;
 pub(crate) mod outside;

@@ -5,9 +5,6 @@ use askama::Template;
 
 /// One kind of mail.
 pub(super) trait Letter {
-    /// What logs call it.
-    fn kind(&self) -> &'static str;
-
     /// The subject.
     fn subject(&self) -> String;
 
@@ -20,7 +17,7 @@ pub(super) trait Letter {
 
 /// Ties a letter to its two templates, which see it as `it`, and to its subject.
 macro_rules! letter {
-    ($letter:ident, $kind:literal, $text:literal, $html:literal, $subject:expr) => {
+    ($letter:ident, $text:literal, $html:literal, $subject:expr) => {
         const _: () = {
             #[derive(Template)]
             #[template(path = $text)]
@@ -35,10 +32,6 @@ macro_rules! letter {
             }
 
             impl Letter for $letter<'_> {
-                fn kind(&self) -> &'static str {
-                    $kind
-                }
-
                 fn subject(&self) -> String {
                     let subject: fn(&Self) -> String = $subject;
                     subject(self)
@@ -58,11 +51,11 @@ macro_rules! letter {
 
 /// Tells a person that they were added to a tenant.
 pub(super) struct Welcome<'a> {
-    pub(super) name: &'a str,
+    /// Its slug: nobody writes a text into a mail to an address that may be anyone's.
     pub(super) tenant: &'a str,
 }
 
-letter!(Welcome, "welcome", "welcome.txt", "welcome.html", |it| {
+letter!(Welcome, "welcome.txt", "welcome.html", |it| {
     format!("You were added to {}", it.tenant)
 });
 
@@ -78,7 +71,6 @@ pub(super) struct Invitation<'a> {
 
 letter!(
     Invitation,
-    "invitation",
     "invitation.txt",
     "invitation.html",
     |it| format!("You are invited to join {}", it.tenant)
@@ -86,14 +78,12 @@ letter!(
 
 /// Lets a person replace a forgotten password.
 pub(super) struct PasswordReset<'a> {
-    pub(super) name: &'a str,
-    pub(super) minutes: i32,
+    pub(super) until: &'a str,
     pub(super) link: String,
 }
 
 letter!(
     PasswordReset,
-    "password reset",
     "password_reset.txt",
     "password_reset.html",
     |_| "Replace your password".to_owned()

@@ -1,10 +1,10 @@
-//! Mail: by SMTP, or as files in a folder for development. Sent after the commit; what fails is logged, without what it
-//! said, and nobody waits.
+//! Mail: by SMTP, or as files in a folder for development. What a mail says stands in no log.
 
 mod letters;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -12,14 +12,15 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{
     AsyncFileTransport, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use tenantry_rpc::Tasks;
 use url::Url;
 
-use letters::{Letter, Welcome};
+use crate::domain::mail::{self, Mail};
+use letters::Letter;
 
 /// Most characters of a subject: names of people and tenants are longer than a line of a mail client.
 const SUBJECT_CHARS: usize = 120;
+/// Longest time that sending one mail takes.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where mail goes. Never shown, because it may hold a password.
 #[derive(Clone)]
@@ -66,9 +67,9 @@ impl FromStr for PublicUrl {
 
 impl PublicUrl {
     /// The link to what a one-time token is for, as `<base>/invitations/<token>`.
-    fn link(&self, what: &str, token: &SecretString) -> String {
+    fn link(&self, what: &str, token: &str) -> String {
         let base = self.0.as_str().trim_end_matches('/');
-        format!("{base}/{what}/{}", token.expose_secret())
+        format!("{base}/{what}/{token}")
     }
 }
 
@@ -77,22 +78,16 @@ enum Transport {
     Files(AsyncFileTransport<Tokio1Executor>),
 }
 
-/// Sends mail: one function for each kind.
+/// Sends mail.
 #[derive(Clone)]
 pub(crate) struct Mailer {
     transport: Arc<Transport>,
     from: Mailbox,
     public_url: PublicUrl,
-    tasks: Tasks,
 }
 
 impl Mailer {
-    pub(crate) fn new(
-        url: &MailUrl,
-        from: &str,
-        public_url: &PublicUrl,
-        tasks: &Tasks,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &MailUrl, from: &str, public_url: &PublicUrl) -> anyhow::Result<Self> {
         let transport = if url.0.scheme() == "file" {
             let folder = url.0.to_file_path().ok();
             let folder = folder.context("TENANTRY_MAIL_URL must be file:///folder")?;
@@ -109,86 +104,86 @@ impl Mailer {
                 .parse()
                 .context("TENANTRY_MAIL_FROM must be like Name <a@b.example>")?,
             public_url: public_url.clone(),
-            tasks: tasks.clone(),
         })
     }
 
-    /// Tells a person that they were added to a tenant.
-    pub(crate) fn welcome(&self, email: &str, name: &str, tenant: &str) {
-        self.send(email, &Welcome { name, tenant });
+    /// Sends a mail, once.
+    pub(crate) async fn send(&self, mail: &Mail) -> Result<(), Unsent> {
+        let Some(message) = self.message(mail) else {
+            return Err(Unsent::Never("it can't be written".to_owned()));
+        };
+        match tokio::time::timeout(SEND_WITHIN, self.hand_over(message)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Unsent::Later("it took too long".to_owned())),
+        }
     }
 
-    /// Asks a person to join a tenant. The only place where the secret of an invitation goes.
-    pub(crate) fn invitation(&self, invitation: &Invitation<'_>) {
-        let letter = letters::Invitation {
-            tenant: invitation.tenant,
-            by: invitation.by,
-            roles: invitation.roles.join(", "),
-            until: invitation
-                .until
-                .strftime("%-d %B %Y, %H:%M UTC")
-                .to_string(),
-            link: self.public_url.link("invitations", invitation.token),
-        };
-        self.send(invitation.to, &letter);
-    }
-
-    /// Lets a person replace a forgotten password. The only place where the secret of such a link goes.
-    pub(crate) fn password_reset(
-        &self,
-        email: &str,
-        name: &str,
-        token: &SecretString,
-        minutes: i32,
-    ) {
-        let link = self.public_url.link("password-reset", token);
-        let letter = letters::PasswordReset {
-            name,
-            minutes,
-            link,
-        };
-        self.send(email, &letter);
-    }
-
-    fn send(&self, email: &str, letter: &impl Letter) {
-        let kind = letter.kind();
-        let Some(message) = message(&self.from, email, letter) else {
-            tracing::warn!(mail.kind = kind, "a mail can't be written");
-            return;
-        };
-        let transport = Arc::clone(&self.transport);
-        self.tasks.spawn("mail", async move {
-            let sent = match &*transport {
-                Transport::Smtp(smtp) => smtp
-                    .send(message)
-                    .await
-                    .map(drop)
-                    .map_err(|e| e.to_string()),
-                Transport::Files(files) => files
-                    .send(message)
-                    .await
-                    .map(drop)
-                    .map_err(|e| e.to_string()),
-            };
-            if let Err(error) = sent {
-                tracing::warn!(mail.kind = kind, error, "a mail was not sent");
+    async fn hand_over(&self, message: Message) -> Result<(), Unsent> {
+        match &*self.transport {
+            Transport::Smtp(smtp) => match smtp.send(message).await {
+                Ok(_) => Ok(()),
+                Err(error) if is_final(&error) => Err(Unsent::Never(error.to_string())),
+                Err(error) => Err(Unsent::Later(error.to_string())),
+            },
+            Transport::Files(files) => {
+                let sent = files.send(message).await;
+                sent.map(drop).map_err(|e| Unsent::Later(e.to_string()))
             }
-        });
+        }
+    }
+
+    /// The mail as a message. The only place where the secrets of its links are put into words.
+    fn message(&self, mail: &Mail) -> Option<Message> {
+        let (from, to) = (&self.from, mail.to.as_str());
+        match &mail.letter {
+            mail::Letter::Welcome { slug } => message(from, to, &letters::Welcome { tenant: slug }),
+            mail::Letter::Invitation {
+                tenant_name,
+                by,
+                roles,
+                until,
+                token,
+            } => {
+                let letter = letters::Invitation {
+                    tenant: tenant_name,
+                    by,
+                    roles: roles.join(", "),
+                    until: in_words(*until),
+                    link: self.public_url.link("invitations", token),
+                };
+                message(from, to, &letter)
+            }
+            mail::Letter::PasswordReset { until, token } => {
+                let letter = letters::PasswordReset {
+                    until: &in_words(*until),
+                    link: self.public_url.link("password-reset", token),
+                };
+                message(from, to, &letter)
+            }
+        }
     }
 }
 
-/// What a mail says of an invitation.
-#[derive(Debug)]
-pub(crate) struct Invitation<'a> {
-    /// E-mail address that it goes to.
-    pub(crate) to: &'a str,
-    /// Name of the tenant.
-    pub(crate) tenant: &'a str,
-    /// E-mail address of who invites; empty for a program.
-    pub(crate) by: &'a str,
-    pub(crate) roles: Vec<&'a str>,
-    pub(crate) until: Timestamp,
-    pub(crate) token: &'a SecretString,
+/// Why a mail wasn't sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsent {
+    /// It may go later.
+    #[error("{0}")]
+    Later(String),
+    /// It will never go.
+    #[error("{0}; it is given up")]
+    Never(String),
+}
+
+/// Whether the server will never take this mail. That it doesn't take mail from us as we are set up now, 53x, says nothing
+/// of the mail.
+fn is_final(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().map(|code| code.to_string());
+    error.is_permanent() && !code.is_some_and(|code| code.starts_with("53"))
+}
+
+fn in_words(at: Timestamp) -> String {
+    at.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 /// The letter as a message in two forms; `None` for an address that no mail can go to.
@@ -227,21 +222,30 @@ mod tests {
         String::from_utf8(message.formatted()).unwrap()
     }
 
-    fn headers(mail: &str) -> Vec<&str> {
+    /// Names of the headers of an invitation to a tenant of this name.
+    fn headers_of(tenant: &str) -> Vec<String> {
+        let mail = written(&to(tenant));
         let (head, _) = mail.split_once("\r\n\r\n").unwrap();
         head.lines()
             .filter(|line| !line.starts_with(' '))
             .filter_map(|line| line.split_once(':'))
-            .map(|(name, _)| name)
+            .map(|(name, _)| name.to_owned())
             .collect()
+    }
+
+    fn to(tenant: &str) -> letters::Invitation<'_> {
+        letters::Invitation {
+            tenant,
+            by: "",
+            roles: "member".to_owned(),
+            until: String::new(),
+            link: String::new(),
+        }
     }
 
     #[test]
     fn a_name_adds_no_header_and_no_recipient() {
-        let plain = Welcome {
-            name: "Ann",
-            tenant: "acme",
-        };
+        let plain = headers_of("acme");
         for evil in [
             "acme\r\nBcc: eve@example.com",
             "acme\nBcc: eve@example.com",
@@ -249,21 +253,16 @@ mod tests {
             "acme\u{2028}Bcc: eve@example.com",
             "ácme\r\nBcc: eve@example.com",
         ] {
-            let letter = Welcome {
-                name: evil,
-                tenant: evil,
-            };
-            let mail = written(&letter);
-            assert_eq!(headers(&mail), headers(&written(&plain)), "{evil:?}");
+            assert_eq!(headers_of(evil), plain, "{evil:?}");
         }
     }
 
     #[test]
     fn a_name_is_text_in_html() {
         let name = "<img src=x onerror=alert(1)> & \"Co\"";
-        let html = Welcome { name, tenant: name }.html().unwrap();
+        let html = to(name).html().unwrap();
         assert!(!html.contains("<img"), "{html}");
-        let text = Welcome { name, tenant: name }.text().unwrap();
+        let text = to(name).text().unwrap();
         assert!(text.contains(name), "{text}");
     }
 
@@ -277,7 +276,7 @@ mod tests {
             ),
         ] {
             let base: PublicUrl = base.parse().unwrap();
-            assert_eq!(base.link("invitations", &"x".into()), link);
+            assert_eq!(base.link("invitations", "x"), link);
         }
         for bad in [
             "",

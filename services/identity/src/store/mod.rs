@@ -7,6 +7,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod external_sign_ins;
 pub(crate) mod identity_providers;
 pub(crate) mod invitations;
+pub(crate) mod mails;
 pub(crate) mod members;
 pub(crate) mod operators;
 pub(crate) mod password_resets;

@@ -405,12 +405,13 @@ async fn an_address_has_one_pending_invitation_and_few_mails() {
         "UPDATE identity.invitations SET expires_at = clock_timestamp()",
     )
     .await;
+    world.post.nth(ANN, 1).await.unwrap();
     let second = invite(&world, &owner, to(ANN, &["viewer"])).await.unwrap();
     for sent in 2..10 {
-        assert_eq!(
-            resend(&world, &owner, &second.id).await.unwrap().times_sent,
-            sent
-        );
+        // One that still waits makes way for the next.
+        world.post.nth(ANN, sent).await.unwrap();
+        let again = resend(&world, &owner, &second.id).await.unwrap();
+        assert_eq!(again.times_sent, i32::try_from(sent).unwrap());
     }
     let refused = resend(&world, &owner, &second.id).await.unwrap_err();
     assert_eq!(reason(&refused), "LIMIT_REACHED");

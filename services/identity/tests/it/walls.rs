@@ -30,6 +30,7 @@ const OF_A_TENANT: &[&str] = &[
     "api_keys",
     "identity_providers",
     "invitations",
+    "mails",
     "memberships",
     "outbox",
     "request_record",
@@ -111,6 +112,15 @@ async fn a_query_that_forgets_the_tenant_sees_and_changes_nothing() {
     }
     // Counts of uses are written then.
     world.restart().await;
+    // Those that went are gone.
+    sqlx::query(
+        "INSERT INTO identity.mails (tenant_id, id, about, kind, sealed, next_at, ends_at)
+         SELECT id, id, id, 'welcome', '', 'infinity', 'infinity' FROM unnest($1::uuid[]) AS id",
+    )
+    .bind([alpha.uuid(), beta.uuid()])
+    .execute(&mut world.superuser().await)
+    .await
+    .unwrap();
     let mut app = connect(&world, Role::App).await;
     for table in OF_A_TENANT {
         let all = format!("SELECT count(*) FROM {table}");

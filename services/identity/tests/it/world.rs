@@ -1,7 +1,7 @@
 //! Identity as its neighbours see it: replicas of it on one database, asked as Envoy asks and called as Envoy calls.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
@@ -130,9 +130,19 @@ impl World {
         world
     }
 
+    /// Where the mails come as files.
+    pub(crate) fn mail_folder(&self) -> &Path {
+        &self.mail
+    }
+
+    /// Ends both replicas.
+    pub(crate) async fn end(&mut self) {
+        self.tasks.end(ENDS_WITHIN).await;
+    }
+
     /// Ends both replicas, as a deployment would, and starts two others.
     pub(crate) async fn restart(&mut self) {
-        self.tasks.end(ENDS_WITHIN).await;
+        self.end().await;
         self.tasks = Tasks::new();
         self.replicas.clear();
         for _ in 0..2 {

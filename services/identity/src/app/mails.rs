@@ -1,0 +1,160 @@
+//! Mails: written down in the transaction of the change that they tell of, and sent afterwards by whichever replica is
+//! free. One that can't be sent is tried again, less and less often, while it is of use. A replica that ends between sending
+//! and noting it has it sent twice: at least once, seldom more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tenantry_core::{clock, random};
+use tenantry_rpc::Tasks;
+use tenantry_store::TenantTx;
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::mail::{self, MOST_WAITING, Mail};
+use crate::error::Error;
+use crate::mail::{Mailer, Unsent};
+use crate::store;
+use crate::store::mails::{New, Waiting};
+
+/// Most mails that one replica sends at once.
+const BATCH: i64 = 20;
+/// How long a replica has them for itself: longer than sending takes.
+const LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// How often it is looked for what is due again, or was left behind by a replica that went.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Most mails that one look removes because they are of no use any more.
+const SWEEP_ROWS: i64 = 1_000;
+
+impl App {
+    /// Writes a mail down in the transaction of the change that it tells of, in the place of one about the same that still
+    /// waits. Comes after the event: the counter that it took lets one change of the tenant pass at a time, so what is
+    /// counted here is exact. [`Self::mails_wait`] comes after the commit.
+    pub(super) async fn post(
+        &self,
+        tx: &mut TenantTx,
+        about: Uuid,
+        mail: &Mail,
+    ) -> Result<(), Error> {
+        if self.mail.is_none() {
+            return Ok(());
+        }
+        if store::mails::waiting(tx, MOST_WAITING).await? >= MOST_WAITING {
+            return Err(Error::LimitReached(format!(
+                "{MOST_WAITING} mails wait to be sent already. Try again once some have gone."
+            )));
+        }
+        let id = uuid::Builder::from_random_bytes(random::bytes()).into_uuid();
+        let tenant = tx.scope();
+        let plain = serde_json::to_vec(mail).map_err(tenantry_store::Error::Corrupt)?;
+        let sealed = self
+            .store
+            .sealer()
+            .seal(&mail::sealed_for(tenant, id), &plain);
+        let new = New {
+            id,
+            about,
+            kind: mail.letter.kind(),
+            sealed: &sealed,
+            ends_at: mail.letter.ends_at(clock::now()),
+        };
+        store::mails::put(tx, &new).await
+    }
+
+    /// Tells that mails were written down.
+    pub(super) fn mails_wait(&self) {
+        self.mail_written.notify_one();
+    }
+
+    /// Sends what was written down, until cancelled. What fails is tried again at its next time.
+    pub(crate) async fn send_mails(self: Arc<Self>, tasks: Tasks) {
+        let Some(mailer) = &self.mail else { return };
+        loop {
+            while !tasks.token().is_cancelled() {
+                match self.send_some(mailer).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::warn!(error = %error, "mails were not taken up, or not noted as sent");
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = tasks.cancelled() => return,
+                () = self.mail_written.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Sends some; `false` where no more were due.
+    async fn send_some(&self, mailer: &Mailer) -> Result<bool, Error> {
+        let taken = self.take_mails().await?;
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let sent = taken.iter().map(|waiting| self.send(mailer, waiting));
+        let sent = futures::future::join_all(sent).await;
+        self.settle_mails(&taken, &sent).await?;
+        Ok(i64::try_from(taken.len()).unwrap_or(BATCH) == BATCH)
+    }
+
+    async fn take_mails(&self) -> Result<Vec<Waiting>, Error> {
+        let mut tx = self.store.platform().await?;
+        let gone = store::mails::sweep(&mut tx, SWEEP_ROWS).await?;
+        let taken = store::mails::take(&mut tx, BATCH, LEASE).await?;
+        tx.commit().await?;
+        if gone > 0 {
+            tracing::error!(
+                mails = gone,
+                "mails couldn't be sent while they were of use"
+            );
+        }
+        Ok(taken)
+    }
+
+    async fn send(&self, mailer: &Mailer, waiting: &Waiting) -> Result<(), Unsent> {
+        let sent = match self.unsealed(waiting) {
+            Some(mail) => mailer.send(&mail).await,
+            None => Err(Unsent::Never("it was sealed with another key".to_owned())),
+        };
+        if let Err(unsent) = &sent {
+            let (tries, kind) = (waiting.tries, &waiting.kind);
+            tracing::warn!(mail.kind = kind, mail.tries = tries, error = %unsent, "a mail was not sent");
+        }
+        sent
+    }
+
+    fn unsealed(&self, waiting: &Waiting) -> Option<Mail> {
+        let sealed_for = mail::sealed_for(waiting.tenant, waiting.id);
+        let plain = self
+            .store
+            .sealer()
+            .open(&sealed_for, &waiting.sealed)
+            .ok()?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    /// Notes what went and what didn't.
+    async fn settle_mails(
+        &self,
+        taken: &[Waiting],
+        sent: &[Result<(), Unsent>],
+    ) -> Result<(), Error> {
+        let mut tx = self.store.platform().await?;
+        let mut over = Vec::new();
+        for (waiting, sent) in taken.iter().zip(sent) {
+            let mail = (waiting.tenant, waiting.id);
+            match sent {
+                Ok(()) | Err(Unsent::Never(_)) => over.push(mail),
+                Err(Unsent::Later(_)) => {
+                    store::mails::put_off(&mut tx, mail, mail::back_off(waiting.tries)).await?;
+                }
+            }
+        }
+        store::mails::remove(&mut tx, &over).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,148 @@
+//! Mails in waiting: written down in their tenant's transaction, and taken up by any replica, whosever they are.
+
+use jiff::{SignedDuration, Timestamp};
+use tenantry_core::TenantId;
+use tenantry_store::time::PgTime;
+use tenantry_store::{PlatformTx, TenantTx};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// One mail that a replica took up.
+pub(crate) struct Waiting {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) sealed: Vec<u8>,
+    /// This try included.
+    pub(crate) tries: i32,
+}
+
+/// A mail to write down.
+pub(crate) struct New<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) about: Uuid,
+    pub(crate) kind: &'a str,
+    pub(crate) sealed: &'a [u8],
+    pub(crate) ends_at: Timestamp,
+}
+
+/// Writes a mail of the transaction's tenant down, in the place of one about the same.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn put(tx: &mut TenantTx, new: &New<'_>) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    sqlx::query!(
+        "WITH older AS (DELETE FROM mails WHERE tenant_id = $1 AND about = $3)
+         INSERT INTO mails (tenant_id, id, about, kind, sealed, ends_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        tenant,
+        new.id,
+        new.about,
+        new.kind,
+        new.sealed,
+        PgTime(new.ends_at) as PgTime,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Removes what waits about something that is over.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn drop_about(tx: &mut TenantTx, about: Uuid) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    sqlx::query!(
+        "DELETE FROM mails WHERE tenant_id = $1 AND about = $2",
+        tenant,
+        about,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How many of the transaction's tenant wait, counted so far.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn waiting(tx: &mut TenantTx, so_far: i64) -> Result<i64, Error> {
+    let tenant = tx.scope().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (SELECT FROM mails WHERE tenant_id = $1 LIMIT $2) AS counted"#,
+        tenant,
+        so_far,
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+/// Takes up some mails that are due, the longest due first, each for as long as the lease: then another replica may.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn take(
+    tx: &mut PlatformTx,
+    most: i64,
+    lease: SignedDuration,
+) -> Result<Vec<Waiting>, Error> {
+    let rows = sqlx::query!(
+        "UPDATE mails SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => $2)
+         WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM mails
+                                   WHERE next_at <= clock_timestamp() AND ends_at > clock_timestamp()
+                                   ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING tenant_id, id, kind, sealed, tries",
+        most,
+        lease.as_secs_f64(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let taken = rows.into_iter().map(|row| Waiting {
+        tenant: row.tenant_id.into(),
+        id: row.id,
+        kind: row.kind,
+        sealed: row.sealed,
+        tries: row.tries,
+    });
+    Ok(taken.collect())
+}
+
+/// Removes mails that are over: sent, or never to be.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn remove(tx: &mut PlatformTx, over: &[(TenantId, Uuid)]) -> Result<(), Error> {
+    let tenants: Vec<Uuid> = over.iter().map(|(tenant, _)| tenant.uuid()).collect();
+    let ids: Vec<Uuid> = over.iter().map(|(_, id)| *id).collect();
+    sqlx::query!(
+        "DELETE FROM mails WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+        &tenants,
+        &ids,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Has a mail wait for so long.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn put_off(
+    tx: &mut PlatformTx,
+    (tenant, id): (TenantId, Uuid),
+    wait: SignedDuration,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE mails SET next_at = clock_timestamp() + make_interval(secs => $3) WHERE tenant_id = $1 AND id = $2",
+        tenant.uuid(),
+        id,
+        wait.as_secs_f64(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Removes some that are of no use any more; returns how many.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn sweep(tx: &mut PlatformTx, most: i64) -> Result<u64, Error> {
+    let gone = sqlx::query!(
+        "DELETE FROM mails WHERE (tenant_id, id) IN (
+             SELECT tenant_id, id FROM mails WHERE ends_at <= clock_timestamp() LIMIT $1)",
+        most,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(gone.rows_affected())
+}
