@@ -75,7 +75,7 @@ impl App {
             .await?;
         admit_pending(&mut tx).await?;
         let mail = letter(tenant_name, &invitation, &token);
-        self.post(&mut tx, invitation.id.uuid(), &mail).await?;
+        self.post(ctx, &mut tx, invitation.id.uuid(), &mail).await?;
         tx.finish(key.as_ref(), &invitation).await?;
         self.mails_wait();
         Ok(invitation)
@@ -108,7 +108,7 @@ impl App {
             .await?;
         admit_pending(&mut tx).await?;
         let mail = letter(tenant_name, &invitation, &token);
-        self.post(&mut tx, invitation.id.uuid(), &mail).await?;
+        self.post(ctx, &mut tx, invitation.id.uuid(), &mail).await?;
         tx.finish(key.as_ref(), &invitation).await?;
         self.mails_wait();
         Ok(invitation)

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tenantry_core::{clock, random};
+use tenantry_core::{RequestContext, clock, random};
 use tenantry_rpc::Tasks;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::mail::{self, MOST_WAITING, Mail};
+use crate::domain::mail::{self, MOST_A_DAY, MOST_WAITING, Mail};
 use crate::error::Error;
 use crate::mail::{Mailer, Unsent};
 use crate::store;
@@ -33,6 +33,7 @@ impl App {
     /// counted here is exact. [`Self::mails_wait`] comes after the commit.
     pub(super) async fn post(
         &self,
+        ctx: &RequestContext,
         tx: &mut TenantTx,
         about: Uuid,
         mail: &Mail,
@@ -40,6 +41,7 @@ impl App {
         if self.mail.is_none() {
             return Ok(());
         }
+        admit(ctx, tx).await?;
         if store::mails::waiting(tx, MOST_WAITING).await? >= MOST_WAITING {
             return Err(Error::LimitReached(format!(
                 "{MOST_WAITING} mails wait to be sent already. Try again once some have gone."
@@ -157,4 +159,19 @@ impl App {
         store::mails::remove(&mut tx, &over).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Counts one more mail of the tenant, and refuses one too many: whoever may have a tenant of their own must not have mail
+/// for all the world with it. Those to people who forgot their password are the platform's, and are bounded by address and
+/// network; operators aren't bounded.
+async fn admit(ctx: &RequestContext, tx: &mut TenantTx) -> Result<(), Error> {
+    if tx.scope().is_platform() {
+        return Ok(());
+    }
+    if store::mails::count_today(tx).await? <= MOST_A_DAY || ctx.is_operator() {
+        return Ok(());
+    }
+    Err(Error::LimitReached(format!(
+        "The tenant had {MOST_A_DAY} mails sent today, invitations and welcomes together, which is the most. Go on after midnight UTC, or ask the people who run the platform."
+    )))
 }

@@ -80,7 +80,8 @@ impl App {
                 slug: tenant.slug.clone(),
             },
         };
-        self.post(&mut tx, member.user_id.uuid(), &mail).await?;
+        self.post(ctx, &mut tx, member.user_id.uuid(), &mail)
+            .await?;
         tx.finish(key.as_ref(), &member).await?;
         self.mails_wait();
         Ok(member)

@@ -141,7 +141,8 @@ impl App {
                 token: token.expose_secret().to_owned(),
             },
         };
-        self.post(&mut tx, known.user.id.uuid(), &mail).await?;
+        self.post(&asked.ctx, &mut tx, known.user.id.uuid(), &mail)
+            .await?;
         tx.commit().await?;
         self.mails_wait();
         Ok(())

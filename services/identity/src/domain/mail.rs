@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 /// Most mails of one tenant, or of the platform, that wait.
 pub(crate) const MOST_WAITING: i64 = 10_000;
+/// Most mails that a tenant's people and programs have sent in a day.
+pub(crate) const MOST_A_DAY: i64 = 500;
 /// Longest time that a mail waits.
 const LONGEST: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// How long after a try that failed the next one comes: first, and at most; in between it doubles.

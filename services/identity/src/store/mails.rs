@@ -46,6 +46,22 @@ pub(crate) async fn put(tx: &mut TenantTx, new: &New<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Counts one more mail of the transaction's tenant today; returns how many there are with it.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn count_today(tx: &mut TenantTx) -> Result<i64, Error> {
+    let tenant = tx.scope().uuid();
+    Ok(sqlx::query_scalar!(
+        "WITH today AS (SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS day),
+              older AS (DELETE FROM mail_days WHERE tenant_id = $1 AND day < (SELECT day FROM today))
+         INSERT INTO mail_days AS d (tenant_id, day, mails) SELECT $1, day, 1 FROM today
+         ON CONFLICT (tenant_id, day) DO UPDATE SET mails = d.mails + 1
+         RETURNING mails",
+        tenant,
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}
+
 /// Removes what waits about something that is over.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn drop_about(tx: &mut TenantTx, about: Uuid) -> Result<(), Error> {

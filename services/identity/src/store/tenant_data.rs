@@ -20,6 +20,7 @@ pub const TENANT_TABLES: &[TenantTable] = &[
     TenantTable::of("identity_providers", "identity_providers"),
     TenantTable::of("invitations", "invitations"),
     TenantTable::of("mails", "mails"),
+    TenantTable::of("mail_days", "mail_days"),
     TenantTable::of("api_key_uses", "api_key_uses"),
     TenantTable::of("api_keys", "api_keys"),
     TenantTable::of("service_accounts", "service_accounts"),

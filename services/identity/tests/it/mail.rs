@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tenantry_proto::identity::v1 as wire;
 
-use crate::caller::Who;
+use crate::caller::{Who, reason};
 use crate::world::{OPERATOR, World};
 
 fn new_member(email: &str, name: &str) -> wire::CreateMemberRequest {
@@ -150,4 +150,63 @@ async fn a_mail_that_waits_goes_with_its_invitation_and_with_its_use() {
         .await
         .unwrap();
     until_waiting(&world, (0, 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_so_many_mails_a_day_whatever_becomes_of_what_they_tell_of() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let invite = async |email: &str| {
+        let request = wire::InviteMemberRequest {
+            email: email.to_owned(),
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        let made = world.invitations(0).invite_member(ask).await;
+        made.map(tonic::Response::into_inner)
+    };
+    let create = async |who: &Who, email: &str| {
+        let ask = world.ask(who, new_member(email, "")).await.unwrap();
+        world.members().create_member(ask).await.map(drop)
+    };
+    let mut past = world.superuser().await;
+    sqlx::query("UPDATE identity.mail_days SET mails = 498")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    create(&owner, "ann@example.com").await.unwrap();
+    let last = invite("ben@example.com").await.unwrap();
+    let request = wire::RevokeInvitationRequest {
+        invitation: last.id,
+        ..Default::default()
+    };
+    let ask = world.ask(&owner, request).await.unwrap();
+    world.invitations(0).revoke_invitation(ask).await.unwrap();
+    for refused in [
+        invite("eve@example.com").await.map(drop),
+        create(&owner, "eve@example.com").await,
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(reason(&refused), "LIMIT_REACHED");
+        assert!(refused.message().contains("500 mails"), "{refused:?}");
+    }
+    let members: i64 = sqlx::query_scalar("SELECT count(*) FROM identity.memberships")
+        .fetch_one(&mut past)
+        .await
+        .unwrap();
+    assert_eq!(members, 2, "what is refused isn't half done");
+    // The platform's people are no tenant's.
+    let operator = Who::bearer(&world.operator).at(acme);
+    create(&operator, "eve@example.com").await.unwrap();
+    sqlx::query("UPDATE identity.mail_days SET day = day - 1")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    invite("dan@example.com").await.unwrap();
+    let days: i64 = sqlx::query_scalar("SELECT count(*) FROM identity.mail_days")
+        .fetch_one(&mut past)
+        .await
+        .unwrap();
+    assert_eq!(days, 1);
 }

@@ -30,6 +30,7 @@ const OF_A_TENANT: &[&str] = &[
     "api_keys",
     "identity_providers",
     "invitations",
+    "mail_days",
     "mails",
     "memberships",
     "outbox",
