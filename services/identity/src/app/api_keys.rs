@@ -8,9 +8,10 @@ use tenantry_core::request_id::RequestKey;
 use tenantry_core::{
     ApiKeyId, Permissions, Refusal, RequestContext, ServiceAccountId, TenantId, clock,
 };
+use tenantry_store::TenantTx;
 
 use super::App;
-use crate::domain::api_key::{self, ApiKey, Rate};
+use crate::domain::api_key::{self, ApiKey, MOST, Rate};
 use crate::domain::{field, secret};
 use crate::error::Error;
 use crate::store;
@@ -96,6 +97,7 @@ impl App {
             key.facts(),
         );
         tx.record(&event).await?;
+        admit_keys(&mut tx).await?;
         tx.finish_with_secret(request.as_ref(), &key, &text).await?;
         Ok(Made {
             key,
@@ -191,4 +193,15 @@ impl App {
         tx.finish(request.as_ref(), &key).await?;
         Ok(key)
     }
+}
+
+/// Refuses one key too many. Comes after the event: the counter that it took lets one change of the tenant pass at a time,
+/// so the count is exact.
+async fn admit_keys(tx: &mut TenantTx) -> Result<(), Error> {
+    if store::api_keys::count_usable(tx).await? <= MOST {
+        return Ok(());
+    }
+    Err(Error::LimitReached(format!(
+        "There are {MOST} API keys that neither were revoked nor have expired, which is the most. Revoke some that are no longer used."
+    )))
 }

@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// How every secret of a key begins.
 pub(crate) const MARK: &str = "tk_";
+/// Most keys of a tenant, or of the platform, that were neither revoked nor have expired.
+pub(crate) const MOST: i64 = 1_000;
 const SECRET_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;
 /// How long a rotated secret goes on where nothing is said, and at most.

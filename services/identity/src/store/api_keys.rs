@@ -155,3 +155,16 @@ pub(crate) async fn revoke(tx: &mut TenantTx, id: ApiKeyId) -> Result<jiff::Time
     .await?;
     Ok(at.into())
 }
+
+/// How many keys of the scope were neither revoked nor have expired.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn count_usable(tx: &mut TenantTx) -> Result<i64, Error> {
+    let tenant = tx.scope().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM api_keys
+           WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())"#,
+        tenant,
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}

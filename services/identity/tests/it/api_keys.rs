@@ -266,3 +266,39 @@ async fn a_repetition_gives_the_secret_to_none_who_could_not_have_the_key() {
     let again = make(&world, &programs[0], request).await.unwrap();
     assert_eq!(again.secret, made.secret);
 }
+
+#[tokio::test]
+async fn a_tenant_has_a_thousand_keys_that_may_work_at_most() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let first = make(&world, &owner, create("ci", &[], "")).await.unwrap();
+    let mut past = world.superuser().await;
+    sqlx::query(
+        "INSERT INTO identity.api_keys (tenant_id, id, name, prefix, hash, permissions, created_by)
+         SELECT tenant_id, gen_random_uuid(), name, prefix, sha256(n::text::bytea), permissions, created_by
+         FROM identity.api_keys, generate_series(1, 998) AS n",
+    )
+    .execute(&mut past)
+    .await
+    .unwrap();
+    // Of two at once, one is the thousandth.
+    let (one, other) = tokio::join!(
+        make(&world, &owner, create("one", &[], "")),
+        make(&world, &owner, create("other", &[], "")),
+    );
+    assert_eq!([&one, &other].iter().filter(|made| made.is_ok()).count(), 1);
+    let refused = one.err().or(other.err()).unwrap();
+    assert_eq!(reason(&refused), "LIMIT_REACHED");
+    assert!(refused.message().contains("Revoke some"), "{refused:?}");
+    // What was revoked, and what has expired, makes room.
+    revoke(&world, &owner, &first.api_key.unwrap().id)
+        .await
+        .unwrap();
+    make(&world, &owner, create("next", &[], "")).await.unwrap();
+    sqlx::query("UPDATE identity.api_keys SET expires_at = clock_timestamp() WHERE name = 'next'")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    make(&world, &owner, create("last", &[], "")).await.unwrap();
+}
