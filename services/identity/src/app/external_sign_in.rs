@@ -23,7 +23,7 @@ use crate::domain::member::Member;
 use crate::domain::principal::display_name;
 use crate::domain::rights::{Reach, Realm};
 use crate::domain::role::RoleKey;
-use crate::domain::session::Session;
+use crate::domain::session::{BegunBy, Session};
 use crate::error::Error;
 use crate::oidc::{Client, Returned};
 use crate::store;
@@ -236,7 +236,8 @@ impl App {
                 }
             }
         };
-        let (session, refresh) = Session::begin(user, session_tenant, clock::now());
+        let (session, refresh) =
+            Session::begin(user, session_tenant, BegunBy::Provider, clock::now());
         let network = lockout::network(&ctx.origin.ip);
         store::external_sign_ins::insert_session(
             tx.conn(),

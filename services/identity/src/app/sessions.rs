@@ -15,7 +15,7 @@ use super::proof::Proven;
 use super::sign_in::Pair;
 use crate::domain::lockout;
 use crate::domain::member::User;
-use crate::domain::session::{Begun, REFRESH_LIFE, RefreshToken, Session};
+use crate::domain::session::{Begun, BegunBy, Session};
 use crate::error::Error;
 use crate::store;
 
@@ -55,17 +55,8 @@ impl App {
         proven: &Proven,
         tenant: Option<TenantId>,
     ) -> Result<Pair, Error> {
-        let id = SessionId::new();
-        let refresh = RefreshToken::new(id);
-        let session = Session {
-            id,
-            user_id: proven.user.id,
-            tenant_id: tenant,
-            family_hash: refresh.family_hash().to_vec(),
-            refresh_hash: refresh.refresh_hash().to_vec(),
-            expires_at: clock::now() + REFRESH_LIFE,
-            ended_at: None,
-        };
+        let (session, refresh) =
+            Session::begin(proven.user.id, tenant, BegunBy::Password, clock::now());
         let network = lockout::network(&ctx.origin.ip);
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if !store::sessions::insert(tx.conn(), &session, &proven.hash, &ctx.origin, &network)
@@ -79,7 +70,7 @@ impl App {
                 ctx,
                 "session.started",
                 "session",
-                id.uuid(),
+                session.id.uuid(),
                 Value::Null,
                 json!({ "user_id": proven.user.id }),
             )
@@ -87,7 +78,7 @@ impl App {
         tx.record_each(vec![(stream(tenant), event)]).await?;
         tx.commit().await?;
         Ok(Pair {
-            access: self.tokens.issue(id, proven.user.id, tenant)?,
+            access: self.tokens.issue(session.id, proven.user.id, tenant)?,
             refresh: refresh.text(),
         })
     }

@@ -12,7 +12,7 @@ use super::App;
 use super::sessions::tell_end;
 use crate::domain::principal::Membership;
 use crate::domain::rights::{Reach, Realm};
-use crate::domain::session::{REFRESH_LIFE, RefreshToken, Session, Verdict};
+use crate::domain::session::{RefreshToken, Verdict};
 use crate::error::Error;
 use crate::store;
 
@@ -92,11 +92,7 @@ impl App {
             }
             Verdict::Newest => {
                 let next = token.next();
-                let session = Session {
-                    refresh_hash: next.refresh_hash().to_vec(),
-                    expires_at: now + REFRESH_LIFE,
-                    ..session
-                };
+                let session = session.refreshed(&next, now);
                 store::sessions::rotate(tx.conn(), &session).await?;
                 tx.commit().await?;
                 Ok(Pair {

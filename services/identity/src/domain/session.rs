@@ -12,11 +12,34 @@ use crate::error::Error;
 /// Life of an access token, in seconds.
 pub(crate) const ACCESS_SECONDS: i32 = 15 * 60;
 /// Life of a refresh token: a session that isn't refreshed for so long has ended.
-pub(crate) const REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
+const REFRESH_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Longest life of a session that a password began, however often it is refreshed.
+const PASSWORD_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// The same of one that an identity provider began: whoever left there is asked again within a day.
+const PROVIDER_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
 const MARK: &str = "tr_";
 const FAMILY_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
+
+/// What a session began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BegunBy {
+    Password,
+    Provider,
+}
+
+impl BegunBy {
+    /// When a session that began then ends at the latest.
+    pub(crate) fn last_end(self, began: Timestamp) -> Timestamp {
+        began
+            + match self {
+                Self::Password => PASSWORD_LIFE,
+                Self::Provider => PROVIDER_LIFE,
+            }
+    }
+}
 
 /// A session as it stands in its row.
 #[derive(Clone, Debug)]
@@ -26,7 +49,10 @@ pub(crate) struct Session {
     pub(crate) tenant_id: Option<TenantId>,
     pub(crate) family_hash: Vec<u8>,
     pub(crate) refresh_hash: Vec<u8>,
+    /// When it ends unless it is refreshed.
     pub(crate) expires_at: Timestamp,
+    /// When it ends at the latest.
+    pub(crate) last_end: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
 }
 
@@ -35,20 +61,32 @@ impl Session {
     pub(crate) fn begin(
         user_id: UserId,
         tenant_id: Option<TenantId>,
+        by: BegunBy,
         now: Timestamp,
     ) -> (Self, RefreshToken) {
         let id = SessionId::new();
         let refresh = RefreshToken::new(id);
+        let last_end = by.last_end(now);
         let session = Self {
             id,
             user_id,
             tenant_id,
             family_hash: refresh.family_hash().to_vec(),
             refresh_hash: refresh.refresh_hash().to_vec(),
-            expires_at: now + REFRESH_LIFE,
+            expires_at: last_end.min(now + REFRESH_LIFE),
+            last_end,
             ended_at: None,
         };
         (session, refresh)
+    }
+
+    /// The session with the next refresh token in the place of the last one.
+    pub(crate) fn refreshed(self, next: &RefreshToken, now: Timestamp) -> Self {
+        Self {
+            refresh_hash: next.refresh_hash().to_vec(),
+            expires_at: self.last_end.min(now + REFRESH_LIFE),
+            ..self
+        }
     }
 }
 
@@ -142,7 +180,7 @@ impl RefreshToken {
         if session.ended_at.is_some() {
             return Err(Error::Revoked);
         }
-        if session.expires_at <= now {
+        if session.expires_at.min(session.last_end) <= now {
             return Err(Error::Expired);
         }
         if secret::same(&session.refresh_hash, &self.refresh_hash()) {
@@ -165,6 +203,7 @@ mod tests {
             family_hash: newest.family_hash().to_vec(),
             refresh_hash: newest.refresh_hash().to_vec(),
             expires_at: Timestamp::UNIX_EPOCH + REFRESH_LIFE,
+            last_end: BegunBy::Password.last_end(Timestamp::UNIX_EPOCH),
             ended_at: None,
         }
     }
@@ -187,5 +226,22 @@ mod tests {
             ..session
         };
         assert!(matches!(second.judge(&ended, now), Err(Error::Revoked)));
+    }
+    #[test]
+    fn a_session_ends_at_last_however_often_it_is_refreshed() {
+        for (by, days) in [(BegunBy::Password, 90), (BegunBy::Provider, 1)] {
+            let began = Timestamp::UNIX_EPOCH;
+            let end = began + SignedDuration::from_hours(days * 24);
+            let (mut session, mut token) = Session::begin(UserId::new(), None, by, began);
+            let mut now = began;
+            while now < end {
+                assert_eq!(token.judge(&session, now).unwrap(), Verdict::Newest);
+                token = token.next();
+                session = session.refreshed(&token, now);
+                assert!(session.expires_at <= end, "{by:?}");
+                now += SignedDuration::from_hours(8);
+            }
+            assert!(matches!(token.judge(&session, end), Err(Error::Expired)));
+        }
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use tenantry_core::{Origin, SessionId, TenantId, UserId};
 use tenantry_store::time::PgTime;
+use uuid::Uuid;
 
-use crate::domain::session::{Begun, Session};
+use crate::domain::session::{Begun, BegunBy, Session};
 use crate::error::Error;
 
 /// Writes a new session that this password hash began; `false` where the user has another by now. Whoever replaces the
@@ -42,7 +43,7 @@ pub(crate) async fn insert(
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn lock(conn: &mut PgConnection, id: SessionId) -> Result<Option<Session>, Error> {
     let row = sqlx::query!(
-        r#"SELECT id, user_id, tenant_id, family_hash, refresh_hash, expires_at,
+        r#"SELECT id, user_id, tenant_id, family_hash, refresh_hash, expires_at, created_at, provider_id,
                 coalesce(ended_at, (SELECT e.at FROM provider_ends e
                                     WHERE e.provider_id = s.provider_id AND s.created_at <= e.at)) AS "ended_at: PgTime"
          FROM sessions s WHERE id = $1 FOR UPDATE OF s"#,
@@ -50,6 +51,10 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: SessionId) -> Result<Optio
     )
     .fetch_optional(conn)
     .await?;
+    let by = |provider: Option<Uuid>| match provider {
+        Some(_) => BegunBy::Provider,
+        None => BegunBy::Password,
+    };
     Ok(row.map(|row| Session {
         id: row.id.into(),
         user_id: row.user_id.into(),
@@ -57,6 +62,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: SessionId) -> Result<Optio
         family_hash: row.family_hash,
         refresh_hash: row.refresh_hash,
         expires_at: row.expires_at.into(),
+        last_end: by(row.provider_id).last_end(row.created_at.into()),
         ended_at: row.ended_at.map(Into::into),
     }))
 }

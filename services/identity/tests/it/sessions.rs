@@ -191,3 +191,34 @@ async fn all_other_sessions_end_at_once_and_each_tenant_hears_of_its_own() {
     world.sessions().revoke_sessions(ask).await.unwrap();
     until(async || world.reason(&ann).await == "CREDENTIAL_REVOKED").await;
 }
+
+#[tokio::test]
+async fn a_session_ends_ninety_days_after_its_sign_in_however_often_it_is_refreshed() {
+    let world = World::start().await;
+    let pair = world.login(OPERATOR).await;
+    let mut past = world.superuser().await;
+    sqlx::query(
+        "UPDATE identity.sessions SET created_at = created_at - interval '89 days 23 hours'",
+    )
+    .execute(&mut past)
+    .await
+    .unwrap();
+    let refresh = |token: String| wire::RefreshRequest {
+        refresh_token: token,
+    };
+    let request = refresh(pair.refresh_token);
+    let pair = world.auth().refresh(request).await.unwrap().into_inner();
+    let longest: bool = sqlx::query_scalar(
+        "SELECT min(expires_at - created_at) = interval '90 days' FROM identity.sessions",
+    )
+    .fetch_one(&mut past)
+    .await
+    .unwrap();
+    assert!(longest);
+    sqlx::query("UPDATE identity.sessions SET created_at = created_at - interval '1 hour'")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    let late = world.auth_of(1).refresh(refresh(pair.refresh_token)).await;
+    assert_eq!(reason(&late.unwrap_err()), "CREDENTIAL_EXPIRED");
+}

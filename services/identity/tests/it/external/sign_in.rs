@@ -4,8 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::oidc_provider::OidcProvider;
 
-use super::{FAILED, PAGE, begin, finish, me, provider, refused, sign_in};
-use crate::caller::Who;
+use super::{FAILED, PAGE, begin, finish, me, provider, refused, sign_in, signed_in};
+use crate::caller::{Who, reason};
 use crate::world::World;
 
 async fn sessions(world: &World) -> i64 {
@@ -49,6 +49,31 @@ async fn people_sign_in_and_go_on_when_the_provider_has_new_keys() {
         again.id, first.id,
         "the same issuer and subject is the same user"
     );
+}
+
+#[tokio::test]
+async fn a_providers_session_ends_within_a_day_however_often_it_is_refreshed() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let at = OidcProvider::start().await.unwrap();
+    let provider = provider(&world, &owner, &at.issuer(), |_| {}).await;
+    let claims =
+        serde_json::json!({"email": "ann@example.com", "email_verified": true, "name": "Ann"});
+    at.set_user("ann", &claims).await.unwrap();
+    let pair = signed_in(&world, &at, &provider, "ann").await.unwrap();
+    let mut past = world.superuser().await;
+    let refresh = |token: String| wire::RefreshRequest {
+        refresh_token: token,
+    };
+    let request = refresh(pair.refresh_token);
+    let pair = world.auth().refresh(request).await.unwrap().into_inner();
+    sqlx::query("UPDATE identity.sessions SET created_at = created_at - interval '24 hours' WHERE provider_id IS NOT NULL")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    let late = world.auth().refresh(refresh(pair.refresh_token)).await;
+    assert_eq!(reason(&late.unwrap_err()), "CREDENTIAL_EXPIRED");
 }
 
 #[tokio::test]
