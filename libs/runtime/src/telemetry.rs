@@ -50,7 +50,13 @@ pub(crate) fn start(service: &'static str, shared: &Shared) -> anyhow::Result<Te
             .boxed(),
         LogFormat::Text => fmt::layer().boxed(),
     };
-    let traces = tracing_opentelemetry::layer().with_tracer(tracer.tracer(service));
+    // Threads, lines of code and idle times are of no use to who reads a trace, and cost each span more than all else.
+    let traces = tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_tracer(tracer.tracer(service));
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)

@@ -24,5 +24,6 @@ pub mod process;
 pub mod redis;
 pub mod rest;
 pub mod service;
+pub mod statements;
 pub mod tools;
 pub mod unit;

@@ -57,7 +57,7 @@ pub(crate) fn user_membership(
 ) -> wire::UserMembership {
     wire::UserMembership {
         tenant_id: membership.tenant_id.to_string(),
-        tenant_slug: tenant.slug,
+        tenant_slug: tenant.slug.to_string(),
         parent_id: tenant.parent.map(|id| id.to_string()).unwrap_or_default(),
         roles: role_names(&membership.roles),
         created_at: Some(timestamp(membership.created_at)),

@@ -2,7 +2,7 @@
 //! believed; what an outsider sent of these was removed at the gateway.
 
 use opentelemetry::propagation::Extractor;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{TraceContextExt as _, TraceId};
 use tenantry_core::Origin;
 use tonic::body::Body;
 use tracing::Span;
@@ -23,7 +23,8 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// The request's span, as a child of its caller's, and its origin.
+/// The request's span, as a child of its caller's, and its origin. What the span is told later costs more than what it is
+/// made with: its part of the log lines is written anew.
 pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Span, Origin) {
     let headers = request.headers();
     let text = |name: &str| {
@@ -35,6 +36,8 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
     let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.extract(&Headers(headers))
     });
+    let caller = parent.span().span_context().clone();
+    let known = caller.is_valid().then(|| caller.trace_id());
     let path = request.uri().path();
     let span = tracing::info_span!(
         "request",
@@ -42,17 +45,14 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
         otel.kind = "server",
         service.name = service,
         rpc.method = path,
-        rpc.grpc.status_code = tracing::field::Empty,
         tenant.id = tracing::field::Empty,
         principal.id = tracing::field::Empty,
-        trace_id = tracing::field::Empty,
+        trace_id = known.map(tracing::field::display),
         request.id = text("x-request-id"),
     );
     // Fails only without a telemetry subscriber, as in unit tests.
     let _ = span.set_parent(parent);
-    // The caller's trace, or the one that begins here.
-    let trace_id = span.context().span().span_context().trace_id();
-    span.record("trace_id", tracing::field::display(trace_id));
+    let trace_id = known.unwrap_or_else(|| begun(&span, path));
     let origin = Origin {
         ip: text("x-envoy-external-address").to_owned(),
         user_agent: text("user-agent").chars().take(MAX_USER_AGENT).collect(),
@@ -60,4 +60,15 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
         trace_id: trace_id.to_string(),
     };
     (span, origin)
+}
+
+/// The trace that begins here. Nothing else is ever found by that of a method outside the contracts, as the gateway's
+/// question, so it isn't asked for.
+fn begun(span: &Span, path: &str) -> TraceId {
+    if super::identity::is_exempt(path) {
+        return TraceId::INVALID;
+    }
+    let trace_id = span.context().span().span_context().trace_id();
+    span.record("trace_id", tracing::field::display(trace_id));
+    trace_id
 }

@@ -29,7 +29,7 @@ pub struct TenantEntry {
     /// Key of its project.
     pub project: Arc<str>,
     /// Its slug.
-    pub slug: String,
+    pub slug: Arc<str>,
     /// Its status.
     pub status: TenantStatus,
     /// Key of its plan.

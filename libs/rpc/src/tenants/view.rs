@@ -22,7 +22,7 @@ pub struct View {
 #[derive(Debug, Default)]
 struct Tables {
     by_id: HashMap<TenantId, TenantEntry>,
-    by_slug: HashMap<Arc<str>, HashMap<String, TenantId>>,
+    by_slug: HashMap<Arc<str>, HashMap<Arc<str>, TenantId>>,
     by_domain: HashMap<String, TenantId>,
     /// What most tenants have.
     no_domains: Arc<[String]>,
@@ -37,7 +37,7 @@ impl View {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let id = match name {
             TenantRef::Id(id) => *id,
-            TenantRef::Slug(slug) => *tables.by_slug.get(project)?.get(slug)?,
+            TenantRef::Slug(slug) => *tables.by_slug.get(project)?.get(slug.as_str())?,
         };
         tables.by_id.get(&id).cloned()
     }
@@ -137,7 +137,7 @@ impl View {
             .by_slug
             .entry(Arc::clone(&entry.project))
             .or_default()
-            .insert(entry.slug.clone(), id);
+            .insert(Arc::clone(&entry.slug), id);
         tables.by_id.insert(id, entry);
     }
 }
@@ -152,7 +152,7 @@ impl Tables {
             plan: self.name(&wire.plan),
             parent: wire.parent_id.parse().ok(),
             version: wire.version,
-            slug: wire.slug,
+            slug: wire.slug.into(),
             domains: if wire.domains.is_empty() {
                 Arc::clone(&self.no_domains)
             } else {

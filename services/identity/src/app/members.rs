@@ -77,7 +77,7 @@ impl App {
         let mail = Mail {
             to: member.email.clone(),
             letter: Letter::Welcome {
-                slug: tenant.slug.clone(),
+                slug: tenant.slug.to_string(),
             },
         };
         self.post(ctx, &mut tx, member.user_id.uuid(), &mail)

@@ -149,7 +149,7 @@ impl App {
             if let Some(entry) =
                 entry.filter(|entry| entry.status != tenantry_core::TenantStatus::Deleted)
             {
-                with_slugs.push((membership, entry.slug));
+                with_slugs.push((membership, entry.slug.to_string()));
             }
         }
         Ok(Caller {

@@ -58,7 +58,7 @@ impl Assertions {
     /// The assertion of a decision.
     pub(super) fn sign(&self, decided: &Decided) -> Result<String, Error> {
         let (tenant, slug, no_tenant) = match &decided.tenant {
-            Chosen::Tenant(entry) => (Some((entry.id, entry.version)), entry.slug.as_str(), ""),
+            Chosen::Tenant(entry) => (Some((entry.id, entry.version)), &*entry.slug, ""),
             Chosen::None => (None, "", "none"),
             Chosen::NotFound => (None, "", "not_found"),
             Chosen::Conflict => (None, "", "conflict"),

@@ -279,7 +279,7 @@ async fn choose(
         return Ok((Chosen::NotFound, nowhere));
     };
     // Only once the tenant of that id is known to be in reach: else the answer would tell of others.
-    if slug.is_some_and(|slug| slug != entry.slug || project != *entry.project) {
+    if slug.is_some_and(|slug| *slug != *entry.slug || project != *entry.project) {
         return Ok((Chosen::Conflict, nowhere));
     }
     match reach {

@@ -1,16 +1,18 @@
-//! Password hashing: argon2id on a bounded number of threads, so that sign-ins never crowd out the gateway's questions.
+//! Password hashing: argon2id on a few threads of low priority, so that sign-ins never crowd out the gateway's questions.
 
 mod argon;
+mod threads;
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_core::Refusal;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::password;
 use crate::error::Error;
 use argon::Hasher;
+use threads::Threads;
 
 /// Hashes waiting for a thread, per thread; whoever comes then is told to wait.
 const WAITING_PER_THREAD: usize = 16;
@@ -18,9 +20,7 @@ const WAITING_PER_THREAD: usize = 16;
 /// Hashes and verifies passwords.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    hasher: Arc<Hasher>,
-    /// Hashes running.
-    running: Arc<Semaphore>,
+    threads: Threads,
     /// Hashes running or waiting.
     admitted: Arc<Semaphore>,
     /// The hash of nobody's password, verified where there is no user, so that the answer takes as long.
@@ -32,11 +32,11 @@ impl Passwords {
     pub(crate) fn new() -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores / 2).max(1);
-        let hasher = Hasher::default();
+        let hasher = Arc::new(Hasher::default());
         Ok(Self {
             nobody: hasher.hash(&tenantry_core::random::bytes::<32>())?.into(),
-            hasher: Arc::new(hasher),
-            running: Arc::new(Semaphore::new(threads)),
+            threads: Threads::start(threads, &hasher)
+                .map_err(|error| Error::Crypto(error.to_string()))?,
             admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
         })
     }
@@ -79,21 +79,19 @@ impl Passwords {
         &self,
         work: impl FnOnce(&Hasher) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let _admitted = self
-            .admitted
-            .try_acquire()
+        let admitted = Arc::clone(&self.admitted)
+            .try_acquire_owned()
             .map_err(|_| Error::HashingFull)?;
-        let running = Arc::clone(&self.running).acquire_owned().await;
-        let running = running.map_err(|_| Error::HashingFull)?;
-        let hasher = Arc::clone(&self.hasher);
-        // The thread holds its place to the end, also when the request is given up.
-        tokio::task::spawn_blocking(move || {
-            let outcome = work(&hasher);
-            drop(running);
-            outcome
-        })
-        .await
-        .map_err(|error| Error::Crypto(error.to_string()))
+        let (tell, told) = oneshot::channel();
+        self.threads.queue(move |hasher| {
+            // Nobody waits for what was given up before it began; what began holds its place to the end.
+            if !tell.is_closed() {
+                let _ = tell.send(work(hasher));
+            }
+            drop(admitted);
+        });
+        told.await
+            .map_err(|_| Error::Crypto("the hash was not finished".to_owned()))
     }
 }
 

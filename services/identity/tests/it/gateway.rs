@@ -9,11 +9,40 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry_core::TenantId;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::statements::Statements;
 
 use crate::caller::Who;
 use crate::world::{World, until};
 
 const MORE_THAN_THE_GRACE: Duration = Duration::from_millis(2_600);
+
+/// Keys that are checked, beside two who are signed in, and how often each.
+const KEYS: usize = 10;
+const ROUNDS: usize = 20;
+/// Parts of the statements that run whether someone is checked or not: the feed, readiness, and what workers do by the clock.
+const UNASKED: &[&str] = &[
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SET LOCAL statement_timeout",
+    "SELECT set_config($1, $2, $3)",
+    "feed_head",
+    "FROM outbox WHERE feed_n",
+    "SELECT $1",
+    // A connection learns its types once.
+    "pg_type",
+    "INSERT INTO api_key_uses",
+    "FROM provider_ends",
+];
+
+/// Returns once the replica has heard of all that happened so far: what a person does then comes behind it on the feed.
+async fn caught_up(world: &World, email: &str) {
+    let earlier = Who::bearer(&world.login(email).await.access_token);
+    assert!(world.assertion(&earlier).await.is_ok());
+    let ask = world.ask(&earlier, wire::LogoutRequest {}).await.unwrap();
+    world.auth().logout(ask).await.unwrap();
+    until(async || world.reason(&earlier).await == "CREDENTIAL_REVOKED").await;
+}
 
 /// A key of the right form that nobody made, with the id of the session.
 fn made_up_key(access_token: &str) -> String {
@@ -207,12 +236,7 @@ async fn a_warm_check_asks_no_database_and_uses_its_assertion_again() {
     let world = World::start().await;
     let tenant = world.tenant("acme", None).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
-    // An entry is warm once the member's own making has come by on the feed: what comes behind it there tells when.
-    let earlier = Who::bearer(&world.login("owner@example.com").await.access_token);
-    assert!(world.assertion(&earlier).await.is_ok());
-    let ask = world.ask(&earlier, wire::LogoutRequest {}).await.unwrap();
-    world.auth().logout(ask).await.unwrap();
-    until(async || world.reason(&earlier).await == "CREDENTIAL_REVOKED").await;
+    caught_up(&world, "owner@example.com").await;
 
     let first = world.assertion(&owner).await.unwrap().token;
     assert_eq!(world.assertion(&owner).await.unwrap().token, first);
@@ -225,6 +249,50 @@ async fn a_warm_check_asks_no_database_and_uses_its_assertion_again() {
         .await
         .unwrap();
     assert_eq!(world.assertion(&owner).await.unwrap().token, first);
+}
+
+#[tokio::test]
+async fn warm_checks_of_many_credentials_make_no_database_call_as_the_database_counts_them() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let mut credentials = vec![owner.clone(), Who::bearer(&world.operator).at(tenant)];
+    for n in 0..KEYS {
+        let request = wire::CreateApiKeyRequest {
+            name: format!("key {n}"),
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        let key = world.api_keys().create_api_key(ask).await.unwrap();
+        credentials.push(Who::key(&key.into_inner().secret));
+    }
+    let check_all = async || {
+        for who in &credentials {
+            assert!(world.assertion(who).await.is_ok());
+        }
+    };
+    caught_up(&world, "owner@example.com").await;
+    check_all().await;
+
+    let mut connection = PgConnection::connect(world.database.superuser_url().as_str())
+        .await
+        .unwrap();
+    let mut before = Statements::of("identity", &mut connection).await.unwrap();
+    let (mut silent, mut last) = (0, String::new());
+    for _ in 0..ROUNDS {
+        check_all().await;
+        let after = Statements::of("identity", &mut connection).await.unwrap();
+        let mut asked = after.since(&before);
+        asked.retain(|(query, _)| !UNASKED.iter().any(|part| query.contains(part)));
+        if asked.is_empty() {
+            silent += 1;
+        } else {
+            last = format!("{asked:?}");
+        }
+        before = after;
+    }
+    // A machine that holds up the feed for a second rightly has a round read anew.
+    assert!(silent > ROUNDS / 2, "{silent} of {ROUNDS}: {last}");
 }
 
 #[tokio::test]

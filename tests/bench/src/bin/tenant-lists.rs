@@ -1,13 +1,10 @@
 //! Does a million tenants cost more than a thousand? Latency of registry's reads over both, in the same run, as ratios.
-//!
-//! `cd tests/bench && cargo run --release --bin tenant-lists`, with the
-//! services built (`cargo build --release --workspace --bins`). The plans of the queries go to tests/bench/plans/.
-#![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::AssertSqlSafe;
+use tenantry_bench::load;
 use tenantry_core::{Permissions, PrincipalKind};
 use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
@@ -26,19 +23,6 @@ const WARM_UP: usize = 200;
 /// The page that is reached by following tokens.
 const DEEP_PAGE: usize = 500;
 const SUBTREE: i64 = 100;
-
-/// One in a thousand is a suspended business tenant; each has a name and a time of its own; the first is the top of a
-/// tree of a hundred.
-const LOAD: &str = "
-INSERT INTO registry.tenants (tenant_id, project, name, slug, status, plan, parent_id, email, billing_email, contact_phone,
-    timezone, locale, region, labels, metadata, suspend_reason, created_at, updated_at, version)
-SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'default', 'Tenant ' || md5(i::text), 'tenant-' || i,
-    CASE WHEN i % 1000 = 7 THEN 'suspended' ELSE 'active' END,
-    CASE WHEN i % 1000 = 7 THEN 'business' ELSE (ARRAY['free', 'basic', 'professional', 'enterprise'])[(1 + i % 4)::int] END,
-    CASE WHEN i BETWEEN 2 AND $2 THEN '01900000-0000-7000-8000-000000000001'::uuid END,
-    'ops@example.com', '', '', 'UTC', 'en-US', 'eu', '{}', '{}', '', now() - make_interval(secs => ($1 - i)::float8),
-    now() - make_interval(secs => ($1 - i)::float8), 1
-FROM generate_series(1::bigint, $1) AS i";
 
 /// One kind of read.
 #[derive(Clone, Copy, Debug)]
@@ -102,15 +86,7 @@ impl Side {
         })
         .await?;
         let began = Instant::now();
-        let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
-        sqlx::query(LOAD)
-            .bind(tenants)
-            .bind(SUBTREE)
-            .execute(&mut connection)
-            .await?;
-        sqlx::query("VACUUM ANALYZE registry.tenants")
-            .execute(&mut connection)
-            .await?;
+        load::tenants(&fleet, tenants, SUBTREE).await?;
         println!(
             "{tenants} tenants loaded in {:.1} s",
             began.elapsed().as_secs_f64()
@@ -184,10 +160,7 @@ impl Side {
     async fn once(&self, read: Read, i: usize) -> Result<()> {
         match read {
             Read::Get => {
-                let tenant = format!(
-                    "01900000-0000-7000-8000-{:012x}",
-                    i as i64 * 7919 % SMALL + 1
-                );
+                let tenant = load::tenant(i as i64 * 7919 % SMALL + 1).to_string();
                 self.client
                     .clone()
                     .get_tenant(self.request(wire::GetTenantRequest { tenant }))
@@ -246,7 +219,9 @@ async fn measure(
         took[0].push(small.time(read, i).await?);
         took[1].push(large.time(read, i).await?);
     }
-    took.each_mut().map(|side| side.sort_unstable());
+    for side in &mut took {
+        side.sort_unstable();
+    }
     Ok(took)
 }
 
@@ -305,7 +280,7 @@ const PLANS: &[(&str, &str)] = &[
 ];
 
 async fn keep_plans(side: &Side) -> Result<()> {
-    let mut connection = PgConnection::connect(side.fleet.superuser_url().as_str()).await?;
+    let mut connection = load::superuser(&side.fleet).await?;
     sqlx::query("SET search_path = registry")
         .execute(&mut connection)
         .await?;

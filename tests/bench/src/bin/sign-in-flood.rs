@@ -1,23 +1,17 @@
 //! Does a flood of sign-ins slow down the gateway's questions? Latency of identity's Check, warm, with and without a flood of
-//! logins at the same replica, in turn, as ratios.
-//!
-//! `cd tests/bench && cargo run --release --bin sign-in-flood`, with the services built
-//! (`cargo build --release --workspace --bins`).
-#![allow(clippy::disallowed_methods)]
+//! logins at the same replica, with right and wrong passwords, in turn.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tenantry_proto::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
+use tenantry_bench::{figures, question};
 use tenantry_proto::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
-use tenantry_proto::envoy::service::auth::v3::{AttributeContext, CheckRequest};
 use tenantry_proto::identity::v1::LoginRequest;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig, Operator};
 use tenantry_testkit::postgres::Durability;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -37,7 +31,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(20);
 #[derive(Default)]
 struct Flood {
     stop: AtomicBool,
-    hashed: AtomicU64,
+    right: AtomicU64,
+    wrong: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -52,18 +47,25 @@ async fn main() -> Result<()> {
     // Envoy has connections of its own for its questions.
     let questions = Channel::from_shared(address.clone())?.connect().await?;
     let logins = Channel::from_shared(address)?.connect().await?;
-    let operator = fleet.operator();
+    let operator = fleet.operator().clone();
     let token = login(&logins, &operator.email, &operator.password, "192.0.2.1").await?;
     measure(&questions, &token, WARM_UP).await?;
 
     let (mut calm, mut flooded) = (Vec::new(), Vec::new());
-    let (mut hashed, mut refused) = (0, 0);
+    let (mut right, mut wrong, mut refused) = (0, 0, 0);
     let mut under_flood = Duration::ZERO;
     for _ in 0..ROUNDS {
         calm.extend(measure(&questions, &token, CHECKS).await?);
         let flood = Arc::new(Flood::default());
         let running: Vec<_> = (0..LOGINS)
-            .map(|n| tokio::spawn(pour(logins.clone(), Arc::clone(&flood), n)))
+            .map(|n| {
+                tokio::spawn(pour(
+                    logins.clone(),
+                    Arc::clone(&flood),
+                    operator.clone(),
+                    n,
+                ))
+            })
             .collect();
         let began = Instant::now();
         flooded.extend(measure(&questions, &token, CHECKS).await?);
@@ -72,39 +74,47 @@ async fn main() -> Result<()> {
         for task in running {
             task.await?;
         }
-        hashed += flood.hashed.load(Ordering::Relaxed);
+        right += flood.right.load(Ordering::Relaxed);
+        wrong += flood.wrong.load(Ordering::Relaxed);
         refused += flood.refused.load(Ordering::Relaxed);
     }
+    let per_second = |count: u64| count as f64 / under_flood.as_secs_f64();
     println!(
-        "flood: {LOGINS} logins at once; {:.0} passwords hashed and {:.0} refused per second",
-        hashed as f64 / under_flood.as_secs_f64(),
-        refused as f64 / under_flood.as_secs_f64()
+        "flood: {LOGINS} logins at once; per second {:.0} signed in, {:.0} with a wrong password, {:.0} told to wait",
+        per_second(right),
+        per_second(wrong),
+        per_second(refused)
     );
-    println!("{:<8}{:>12}{:>12}{:>8}", "Check", "calm", "flooded", "ratio");
+    figures::head("Check, warm", "calm", "flooded");
     for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
         let (calm, flooded) = (quantile(&mut calm, part), quantile(&mut flooded, part));
-        println!(
-            "{name:<8}{:>10.2}ms{:>10.2}ms{:>8.2}",
-            calm * 1e3,
-            flooded * 1e3,
-            flooded / calm
-        );
+        figures::line(name, "ms", calm * 1e3, flooded * 1e3);
     }
+    fleet.stop().await?;
     Ok(())
 }
 
-/// Signs in as ever new people from ever new places, so that no lock ends the flood.
-async fn pour(channel: Channel, flood: Arc<Flood>, task: usize) {
+/// Signs in from ever new places, so that no lock ends the flood: half of the tasks with the right password, half as people
+/// that don't exist, which costs as much.
+async fn pour(channel: Channel, flood: Arc<Flood>, operator: Operator, task: usize) {
     let mut n = 0;
     while !flood.stop.load(Ordering::Relaxed) {
         n += 1;
         let ip = format!("2001:db8:{task:x}:{n:x}::1");
-        let email = format!("{task}-{n}@example.com");
-        match login(&channel, &email, "not the password", &ip).await {
-            Err(status) if status.code() == Code::Unauthenticated => {
-                flood.hashed.fetch_add(1, Ordering::Relaxed);
+        let nobody = format!("{task}-{n}@example.com");
+        let (email, password) = if task.is_multiple_of(2) {
+            (&operator.email, operator.password.as_str())
+        } else {
+            (&nobody, "not the password")
+        };
+        match login(&channel, email, password, &ip).await {
+            Ok(_) => {
+                flood.right.fetch_add(1, Ordering::Relaxed);
             }
-            _ => {
+            Err(status) if status.code() == Code::Unauthenticated => {
+                flood.wrong.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
                 flood.refused.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(ROUND_TRIP).await;
             }
@@ -119,8 +129,12 @@ async fn login(channel: &Channel, email: &str, password: &str, ip: &str) -> Resu
         ..Default::default()
     });
     let ip = ip.parse().map_err(|_| Status::internal("no address"))?;
-    request.metadata_mut().insert("x-envoy-external-address", ip);
-    let answer = AuthServiceClient::new(channel.clone()).login(request).await?;
+    request
+        .metadata_mut()
+        .insert("x-envoy-external-address", ip);
+    let answer = AuthServiceClient::new(channel.clone())
+        .login(request)
+        .await?;
     Ok(answer.into_inner().access_token)
 }
 
@@ -134,7 +148,7 @@ async fn measure(channel: &Channel, token: &str, checks: usize) -> Result<Vec<f6
         let due = began + EVERY * u32::try_from(n)?;
         tokio::time::sleep_until(due.into()).await;
         let sent = Instant::now().min(due + SLEEP_ERROR);
-        let answer = client.check(question(token)).await?.into_inner();
+        let answer = client.check(question::about(token)).await?.into_inner();
         ensure!(
             matches!(answer.http_response, Some(HttpResponse::OkResponse(_))),
             "refused: {answer:?}"
@@ -142,31 +156,6 @@ async fn measure(channel: &Channel, token: &str, checks: usize) -> Result<Vec<f6
         times.push(sent.elapsed().as_secs_f64());
     }
     Ok(times)
-}
-
-fn question(token: &str) -> CheckRequest {
-    let headers: HashMap<String, String> = [
-        (":path", "/tenantry.identity.v1.AuthService/GetCaller"),
-        ("content-type", "application/grpc"),
-        ("authorization", &format!("Bearer {token}")),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect();
-    let http = HttpRequest {
-        headers,
-        ..Default::default()
-    };
-    let request = Asked {
-        http: Some(http),
-        ..Default::default()
-    };
-    CheckRequest {
-        attributes: Some(AttributeContext {
-            request: Some(request),
-            ..Default::default()
-        }),
-    }
 }
 
 fn quantile(times: &mut [f64], part: f64) -> f64 {

@@ -1,0 +1,8 @@
+//! What the benchmarks share: a load that is the same for both sides, the rows that it needs, and how figures are told.
+
+pub mod drive;
+pub mod figures;
+pub mod load;
+pub mod question;
+pub mod raw;
+pub mod side;
