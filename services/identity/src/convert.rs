@@ -42,7 +42,10 @@ pub(crate) fn transfer_result(outcome: Outcome) -> wire::TransferResult {
         ..Default::default()
     };
     match outcome.verdict {
-        Verdict::Moved { roles } => result.roles = role_names(&roles),
+        Verdict::Moved { roles, needs_reset } => {
+            result.roles = role_names(&roles);
+            result.needs_password_reset = needs_reset;
+        }
         Verdict::AlreadyMember => {}
         Verdict::Refused { reason, message } => {
             result.reason = reason;

@@ -99,9 +99,11 @@ impl App {
             roles: locked.roles.remove(&tenant).unwrap_or_default(),
         };
         let (in_from, in_to) = (side(from, Rights::of(ctx)), side(to, target.own));
+        let bound_elsewhere = store::transfer::bound_elsewhere(&mut tx, &plan.users, to).await?;
         let mut outcomes = plan.decide(&Standing {
             in_source: &locked.in_source,
             in_target: &locked.in_target,
+            bound_elsewhere: &bound_elsewhere,
             owners: &locked.owners,
             source: &in_from,
             target: &in_to,
@@ -175,7 +177,7 @@ async fn add(
     let mut moving: Vec<Member> = outcomes
         .iter()
         .filter_map(|outcome| match &outcome.verdict {
-            Verdict::Moved { roles } => Some((in_source.get(&outcome.user)?, roles)),
+            Verdict::Moved { roles, .. } => Some((in_source.get(&outcome.user)?, roles)),
             Verdict::AlreadyMember | Verdict::Refused { .. } => None,
         })
         .map(|(member, roles)| Member {

@@ -35,9 +35,17 @@ pub(crate) struct Outcome {
 /// Whether a user moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Verdict {
-    Moved { roles: Vec<RoleKey> },
+    Moved {
+        roles: Vec<RoleKey>,
+        /// Whether their password doesn't reach the tenant that they move to.
+        #[serde(default)]
+        needs_reset: bool,
+    },
     AlreadyMember,
-    Refused { reason: String, message: String },
+    Refused {
+        reason: String,
+        message: String,
+    },
 }
 
 /// What there is of roles in one of the two tenants.
@@ -62,6 +70,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) in_source: &'a BTreeMap<UserId, Member>,
     /// Those who are members of the other tenant already.
     pub(crate) in_target: &'a BTreeSet<UserId>,
+    /// Those whose password the people of a tenant other than that one chose, so that it doesn't reach it.
+    pub(crate) bound_elsewhere: &'a BTreeSet<UserId>,
     /// All owners of the tenant that they leave.
     pub(crate) owners: &'a [UserId],
     pub(crate) source: &'a Side,
@@ -111,7 +121,10 @@ impl Plan {
             }
             owners.remove(&user);
         }
-        Ok(Verdict::Moved { roles })
+        Ok(Verdict::Moved {
+            roles,
+            needs_reset: now.bound_elsewhere.contains(&user),
+        })
     }
 }
 
@@ -200,6 +213,7 @@ mod tests {
         let standing = Standing {
             in_source: &in_source,
             in_target: &BTreeSet::new(),
+            bound_elsewhere: &BTreeSet::from([one]),
             owners: &[one, two],
             source: &owner,
             target: &owner,
@@ -209,6 +223,17 @@ mod tests {
         assert!(moved[1].verdict.is_refused_for(Reason::LastOwner));
         let copied = plan(&[one, two], true).decide(&standing);
         assert!(copied.iter().all(|one| one.verdict.name() == "moved"));
+        let needs_reset = |one: &Outcome| {
+            matches!(
+                &one.verdict,
+                Verdict::Moved {
+                    needs_reset: true,
+                    ..
+                }
+            )
+        };
+        let told: Vec<_> = copied.iter().map(needs_reset).collect();
+        assert_eq!(told, [true, false], "the password of one is bound");
     }
 
     #[test]
@@ -225,6 +250,7 @@ mod tests {
         let standing = Standing {
             in_source: &in_source,
             in_target: &BTreeSet::from([other]),
+            bound_elsewhere: &BTreeSet::new(),
             owners: &[owner, UserId::new()],
             source: &all,
             target: &less,
@@ -241,7 +267,10 @@ mod tests {
         let roles = vec![BuiltIn::Member.into()];
         assert_eq!(
             mapped.decide(&standing)[0].verdict,
-            Verdict::Moved { roles }
+            Verdict::Moved {
+                roles,
+                needs_reset: false
+            }
         );
         // What may be given there may be too much to take here.
         let standing = Standing {
@@ -261,6 +290,7 @@ mod tests {
             let standing = Standing {
                 in_source: &in_source,
                 in_target: &BTreeSet::new(),
+                bound_elsewhere: &BTreeSet::new(),
                 owners: &[],
                 source: &here,
                 target: &side(BuiltIn::Admin, roles),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenantry_core::UserId;
+use tenantry_core::{TenantId, UserId};
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
@@ -26,6 +26,24 @@ pub(crate) async fn lock(tx: &mut TenantTx, users: &[UserId]) -> Result<Vec<Memb
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(Member::from).collect())
+}
+
+/// Those of the users whose password was chosen by the people of a tenant other than this one.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn bound_elsewhere(
+    tx: &mut TenantTx,
+    users: &[UserId],
+    than: TenantId,
+) -> Result<BTreeSet<UserId>, Error> {
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    let bound = sqlx::query_scalar!(
+        "SELECT id FROM users WHERE id = ANY ($1) AND password_of <> $2",
+        &users,
+        than.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(bound.into_iter().map(UserId::from).collect())
 }
 
 /// Writes new memberships of the present tenant; gives the users that weren't members meanwhile.

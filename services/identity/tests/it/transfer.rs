@@ -8,7 +8,7 @@ use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
-use crate::world::World;
+use crate::world::{PASSWORD, World};
 
 async fn transfer(
     world: &World,
@@ -201,4 +201,61 @@ async fn a_transfer_needs_the_right_in_both_tenants_and_a_foreign_one_is_absent(
         .map(|one| one.outcome.as_str())
         .collect();
     assert_eq!(outcomes, ["already_member", "moved"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_password_the_first_tenant_chose_needs_a_link_there_and_the_transfer_says_so() {
+    let world = World::start().await;
+    let (a, b, owner) = pair(&world).await;
+    let at_a = owner.clone().at(a);
+    let request = wire::CreateMemberRequest {
+        email: "ann@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(&at_a, request).await.unwrap();
+    let ann = world.members().create_member(ask).await.unwrap();
+    let users = [
+        ann.into_inner().id,
+        people(&world, a, "p", 1).await.remove(0),
+    ];
+    let dry = wire::TransferMembersRequest {
+        dry_run: true,
+        ..to(b, &users)
+    };
+    for request in [dry, to(b, &users)] {
+        let told = transfer(&world, &at_a, request).await.unwrap();
+        let told: Vec<_> = told
+            .results
+            .iter()
+            .map(|one| (one.outcome.as_str(), one.needs_password_reset))
+            .collect();
+        assert_eq!(told, [("moved", true), ("moved", false)]);
+    }
+    let there = Who::bearer(&world.login("ann@example.com").await.access_token).at(b);
+    assert_eq!(
+        world.assertion(&there).await.unwrap().no_tenant,
+        "not_found"
+    );
+    // The link shows that the address is hers; then she gets where she was moved to.
+    world.post.nth("ann@example.com", 1).await.unwrap();
+    let ask = wire::RequestPasswordResetRequest {
+        email: "ann@example.com".to_owned(),
+    };
+    world.passwords().request_password_reset(ask).await.unwrap();
+    let mail = world.post.nth("ann@example.com", 2).await.unwrap();
+    let request = wire::ResetPasswordRequest {
+        token: mail.token().to_owned(),
+        new_password: "velvet otter cinema".to_owned(),
+        ..Default::default()
+    };
+    world.passwords().reset_password(request).await.unwrap();
+    let login = wire::LoginRequest {
+        email: "ann@example.com".to_owned(),
+        password: "velvet otter cinema".to_owned(),
+        ..Default::default()
+    };
+    let pair = world.auth().login(login).await.unwrap().into_inner();
+    let there = Who::bearer(&pair.access_token).at(b);
+    assert_eq!(world.assertion(&there).await.unwrap().tenant, Some(b));
 }
