@@ -221,7 +221,7 @@ pub(crate) fn new_tenant(message: wire::CreateTenantRequest) -> Result<NewTenant
         }
     };
     Ok(NewTenant {
-        project: or(message.project, DEFAULT_PROJECT),
+        project: message.project,
         name: message.name,
         slug: message.slug,
         plan: message.subscription_tier,
@@ -246,10 +246,15 @@ pub(crate) fn new_tenant(message: wire::CreateTenantRequest) -> Result<NewTenant
 pub(crate) fn signed_up_tenant(
     message: internal::CreateSignedUpTenantRequest,
 ) -> Result<NewTenant, Refusal> {
+    let project = if message.project.is_empty() {
+        DEFAULT_PROJECT.to_owned()
+    } else {
+        message.project
+    };
     new_tenant(wire::CreateTenantRequest {
         name: message.name,
         slug: message.slug,
-        project: message.project,
+        project,
         email: message.email,
         billing_email: message.billing_email,
         contact_phone: message.contact_phone,

@@ -100,6 +100,7 @@ impl View {
         for slugs in tables.by_slug.values_mut() {
             slugs.retain(|_, id| listed.contains(id));
         }
+        tables.by_domain.retain(|_, id| listed.contains(id));
     }
 
     /// Applies one entry, if it is newer than what is known.
@@ -193,17 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_and_a_list_without_it_make_a_tenant_unknown_by_id_and_slug() {
+    fn a_tombstone_and_a_list_without_it_make_a_tenant_unknown_by_id_slug_and_domain() {
         let view = View::default();
         let ids = [TenantId::new(), TenantId::new(), TenantId::new()];
         for (id, slug) in ids.into_iter().zip(["one", "two", "three"]) {
-            view.apply(wire(id, slug, "active", 1));
+            view.apply(wire::TenantEntry {
+                domains: vec![format!("{slug}.example.com")],
+                ..wire(id, slug, "active", 1)
+            });
         }
         view.apply(wire(ids[0], "one", "purged", 2));
         view.keep_only(&HashSet::from([ids[0], ids[2]]));
         for (place, slug) in ["one", "two", "three"].into_iter().enumerate() {
             let by_slug = view.find("default", &TenantRef::Slug(slug.to_owned()));
             assert_eq!(by_slug.is_some(), place == 2, "{slug}");
+            let by_domain = view.of_domain(&format!("{slug}.example.com"));
+            assert_eq!(by_domain.is_some(), place == 2, "{slug}");
             assert_eq!(by_slug, view.find("", &TenantRef::Id(ids[place])), "{slug}");
         }
     }

@@ -2,7 +2,8 @@
 
 use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId, TenantRef, clock};
+use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::{Refusal, RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -34,7 +35,7 @@ pub(super) struct Spot {
 }
 
 impl App {
-    /// Creates a tenant.
+    /// Creates a tenant, in the project that is named; where none is, in that of its parent, or in the default one.
     pub(crate) async fn create(
         &self,
         ctx: &RequestContext,
@@ -56,7 +57,15 @@ impl App {
             }
             return Ok(replay.answer);
         }
+        let named = new.project.clone();
+        if named.is_empty() {
+            new.project = DEFAULT_PROJECT.to_owned();
+        }
         if let Some(spot) = self.parent(&mut tx, ctx, &parent, &new.project).await? {
+            if !named.is_empty() && named != spot.tenant.project {
+                let why = "must be that of the parent, or be left out";
+                return Err(Refusal::field("project", why).into());
+            }
             new.project.clone_from(&spot.tenant.project);
             new.parent_id = Some(spot.tenant.id);
         } else if !projects::exists(tx.conn(), &new.project).await? {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::{holds, tenants};
 
 impl App {
-    /// Places a hold on a tenant that isn't purged, deleted ones included: those can still be kept from being purged.
+    /// Places a hold on a tenant whose purge hasn't begun, deleted ones included: those can still be kept from it.
     pub(crate) async fn place_hold(
         &self,
         change: Change<'_>,
@@ -22,9 +22,9 @@ impl App {
         if let Some(replay) = tx.claim::<LegalHold>(change.key).await? {
             return Ok(replay.answer);
         }
-        tenants::find_for_update(tx.conn(), change.id)
-            .await?
-            .ok_or(Error::TenantNotFound)?;
+        let tenant = tenants::find_for_update(tx.conn(), change.id).await?;
+        // What a purge has begun to remove, no hold keeps: to say otherwise would promise what is gone.
+        tenant.ok_or(Error::TenantNotFound)?.not_being_purged()?;
         if holds::list(tx.conn(), change.id).await?.len() >= MAX_HOLDS {
             return Err(Error::TooManyHolds);
         }

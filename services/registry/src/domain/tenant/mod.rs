@@ -81,6 +81,7 @@ pub(crate) struct Tenant {
 /// What a new tenant is to be, as the caller said it; the project and parent are known to exist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewTenant {
+    /// Empty where none is named.
     pub(crate) project: String,
     pub(crate) name: String,
     /// Empty to have one made from the name.

@@ -177,17 +177,24 @@ impl Tenant {
                 "Its parent tenant is deleted. Undelete that first.",
             ));
         }
-        if self.purge_started_at.is_some() {
-            return Err(Error::StatusForbids(
-                "The tenant is being purged, which can't be taken back.",
-            ));
-        }
+        self.not_being_purged()?;
         self.changed("tenant.undeleted", now, |tenant| {
             tenant.status = self.deleted_from.unwrap_or(TenantStatus::Active);
             tenant.deleted_from = None;
             tenant.deleted_at = None;
             tenant.purge_at = None;
         })
+    }
+}
+
+impl Tenant {
+    /// Refuses what would come too late.
+    pub(crate) fn not_being_purged(&self) -> Result<(), Error> {
+        if self.purge_started_at.is_none() {
+            return Ok(());
+        }
+        let why = "The tenant is being purged, which can't be taken back.";
+        Err(Error::StatusForbids(why))
     }
 }
 

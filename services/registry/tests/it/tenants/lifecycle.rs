@@ -341,6 +341,17 @@ async fn a_slug_is_one_project_s() {
     };
     let refused = world.tenants(&caller).create_tenant(nowhere).await;
     assert_eq!(why(refused), Reason::ProjectNotFound);
+
+    let below = |project: &str| CreateTenantRequest {
+        project: project.to_owned(),
+        parent_id: there.id.clone(),
+        ..named("Below")
+    };
+    let elsewhere = world.tenants(&caller).create_tenant(below("default")).await;
+    assert_eq!(why(elsewhere), Reason::InvalidArgument);
+    for project in ["", "other"] {
+        assert_eq!(world.create(below(project)).await.project, "other");
+    }
 }
 
 #[tokio::test]
