@@ -243,3 +243,29 @@ async fn no_domain_stands_for_another_tenants_slug() -> Result<()> {
     assert_eq!(owner.get(&domains).await?.ok()?, own, "nothing was written");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_up_takes_no_slug_that_deceives_or_is_taken() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let person = a.rest(fleet)?;
+    let encoded = "xn--sign-up-80ak6aa92e";
+    for (slug, reason) in [
+        ("sign-\u{443}p", "INVALID_ARGUMENT"),
+        (encoded, "INVALID_ARGUMENT"),
+        ("admin", "SLUG_RESERVED"),
+        (&a.slug, "SLUG_TAKEN"),
+    ] {
+        let body = json!({"name": "Sign-up", "slug": slug});
+        let answer = person.post("/api/v1/organizations", body).await?;
+        assert_eq!(refused(&answer), reason, "{slug}: {}", answer.text);
+    }
+    let mut database = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let taken: Vec<String> =
+        sqlx::query_scalar("SELECT tenant_id::text FROM registry.slugs WHERE slug = ANY ($1)")
+            .bind(["sign-\u{443}p", encoded, "admin", a.slug.as_str()].map(str::to_owned))
+            .fetch_all(&mut database)
+            .await?;
+    assert_eq!(taken, [a.id], "nothing was written");
+    Ok(())
+}

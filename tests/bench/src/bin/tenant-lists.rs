@@ -53,8 +53,12 @@ const READS: &[(Read, &str)] = &[
     (Read::DeepPage, "500th page of 2, by name"),
     (Read::Subtree, "subtree of 100, by name"),
     (
-        Read::Search("28dd2c7955ce", Found::One),
+        Read::Search("brauerei", Found::One),
         "search: one has it, by name",
+    ),
+    (
+        Read::Search("35f4a8d465e6", Found::One),
+        "search: one has it, all its parts are common",
     ),
     (
         Read::Search("xyzzyx", Found::Nothing),
@@ -275,7 +279,7 @@ const PLANS: &[(&str, &str)] = &[
     ),
     (
         "search_by_index",
-        r"SELECT t.* FROM (SELECT t.* FROM tenants AS t WHERE t.project = 'default' AND t.status <> 'deleted' AND search_form(E'\n' || t.name || E'\n' || t.slug) LIKE search_form('%28dd2c7955ce%') OFFSET 0) AS t ORDER BY t.name ASC, t.tenant_id ASC LIMIT 51",
+        r"SELECT t.* FROM (SELECT t.* FROM tenants AS t WHERE t.project = 'default' AND t.status <> 'deleted' AND search_form(E'\n' || t.name || E'\n' || t.slug) LIKE search_form('%brauerei%') OFFSET 0) AS t ORDER BY t.name ASC, t.tenant_id ASC LIMIT 51",
     ),
 ];
 
