@@ -227,3 +227,22 @@ async fn of_two_updates_with_one_etag_one_wins() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_a_header_leads_to_another_project_is_another() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let project = unique("project");
+    let made = operator.post("/api/v1/projects", json!({"key": project}));
+    made.await?.ok()?;
+    let plan = json!({
+        "key": unique("plan"), "name": "Gold", "request_id": unique("request"),
+        "price_minor": "100", "currency": "USD", "retention_days": 30, "security_level": "basic",
+    });
+    let first = operator.post("/api/v1/plans", plan.clone()).await?.ok()?;
+    assert_eq!(first["project"], "default");
+    let elsewhere = operator.header("x-project", &project);
+    let other = elsewhere.post("/api/v1/plans", plan).await?;
+    assert_eq!(other.reason(), "REQUEST_ID_REUSED", "{}", other.text);
+    Ok(())
+}

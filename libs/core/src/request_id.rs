@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::context::{RequestContext, TenantSelection};
+use crate::context::RequestContext;
 use crate::refusal::{Reason, Refusal};
 
 /// Longest request id, in characters.
@@ -17,8 +17,7 @@ pub struct RequestKey {
     pub method: String,
     /// The caller's id of the request.
     pub request_id: String,
-    /// SHA-256 over the decoded request without its id, and the tenant and project that its headers select: another request
-    /// under the same id is refused.
+    /// SHA-256 over the decoded request without its id: another body under the same id is refused.
     pub digest: [u8; 32],
 }
 
@@ -55,7 +54,7 @@ impl RequestKey {
             principal: ctx.principal.key(),
             method: ctx.method.clone(),
             request_id: request_id.to_owned(),
-            digest: digest(ctx, body),
+            digest: Sha256::digest(body).into(),
         }))
     }
 
@@ -67,43 +66,5 @@ impl RequestKey {
             self.principal, self.method, self.request_id
         )
         .into_bytes()
-    }
-}
-fn digest(ctx: &RequestContext, body: &[u8]) -> [u8; 32] {
-    let tenant = match &ctx.tenant {
-        TenantSelection::Chosen { id, .. } => Some(id.uuid()),
-        TenantSelection::None | TenantSelection::NotFound | TenantSelection::Conflict => None,
-    };
-    let mut digest = Sha256::new();
-    // Of a fixed size, or with an end that no key of a project has, so that no two requests look alike.
-    digest.update(tenant.unwrap_or_default().as_bytes());
-    digest.update(ctx.project.as_bytes());
-    digest.update([0]);
-    digest.update(body);
-    digest.finalize().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_that_its_headers_lead_elsewhere_is_another() {
-        let mut ctx = RequestContext::of_service("test", crate::Permissions::NONE);
-        let key = |ctx: &RequestContext| {
-            RequestKey::new(ctx, "once", None, b"body")
-                .unwrap()
-                .unwrap()
-        };
-        let first = key(&ctx);
-        assert_eq!(first, key(&ctx));
-        ctx.project = "learning".to_owned();
-        assert_ne!(first.digest, key(&ctx).digest);
-        ctx.project = String::new();
-        ctx.tenant = TenantSelection::Chosen {
-            id: crate::TenantId::new(),
-            slug: String::new(),
-        };
-        assert_ne!(first.digest, key(&ctx).digest);
     }
 }

@@ -174,7 +174,7 @@ async fn no_request_fails_a_service_and_every_answer_is_in_the_document() -> Res
         let asked = |which: &str| report["operations"][which].as_u64().unwrap_or_default();
         assert!(asked("tested") * 2 > asked("selected"), "{}", each.name);
         if each.filter == EXCEPT {
-            assert!(some > 9, "{}: next to nothing was taken", each.name);
+            assert!(some > 0, "{}: nothing was taken", each.name);
             let rest = fleet.rest()?.bearer(each.credential);
             assert_eq!(
                 rest.get("/api/v1/auth/me").await?.status,

@@ -80,14 +80,29 @@ impl App {
         key: Option<RequestKey>,
         acceptance: Acceptance,
     ) -> Result<Member, Error> {
-        let opened = match self.opened(ctx, &acceptance.token).await {
+        let token = acceptance.token.clone();
+        match self.accept_once(ctx, key.clone(), acceptance).await {
             // The very request that accepted it may have been repeated.
-            Err(Error::InvitationNotFound) => {
-                return self.accepted_before(key, &acceptance.token).await;
+            Err(Error::InvitationNotFound) => self.accepted_before(key, &token).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn accept_once(
+        &self,
+        ctx: &RequestContext,
+        key: Option<RequestKey>,
+        acceptance: Acceptance,
+    ) -> Result<Member, Error> {
+        let opened = self.opened(ctx, &acceptance.token).await?;
+        let proof = match prove(ctx, &opened.invitation, opened.known.as_ref()) {
+            Err(Error::SignInToAccept) => {
+                // The address may sign in since this very link was used.
+                self.open_link(&acceptance.token).await?;
+                return Err(Error::SignInToAccept);
             }
-            opened => opened?,
+            proof => proof?,
         };
-        let proof = prove(ctx, &opened.invitation, opened.known.as_ref())?;
         let hash = match (&proof, &acceptance.password) {
             (Proof::SignIn(_), _) => None,
             (Proof::Link, Some(password)) => {

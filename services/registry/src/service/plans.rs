@@ -50,8 +50,10 @@ impl PlanService for Plans {
         answer(async {
             let mut call = open(request)?;
             call.ctx.require(Permission::PlatformPlansManage)?;
-            let key = call.request_key(|message| &mut message.request_id)?;
             let project = self.project(&call.ctx, &call.message.project).await?;
+            // Another project is another request, whether the message names it or a header.
+            call.message.project.clone_from(&project);
+            let key = call.request_key(|message| &mut message.request_id)?;
             let definition = convert::new_plan(call.message)?;
             let plan = self
                 .app
@@ -123,8 +125,10 @@ impl PlanService for Plans {
         answer(async {
             let mut call = open(request)?;
             call.ctx.require(Permission::PlatformPlansManage)?;
-            let key = call.request_key(|message| &mut message.request_id)?;
             let project = self.project(&call.ctx, &call.message.project).await?;
+            // Another project is another request, whether the message names it or a header.
+            call.message.project.clone_from(&project);
+            let key = call.request_key(|message| &mut message.request_id)?;
             let name = std::mem::take(&mut call.message.plan);
             let etag = std::mem::take(&mut call.message.etag);
             let patch = convert::plan_patch(call.message)?;
