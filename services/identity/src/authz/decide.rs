@@ -211,7 +211,8 @@ impl<'a> Caller<'a> {
         let holder = match ctx.principal.kind {
             PrincipalKind::User => {
                 let session = ctx.credential.parse().map_err(|_| Error::Revoked)?;
-                let user = app.principals.signed_in(session).await?;
+                // As they are now: whoever has just become a member sees it at once, at each replica.
+                let user = app.principals.signed_in_now(session).await?;
                 let user = user.ok_or(Error::Revoked)?;
                 of_user(&user, only_tenant(app, &user.standing).await?, 0)?
             }
