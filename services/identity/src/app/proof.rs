@@ -50,6 +50,8 @@ impl App {
         email: &str,
         password: &SecretString,
     ) -> Result<Proven, Error> {
+        // A flood of sign-ins costs the database nothing beyond those that are hashed.
+        self.passwords.ready()?;
         let attempt = self.attempt(ctx, email);
         let known = {
             let mut tx = self.store.read(TenantId::PLATFORM).await?;

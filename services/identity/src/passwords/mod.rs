@@ -75,6 +75,14 @@ impl Passwords {
         Ok(matches && known)
     }
 
+    /// Refuses while no hash would be begun, before anything else is done for who asks for one.
+    pub(crate) fn ready(&self) -> Result<(), Error> {
+        if self.admitted.available_permits() == 0 {
+            return Err(Error::HashingFull);
+        }
+        Ok(())
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Hasher) -> T + Send + 'static,
@@ -141,6 +149,7 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let places = u32::try_from(passwords.admitted.available_permits()).unwrap();
         let _all = passwords.admitted.acquire_many(places).await.unwrap();
+        assert!(matches!(passwords.ready(), Err(Error::HashingFull)));
         let refused = passwords.verify(&SecretString::from("x"), None).await;
         assert!(matches!(refused, Err(Error::HashingFull)));
     }
