@@ -1,9 +1,13 @@
 //! What the gateway itself serves: documents, health, browsers, and native clients.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::json;
 use tenantry_testkit::rest::Rest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::dynamic::{gateway_channel, native};
 use crate::support::fleet;
@@ -291,5 +295,38 @@ async fn internal_services_have_no_route() -> Result<()> {
             answer.status
         );
     }
+    Ok(())
+}
+
+/// How long a request may take to come, and what a busy machine adds.
+const WHOLE_WITHIN: Duration = Duration::from_secs(45);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_comes_byte_by_byte_is_not_waited_for_without_end() -> Result<()> {
+    let fleet = fleet().await?;
+    let mut slow = TcpStream::connect(fleet.gateway_address()).await?;
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await?;
+    let (mut answers, mut asks) = slow.into_split();
+    let drip = tokio::spawn(async move {
+        // More often than what is idle is ended, until the other side has had enough.
+        while asks.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let told = async {
+        // What came counts, also where the connection is cut behind it.
+        while answers
+            .read_buf(&mut answer)
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
+    };
+    tokio::time::timeout(WHOLE_WITHIN, told).await?;
+    let answer = String::from_utf8(answer)?;
+    drip.abort();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("DEADLINE_EXCEEDED"), "{answer}");
     Ok(())
 }
