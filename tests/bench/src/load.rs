@@ -165,7 +165,8 @@ pub fn access_token(ring: &KeyRing, user: Uuid, session: Uuid) -> Result<String>
 }
 
 /// The secret of a key of this id: mark, id, 256 random bits, checksum.
-fn secret(id: &Uuid) -> String {
+#[must_use]
+pub fn secret(id: &Uuid) -> String {
     let random = tenantry_core::random::bytes::<32>();
     let body = format!("tk_{}_{}", id.simple(), hex(&random));
     let sum = Sha256::digest(body.as_bytes());
@@ -176,6 +177,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn random_id() -> Uuid {
+/// An id that nothing has.
+#[must_use]
+pub fn random_id() -> Uuid {
     uuid::Builder::from_random_bytes(tenantry_core::random::bytes()).into_uuid()
 }

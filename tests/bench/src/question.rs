@@ -69,3 +69,10 @@ pub fn is_admitted(answer: &[u8]) -> bool {
         matches!(answer.http_response, Some(HttpResponse::OkResponse(ok)) if !ok.headers.is_empty())
     })
 }
+
+/// Whether the request is refused.
+#[must_use]
+pub fn is_denied(answer: &[u8]) -> bool {
+    CheckResponse::decode(answer)
+        .is_ok_and(|answer| matches!(answer.http_response, Some(HttpResponse::DeniedResponse(_))))
+}
