@@ -7,7 +7,6 @@ use tenantry_rpc::assertion::HEADER;
 use tonic::{Code, Request, Status};
 
 use crate::caller::{Who, reason};
-use crate::service_accounts;
 use crate::world::{PASSWORD, World, until};
 
 const ACCEPT: &str = "/tenantry.identity.v1.InvitationService/AcceptInvitation";
@@ -32,7 +31,7 @@ async fn invite(
 }
 
 /// Invites an address and gives the token that came by mail.
-async fn token(world: &World, who: &Who, email: &str, roles: &[&str]) -> String {
+pub(crate) async fn token(world: &World, who: &Who, email: &str, roles: &[&str]) -> String {
     let before = world.post.to(email).unwrap().len();
     invite(world, who, to(email, roles)).await.unwrap();
     let mail = world.post.nth(email, before + 1).await.unwrap();
@@ -78,7 +77,7 @@ fn with_password(token: &str, password: &str) -> wire::AcceptInvitationRequest {
 }
 
 /// Accepts with a new password and no credential.
-async fn accept(world: &World, token: &str) -> Result<wire::Member, Status> {
+pub(crate) async fn accept(world: &World, token: &str) -> Result<wire::Member, Status> {
     let request = with_password(token, PASSWORD);
     Ok(world
         .invitations(0)
@@ -484,20 +483,4 @@ async fn a_repeated_acceptance_gets_its_first_answer_and_another_body_does_not()
     };
     let refused = client.accept_invitation(other).await.unwrap_err();
     assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
-}
-
-#[tokio::test]
-async fn whoever_may_invite_does_so_as_a_program_too() {
-    let world = World::start().await;
-    let tenant = world.tenant("acme", None).await;
-    let owner = world.member(tenant, "owner@example.com", "owner").await;
-    let held = ["tenants.read", "members.read", "members.manage"];
-    let account = service_accounts::create(&world, &owner, "onboarding", &held)
-        .await
-        .unwrap();
-    let key = service_accounts::key(&world, &owner, &account.id, &[]).await;
-    let program = Who::key(&key.unwrap().secret);
-    let token = token(&world, &program, ANN, &["viewer"]).await;
-    let member = accept(&world, &token).await.unwrap();
-    assert_eq!(member.roles, ["viewer"]);
 }

@@ -5,6 +5,7 @@ use tenantry_proto::identity::v1 as wire;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
+use crate::invitations;
 use crate::world::{World, until};
 
 fn names(permissions: &[&str]) -> Vec<String> {
@@ -226,4 +227,18 @@ async fn a_tenant_has_a_hundred_accounts_and_no_more_however_many_are_made_at_on
         (60, 40)
     );
     assert_eq!(rest.next_page_token, "");
+}
+
+#[tokio::test]
+async fn whoever_may_invite_does_so_as_a_program_too() {
+    let world = World::start().await;
+    let tenant = world.tenant("acme", None).await;
+    let owner = world.member(tenant, "owner@example.com", "owner").await;
+    let held = ["tenants.read", "members.read", "members.manage"];
+    let account = create(&world, &owner, "onboarding", &held).await.unwrap();
+    let key = key(&world, &owner, &account.id, &[]).await;
+    let program = Who::key(&key.unwrap().secret);
+    let token = invitations::token(&world, &program, "ann@example.com", &["viewer"]).await;
+    let member = invitations::accept(&world, &token).await.unwrap();
+    assert_eq!(member.roles, ["viewer"]);
 }

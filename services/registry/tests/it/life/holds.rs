@@ -128,3 +128,21 @@ async fn only_those_with_the_right_place_and_release_and_on_the_tenant_itself() 
     let wrong = fields(holds.place_legal_hold(blank).await);
     assert_eq!(wrong, ["holder", "reason"]);
 }
+
+#[tokio::test]
+async fn a_legal_hold_that_comes_after_the_purge_began_is_refused() {
+    let world = World::start().await;
+    let tenant = world.tenant("Late").await;
+    let mut owner = world.owner().await;
+    // Begun, and nothing of it done yet: no purge is written that a worker could find.
+    sqlx::query(
+        "UPDATE tenants SET purge_started_at = clock_timestamp() WHERE tenant_id = $1::uuid",
+    )
+    .bind(&tenant.id)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let mut holds = world.legal_holds(&operator());
+    let refused = holds.place_legal_hold(place(&tenant, "Tax office")).await;
+    assert_eq!(why(refused), Reason::StatusForbids);
+}

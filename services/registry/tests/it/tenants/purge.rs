@@ -8,9 +8,8 @@ use tenantry_proto::internal::registry::v1::follow_tenants_response::Item as Fee
 use tenantry_proto::internal::registry::v1::{FollowTenantsRequest, LookupTenantRequest};
 use tenantry_proto::registry::v1::watch_tenants_response::Item;
 use tenantry_proto::registry::v1::{
-    CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, PlaceLegalHoldRequest, PurgeReport,
-    PurgeTenantRequest, Tenant, TenantChange, UpdateTenantRequest, WatchTenantsRequest,
-    WatchTenantsResponse,
+    CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, PurgeReport, PurgeTenantRequest,
+    Tenant, TenantChange, UpdateTenantRequest, WatchTenantsRequest, WatchTenantsResponse,
 };
 use tenantry_registry::TENANT_TABLES;
 use tonic::Streaming;
@@ -491,28 +490,4 @@ async fn followers_are_told_of_a_purge_once_and_a_new_list_doesn_t_have_it() {
         };
         assert_eq!(why(feed.lookup_tenant(asked).await), Reason::TenantNotFound);
     }
-}
-
-#[tokio::test]
-async fn a_legal_hold_that_comes_after_the_purge_began_is_refused() {
-    let world = World::start().await;
-    let tenant = world.tenant("Late").await;
-    let mut owner = world.owner().await;
-    // Begun, and nothing of it done yet: no purge is written that a worker could find.
-    sqlx::query(
-        "UPDATE tenants SET purge_started_at = clock_timestamp() WHERE tenant_id = $1::uuid",
-    )
-    .bind(&tenant.id)
-    .execute(&mut owner)
-    .await
-    .unwrap();
-    let request = PlaceLegalHoldRequest {
-        tenant: tenant.id.clone(),
-        holder: "Tax office".to_owned(),
-        reason: "audit".to_owned(),
-        ..Default::default()
-    };
-    let mut holds = world.legal_holds(&operator());
-    let refused = holds.place_legal_hold(request).await;
-    assert_eq!(why(refused), Reason::StatusForbids);
 }
