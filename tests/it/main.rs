@@ -30,5 +30,6 @@ mod sign_up;
 mod slugs;
 mod support;
 mod suspension;
+mod tls;
 mod trace;
 mod walls;

@@ -51,6 +51,9 @@ impl Tls {
                 "/CN=localhost",
                 "-addext",
                 "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-addext",
+                // A server's certificate that is an authority's too is refused by strict clients.
+                "basicConstraints=critical,CA:FALSE",
                 "-keyout",
             ])
             .arg(&tls.key)

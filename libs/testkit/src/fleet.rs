@@ -21,7 +21,7 @@ use self::ports::Ports;
 use self::storage::database;
 use self::told::environment;
 use crate::cluster::{Cluster, SERVICES};
-use crate::envoy::{Envoy, EnvoyConfig};
+use crate::envoy::{Envoy, EnvoyConfig, Tls};
 use crate::fault_proxy::FaultProxy;
 use crate::keys::Keys;
 use crate::mail::Post;
@@ -41,7 +41,7 @@ pub struct Fleet {
     dir: PathBuf,
     keys: Keys,
     gateway: SocketAddr,
-    tls: bool,
+    tls: Option<Tls>,
     envoy: Envoy,
     services: Vec<Service>,
     redis: Option<Redis>,
@@ -211,12 +211,11 @@ impl Fleet {
             tls: config.tls.clone(),
         };
         let envoy = Envoy::prepare(&dir.join("envoy"), &envoy, &logs.join("envoy.log"))?;
-        let tls = config.tls.is_some();
         Ok(Self {
             dir,
             keys,
             gateway,
-            tls,
+            tls: config.tls.clone(),
             envoy,
             services,
             redis,
@@ -234,10 +233,6 @@ impl Fleet {
     /// # Errors
     /// When it doesn't within a minute.
     pub async fn ready(&self) -> Result<()> {
-        if self.tls {
-            // The JSON client here speaks no TLS; the processes' own probes have answered.
-            return Ok(());
-        }
         let rest = self.rest()?;
         let deadline = Instant::now() + READY_WITHIN;
         loop {
@@ -290,7 +285,7 @@ impl Fleet {
     /// Base URL of the gateway.
     #[must_use]
     pub fn gateway(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.gateway)
     }
 
@@ -305,7 +300,10 @@ impl Fleet {
     /// # Errors
     /// When the client can't be built.
     pub fn rest(&self) -> Result<Rest> {
-        Rest::new(self.gateway())
+        match &self.tls {
+            Some(tls) => Rest::trusting(self.gateway(), &fs::read(&tls.certificate)?),
+            None => Rest::new(self.gateway()),
+        }
     }
 
     /// A client of the gateway with the operator's API key.

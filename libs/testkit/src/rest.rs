@@ -91,6 +91,15 @@ impl Rest {
         Self::build(base.into(), client().http2_prior_knowledge())
     }
 
+    /// The same over TLS, to a server with one of these certificates (PEM) and to no other; HTTP/2 where it is offered.
+    ///
+    /// # Errors
+    /// When there is no certificate in the text, or the client can't be built.
+    pub fn trusting(base: impl Into<String>, certificates: &[u8]) -> Result<Self> {
+        let certificates = reqwest::Certificate::from_pem_bundle(certificates)?;
+        Self::build(base.into(), client().tls_certs_only(certificates))
+    }
+
     fn build(base: String, builder: reqwest::ClientBuilder) -> Result<Self> {
         let client = builder.timeout(ANSWER_WITHIN).no_proxy().build()?;
         Ok(Self {

@@ -23,7 +23,8 @@ const WARM_UP: usize = 200;
 const ROUNDS: usize = 3;
 /// How late the measuring side's own timer may be.
 const SLEEP_ERROR: Duration = Duration::from_millis(2);
-/// Logins under way at once, of which all but a few are told to wait; each comes again after a round trip.
+/// Logins under way at once, of which all but a few are told to wait; each comes again after up to twice this time, so that
+/// they don't come in step, which people far from one another don't either.
 const LOGINS: usize = 64;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 
@@ -116,7 +117,8 @@ async fn pour(channel: Channel, flood: Arc<Flood>, operator: Operator, task: usi
             }
             Err(_) => {
                 flood.refused.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(ROUND_TRIP).await;
+                let [part] = tenantry_core::random::bytes();
+                tokio::time::sleep(ROUND_TRIP * u32::from(part) / 128).await;
             }
         }
     }
