@@ -8,6 +8,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use sqlx::migrate::Migrator;
 use tenantry_core::seal::Sealer;
@@ -114,12 +115,30 @@ pub fn main<S: Service>() -> ExitCode {
 impl<S: Service> Cli<S> {
     fn command_for(name: &'static str, about: &'static str) -> Command<S> {
         use clap::{CommandFactory as _, FromArgMatches as _};
-        let matches = Self::command().name(name).about(about).get_matches();
-        match Self::from_arg_matches(&matches) {
+        let mut command = Self::command().name(name).about(about);
+        command.build();
+        let matches = command.clone().try_get_matches();
+        match matches.and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(cli) => cli.command,
-            Err(error) => error.exit(),
+            Err(error) => without_secret(&command, error).exit(),
         }
     }
+}
+
+/// The error without the value that it is about, where that is one that `--help` doesn't show either.
+fn without_secret(command: &clap::Command, mut error: clap::Error) -> clap::Error {
+    let hides = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(named)) => command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments)
+            .any(|arg| arg.is_hide_env_values_set() && arg.to_string() == *named),
+        _ => false,
+    };
+    if hides {
+        let hidden = ContextValue::String("(hidden)".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    error
 }
 
 async fn run<S: Service>(command: Command<S>) -> anyhow::Result<()> {
