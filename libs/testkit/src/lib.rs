@@ -24,6 +24,7 @@ pub mod process;
 pub mod redis;
 pub mod rest;
 pub mod service;
+pub mod smtp;
 pub mod statements;
 pub mod tools;
 pub mod unit;

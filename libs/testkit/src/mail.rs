@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<Option<Mail>> {
         let decoded = decode(head, body)?;
         if head.contains("text/html") {
             mail.html = decoded;
-        } else {
+        } else if head.contains("text/plain") {
             mail.text = decoded;
         }
     }

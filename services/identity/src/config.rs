@@ -31,9 +31,13 @@ pub struct Config {
     /// Domain whose subdomains are slugs of tenants, as tenants.example.com; none if absent
     #[arg(long, env = "TENANTRY_BASE_DOMAIN")]
     pub base_domain: Option<String>,
-    /// Where mail goes: smtp://, smtps:// or file:///folder; nowhere if absent
+    /// Where mail goes: smtps://user:password@host, smtp://user:password@host:port?tls=required (STARTTLS), smtp://host
+    /// without a password, or file:///folder; nowhere if absent
     #[arg(long, env = "TENANTRY_MAIL_URL", hide_env_values = true)]
     pub mail_url: Option<MailUrl>,
+    /// File of certificates (PEM) of the authority that the mail server's certificate is from, where that is no public one
+    #[arg(long, env = "TENANTRY_MAIL_CA_FILE")]
+    pub mail_ca_file: Option<PathBuf>,
     /// Sender of mail
     #[arg(
         long,

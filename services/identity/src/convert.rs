@@ -85,6 +85,8 @@ pub(crate) fn invitation(invitation: Invitation) -> wire::Invitation {
             State::Revoked => invitation.revoked_at.map(timestamp),
             State::Pending | State::Accepted | State::Expired => None,
         },
+        mail_state: invitation.mail.name().to_owned(),
+        mail_state_at: invitation.mail_at.map(timestamp),
     }
 }
 

@@ -88,6 +88,7 @@ impl Service for Identity {
         let mail = match &config.mail_url {
             Some(url) => Some(mail::Mailer::new(
                 url,
+                config.mail_ca_file.as_deref(),
                 &config.mail_from,
                 &config.public_url,
             )?),

@@ -13,7 +13,7 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::roles::grantable;
 use crate::domain::invitation::{self, Invitation, MAX_MAILS_A_DAY, MAX_PENDING, State};
-use crate::domain::mail::{Letter, Mail};
+use crate::domain::mail::{Letter, Mail, MailState};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
 use crate::store;
@@ -68,6 +68,8 @@ impl App {
             expires_at: invitation::end(now, new.days),
             accepted_at: None,
             revoked_at: None,
+            mail: MailState::Queued,
+            mail_at: Some(now),
         };
         let token = invitation::new_token(tenant.id, invitation.id);
         store::invitations::insert(&mut tx, &invitation, &invitation::hash(&token)).await?;

@@ -12,7 +12,7 @@ use tenantry_store::TenantTx;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::mail::{self, MOST_A_DAY, MOST_WAITING, Mail};
+use crate::domain::mail::{self, MOST_A_DAY, MOST_WAITING, Mail, MailState};
 use crate::error::Error;
 use crate::mail::{Mailer, Unsent};
 use crate::store;
@@ -104,17 +104,26 @@ impl App {
     }
 
     async fn take_mails(&self) -> Result<Vec<Waiting>, Error> {
+        self.give_up_mails().await?;
         let mut tx = self.store.platform().await?;
-        let gone = store::mails::sweep(&mut tx, SWEEP_ROWS).await?;
         let taken = store::mails::take(&mut tx, BATCH, LEASE).await?;
         tx.commit().await?;
-        if gone > 0 {
-            tracing::error!(
-                mails = gone,
-                "mails couldn't be sent while they were of use"
-            );
-        }
         Ok(taken)
+    }
+
+    /// Gives up some that are of no use any more.
+    async fn give_up_mails(&self) -> Result<(), Error> {
+        let mut tx = self.store.platform().await?;
+        let ended = store::mails::ended(&mut tx, SWEEP_ROWS).await?;
+        if ended.is_empty() {
+            return Ok(());
+        }
+        store::mails::hold_invitations(&mut tx, &ended).await?;
+        store::mails::remove(&mut tx, &ended, MailState::Failed).await?;
+        tx.commit().await?;
+        let mails = ended.len();
+        tracing::error!(mails, "mails couldn't be sent while they were of use");
+        Ok(())
     }
 
     async fn send(&self, mailer: &Mailer, waiting: &Waiting) -> Result<(), Unsent> {
@@ -130,7 +139,7 @@ impl App {
     }
 
     fn unsealed(&self, waiting: &Waiting) -> Option<Mail> {
-        let sealed_for = mail::sealed_for(waiting.tenant, waiting.id);
+        let sealed_for = mail::sealed_for(waiting.ids.tenant, waiting.ids.id);
         let plain = self
             .store
             .sealer()
@@ -146,17 +155,21 @@ impl App {
         sent: &[Result<(), Unsent>],
     ) -> Result<(), Error> {
         let mut tx = self.store.platform().await?;
-        let mut over = Vec::new();
+        let all: Vec<_> = taken.iter().map(|waiting| waiting.ids).collect();
+        store::mails::hold_invitations(&mut tx, &all).await?;
+        let (mut gone, mut given_up) = (Vec::new(), Vec::new());
         for (waiting, sent) in taken.iter().zip(sent) {
-            let mail = (waiting.tenant, waiting.id);
             match sent {
-                Ok(()) | Err(Unsent::Never(_)) => over.push(mail),
+                Ok(()) => gone.push(waiting.ids),
+                Err(Unsent::Never(_)) => given_up.push(waiting.ids),
                 Err(Unsent::Later(_)) => {
-                    store::mails::put_off(&mut tx, mail, mail::back_off(waiting.tries)).await?;
+                    let wait = mail::back_off(waiting.tries);
+                    store::mails::put_off(&mut tx, waiting.ids, wait).await?;
                 }
             }
         }
-        store::mails::remove(&mut tx, &over).await?;
+        store::mails::remove(&mut tx, &gone, MailState::Sent).await?;
+        store::mails::remove(&mut tx, &given_up, MailState::Failed).await?;
         Ok(tx.commit().await?)
     }
 }

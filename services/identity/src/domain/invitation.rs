@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tenantry_core::{InvitationId, Principal, PrincipalKind, TenantId};
 use uuid::Uuid;
 
+use super::mail::MailState;
 use super::role::RoleKey;
 use super::secret;
 
@@ -40,6 +41,12 @@ pub(crate) struct Invitation {
     pub(crate) expires_at: Timestamp,
     pub(crate) accepted_at: Option<Timestamp>,
     pub(crate) revoked_at: Option<Timestamp>,
+    /// Where the newest link's mail stands. Answers that were recorded before it was told say that it waits.
+    #[serde(default)]
+    pub(crate) mail: MailState,
+    /// Since when; of a delayed one, when it was last tried. Absent in such answers.
+    #[serde(default)]
+    pub(crate) mail_at: Option<Timestamp>,
 }
 
 /// Where an invitation stands.
@@ -86,6 +93,8 @@ impl Invitation {
         self.sent_at = now;
         self.times_sent = self.times_sent.saturating_add(1);
         self.expires_at = end(now, days);
+        self.mail = MailState::Queued;
+        self.mail_at = Some(now);
     }
 
     /// What events say of it.
@@ -220,12 +229,16 @@ mod tests {
             expires_at: end(now, 7),
             accepted_at: None,
             revoked_at: None,
+            mail: MailState::Sent,
+            mail_at: Some(now),
         };
         let last = end(now, 7);
         assert_eq!(invitation.state(now), State::Pending);
         assert_eq!(invitation.state(last), State::Expired);
         invitation.sent_again(&by, last, 30);
         assert_eq!(invitation.state(last), State::Pending);
+        let mail = (invitation.mail, invitation.mail_at);
+        assert_eq!(mail, (MailState::Queued, Some(last)), "the new link's");
         invitation.revoked_at = Some(last);
         assert_eq!(invitation.state(last), State::Revoked);
         invitation.revoked_at = Some(end(last, 30));

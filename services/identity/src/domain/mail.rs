@@ -14,6 +14,8 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// How long after a try that failed the next one comes: first, and at most; in between it doubles.
 const FIRST_BACK_OFF: SignedDuration = SignedDuration::from_secs(2);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_mins(15);
+/// Most characters of a tenant's name in a mail.
+const MOST_NAME_CHARS: usize = 60;
 /// Doublings beyond which the longest is passed.
 const MOST_DOUBLINGS: u32 = 10;
 
@@ -25,7 +27,8 @@ pub(crate) struct Mail {
     pub(crate) letter: Letter,
 }
 
-/// What a mail says. Whoever has others added or asks for links writes none of it but the name of a tenant that invites.
+/// What a mail says. Whoever has others added or asks for links writes none of it but the name of a tenant that invites,
+/// which goes into words as [`quoted`] only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Letter {
     /// Tells a person that they were added to a tenant.
@@ -65,6 +68,41 @@ impl Letter {
     }
 }
 
+/// Where a mail stands, as it is told of an invitation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MailState {
+    /// It wasn't tried yet.
+    #[default]
+    Queued,
+    /// It was tried in vain, and is tried again.
+    Delayed,
+    /// The mail server took it.
+    Sent,
+    /// It was given up.
+    Failed,
+}
+
+impl MailState {
+    const ALL: [Self; 4] = [Self::Queued, Self::Delayed, Self::Sent, Self::Failed];
+
+    /// The word that rows have and the API shows.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delayed => "delayed",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of a row's word; a word that this version doesn't know says nothing of a mail that went.
+    pub(crate) fn stored(word: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|state| state.name() == word);
+        known.unwrap_or_default()
+    }
+}
+
 /// What a mail is sealed for: its own row.
 pub(crate) fn sealed_for(tenant: TenantId, id: Uuid) -> Vec<u8> {
     [
@@ -73,6 +111,67 @@ pub(crate) fn sealed_for(tenant: TenantId, id: Uuid) -> Vec<u8> {
         id.as_bytes(),
     ]
     .concat()
+}
+
+/// A name that someone chose for a tenant, as it stands in a mail to a stranger: in quotation marks that it can't end, in one
+/// line of bounded length, and nothing that a mail client would make a link of.
+pub(crate) fn quoted(name: &str) -> String {
+    let mut words = String::new();
+    let mut chars = name.chars().map(plain).filter(|c| *c != HIDDEN).peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied().unwrap_or(' ');
+        let begins = words.is_empty() || words.ends_with(' ');
+        // Dots and at signs make links within a word, a colon before slashes.
+        let links = match c {
+            '.' | '@' => !begins && next.is_alphanumeric(),
+            ':' => matches!(next, '/' | '\\'),
+            _ => false,
+        };
+        if links || c == ' ' {
+            if !begins {
+                words.push(' ');
+            }
+        } else {
+            words.push(c);
+        }
+    }
+    let words = words.trim_end();
+    let mut cut: String = words.chars().take(MOST_NAME_CHARS).collect();
+    if cut.len() < words.len() {
+        cut.push('…');
+    }
+    format!("“{cut}”")
+}
+
+/// An address as it stands in a mail to a stranger: none where a part of it is quoted, which can hold any words.
+pub(crate) fn shown(address: &str) -> &str {
+    if address.contains('"') { "" } else { address }
+}
+
+/// What stands for a character that isn't seen: those of another width, direction or place than what is read.
+const HIDDEN: char = '\0';
+
+/// A character as it may stand within the quotation marks: one blank for all, one dot, one at sign, one apostrophe.
+fn plain(c: char) -> char {
+    match c {
+        '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{2024}' | '\u{fe52}' => '.',
+        '@' | '\u{ff20}' | '\u{fe6b}' => '@',
+        ':' | '\u{ff1a}' | '\u{fe55}' | '\u{2236}' | '\u{a789}' => ':',
+        '"' | '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '〝' | '〞' | '〟' => {
+            '\''
+        }
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => HIDDEN,
+        c if c.is_control() || c.is_whitespace() => ' ',
+        c => c,
+    }
 }
 
 /// How long after so many tries the next one comes.
@@ -90,6 +189,51 @@ mod tests {
         let waits: Vec<_> = (1..=11).map(|tries| back_off(tries).as_secs()).collect();
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
         assert_eq!(back_off(i32::MAX), LONGEST_BACK_OFF);
+    }
+
+    #[test]
+    fn a_tenants_name_makes_no_link_no_line_and_no_end_of_its_quotation() {
+        for (name, words) in [
+            ("Acme", "“Acme”"),
+            ("Acme, Inc.", "“Acme, Inc.”"),
+            ("A/S Møller & Søn (1899)", "“A/S Møller & Søn (1899)”"),
+            ("St. Mary's: the school", "“St. Mary's: the school”"),
+            (".NET users", "“.NET users”"),
+            ("Booking.com", "“Booking com”"),
+            (
+                "Your account is locked, go to http://evil.example/x",
+                "“Your account is locked, go to http //evil example/x”",
+            ),
+            ("HTTPS://2130706433/x", "“HTTPS //2130706433/x”"),
+            ("https:\\\\evil", "“https \\\\evil”"),
+            ("https：//evil。example", "“https //evil example”"),
+            ("www.evil．example", "“www evil example”"),
+            ("evil.\u{200b}example", "“evil example”"),
+            ("e\u{301}vil.e\u{301}xample", "“e\u{301}vil e\u{301}xample”"),
+            ("eve@evil.example", "“eve evil example”"),
+            ("a\r\nb\u{2028}c\u{a0}\u{3000} d\t\u{0}e", "“a b c d e”"),
+            ("\u{202e}elpmaxe.live", "“elpmaxe live”"),
+            ("x” as admin. Pay “now\"", "“x' as admin. Pay 'now'”"),
+            ("", "“”"),
+        ] {
+            assert_eq!(quoted(name), words, "{name:?}");
+        }
+        let long = quoted(&"ab ".repeat(100));
+        assert_eq!(long.chars().count(), MOST_NAME_CHARS + 3);
+        assert!(long.ends_with("…”"), "{long}");
+    }
+
+    #[test]
+    fn an_address_that_could_hold_a_sentence_is_not_shown() {
+        assert_eq!(shown("ann@example.com"), "ann@example.com");
+        assert_eq!(shown("\"pay at http://evil.example\"@example.com"), "");
+    }
+
+    #[test]
+    fn a_mail_stands_where_its_row_says() {
+        for state in MailState::ALL {
+            assert_eq!(MailState::stored(state.name()), state);
+        }
     }
 
     #[test]

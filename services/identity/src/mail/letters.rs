@@ -61,7 +61,8 @@ letter!(Welcome, "welcome.txt", "welcome.html", |it| {
 
 /// Asks a person to join a tenant.
 pub(super) struct Invitation<'a> {
-    pub(super) tenant: &'a str,
+    /// Its name in quotation marks: nothing else in a mail is written by a tenant's people.
+    pub(super) tenant: String,
     /// Who invites; empty for a program.
     pub(super) by: &'a str,
     pub(super) roles: String,

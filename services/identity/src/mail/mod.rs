@@ -1,48 +1,29 @@
 //! Mail: by SMTP, or as files in a folder for development. What a mail says stands in no log.
 
 mod letters;
+mod transport;
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
-use lettre::{
-    AsyncFileTransport, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
-};
 use url::Url;
 
 use crate::domain::mail::{self, Mail};
 use letters::Letter;
+pub use transport::MailUrl;
+use transport::Transport;
+pub(crate) use transport::Unsent;
 
 /// Most characters of a subject: names of people and tenants are longer than a line of a mail client.
 const SUBJECT_CHARS: usize = 120;
 /// Longest time that sending one mail takes.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
-
-/// Where mail goes. Never shown, because it may hold a password.
-#[derive(Clone)]
-pub struct MailUrl(Url);
-
-impl FromStr for MailUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "smtp" | "smtps" | "file"))
-            .map(Self)
-            .ok_or_else(|| "must be smtp://host:port, smtps://host or file:///folder".to_owned())
-    }
-}
-
-impl std::fmt::Debug for MailUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MailUrl(..)")
-    }
-}
 
 /// What the links of mails begin with.
 #[derive(Clone, Debug)]
@@ -73,11 +54,6 @@ impl PublicUrl {
     }
 }
 
-enum Transport {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
-    Files(AsyncFileTransport<Tokio1Executor>),
-}
-
 /// Sends mail.
 #[derive(Clone)]
 pub(crate) struct Mailer {
@@ -87,19 +63,14 @@ pub(crate) struct Mailer {
 }
 
 impl Mailer {
-    pub(crate) fn new(url: &MailUrl, from: &str, public_url: &PublicUrl) -> anyhow::Result<Self> {
-        let transport = if url.0.scheme() == "file" {
-            let folder = url.0.to_file_path().ok();
-            let folder = folder.context("TENANTRY_MAIL_URL must be file:///folder")?;
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("can't make the mail folder {}", folder.display()))?;
-            Transport::Files(AsyncFileTransport::new(folder))
-        } else {
-            let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.0.as_str());
-            Transport::Smtp(smtp.context("TENANTRY_MAIL_URL can't be used")?.build())
-        };
+    pub(crate) fn new(
+        url: &MailUrl,
+        ca_file: Option<&Path>,
+        from: &str,
+        public_url: &PublicUrl,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            transport: Arc::new(transport),
+            transport: Arc::new(Transport::new(url, ca_file)?),
             from: from
                 .parse()
                 .context("TENANTRY_MAIL_FROM must be like Name <a@b.example>")?,
@@ -112,23 +83,9 @@ impl Mailer {
         let Some(message) = self.message(mail) else {
             return Err(Unsent::Never("it can't be written".to_owned()));
         };
-        match tokio::time::timeout(SEND_WITHIN, self.hand_over(message)).await {
+        match tokio::time::timeout(SEND_WITHIN, self.transport.send(message)).await {
             Ok(sent) => sent,
             Err(_) => Err(Unsent::Later("it took too long".to_owned())),
-        }
-    }
-
-    async fn hand_over(&self, message: Message) -> Result<(), Unsent> {
-        match &*self.transport {
-            Transport::Smtp(smtp) => match smtp.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) if is_final(&error) => Err(Unsent::Never(error.to_string())),
-                Err(error) => Err(Unsent::Later(error.to_string())),
-            },
-            Transport::Files(files) => {
-                let sent = files.send(message).await;
-                sent.map(drop).map_err(|e| Unsent::Later(e.to_string()))
-            }
         }
     }
 
@@ -145,8 +102,8 @@ impl Mailer {
                 token,
             } => {
                 let letter = letters::Invitation {
-                    tenant: tenant_name,
-                    by,
+                    tenant: mail::quoted(tenant_name),
+                    by: mail::shown(by),
                     roles: roles.join(", "),
                     until: in_words(*until),
                     link: self.public_url.link("invitations", token),
@@ -162,24 +119,6 @@ impl Mailer {
             }
         }
     }
-}
-
-/// Why a mail wasn't sent.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unsent {
-    /// It may go later.
-    #[error("{0}")]
-    Later(String),
-    /// It will never go.
-    #[error("{0}; it is given up")]
-    Never(String),
-}
-
-/// Whether the server will never take this mail. That it doesn't take mail from us as we are set up now, 53x, says nothing
-/// of the mail.
-fn is_final(error: &lettre::transport::smtp::Error) -> bool {
-    let code = error.status().map(|code| code.to_string());
-    error.is_permanent() && !code.is_some_and(|code| code.starts_with("53"))
 }
 
 fn in_words(at: Timestamp) -> String {
@@ -235,7 +174,7 @@ mod tests {
 
     fn to(tenant: &str) -> letters::Invitation<'_> {
         letters::Invitation {
-            tenant,
+            tenant: mail::quoted(tenant),
             by: "",
             roles: "member".to_owned(),
             until: String::new(),
@@ -263,7 +202,8 @@ mod tests {
         let html = to(name).html().unwrap();
         assert!(!html.contains("<img"), "{html}");
         let text = to(name).text().unwrap();
-        assert!(text.contains(name), "{text}");
+        let words = "“<img src=x onerror=alert(1)> & 'Co'”";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

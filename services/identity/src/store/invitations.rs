@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::roles;
 use crate::domain::invitation::Invitation;
+use crate::domain::mail::MailState;
 use crate::error::Error;
 
 struct Row {
@@ -24,6 +25,8 @@ struct Row {
     expires_at: PgTime,
     accepted_at: Option<PgTime>,
     revoked_at: Option<PgTime>,
+    mail_state: String,
+    mail_state_at: PgTime,
 }
 
 /// An invitation with the hash of its newest token.
@@ -48,6 +51,8 @@ impl From<Row> for Hashed {
                 expires_at: row.expires_at.into(),
                 accepted_at: row.accepted_at.map(Into::into),
                 revoked_at: row.revoked_at.map(Into::into),
+                mail: MailState::stored(&row.mail_state),
+                mail_at: Some(row.mail_state_at.into()),
             },
             hash: row.hash,
         }
@@ -68,8 +73,8 @@ pub(crate) async fn insert(
         .collect();
     sqlx::query!(
         "INSERT INTO invitations (tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at,
-                                  times_sent, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                  times_sent, expires_at, mail_state, mail_state_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $9)",
         invitation.tenant_id.uuid(),
         invitation.id.uuid(),
         invitation.email,
@@ -81,6 +86,7 @@ pub(crate) async fn insert(
         PgTime(invitation.sent_at) as PgTime,
         invitation.times_sent,
         PgTime(invitation.expires_at) as PgTime,
+        invitation.mail.name(),
     )
     .execute(tx.conn())
     .await?;
@@ -94,7 +100,7 @@ pub(crate) async fn find(tx: &mut TenantTx, id: InvitationId) -> Result<Option<H
     let row = sqlx::query_as!(
         Row,
         "SELECT tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at, times_sent,
-                expires_at, accepted_at, revoked_at
+                expires_at, accepted_at, revoked_at, mail_state, mail_state_at
          FROM invitations WHERE tenant_id = $1 AND id = $2",
         tenant,
         id.uuid(),
@@ -111,7 +117,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: InvitationId) -> Result<Option<H
     let row = sqlx::query_as!(
         Row,
         "SELECT tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at, times_sent,
-                expires_at, accepted_at, revoked_at
+                expires_at, accepted_at, revoked_at, mail_state, mail_state_at
          FROM invitations WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
         tenant,
         id.uuid(),
@@ -136,7 +142,7 @@ pub(crate) async fn page(
             sqlx::query_as!(
                 Row,
                 "SELECT tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at, times_sent,
-                        expires_at, accepted_at, revoked_at
+                        expires_at, accepted_at, revoked_at, mail_state, mail_state_at
                  FROM invitations
                  WHERE tenant_id = $1 AND id < $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3
                  ORDER BY id DESC LIMIT $4",
@@ -152,7 +158,7 @@ pub(crate) async fn page(
             sqlx::query_as!(
                 Row,
                 "SELECT tenant_id, id, email, roles, hash, invited_by, invited_by_email, created_at, sent_at, times_sent,
-                        expires_at, accepted_at, revoked_at
+                        expires_at, accepted_at, revoked_at, mail_state, mail_state_at
                  FROM invitations WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
                 tenant,
                 before,
@@ -197,7 +203,8 @@ pub(crate) async fn send_again(
 ) -> Result<(), Error> {
     let tenant = tx.scope().uuid();
     sqlx::query!(
-        "UPDATE invitations SET hash = $3, invited_by = $4, invited_by_email = $5, sent_at = $6, times_sent = $7, expires_at = $8
+        "UPDATE invitations SET hash = $3, invited_by = $4, invited_by_email = $5, sent_at = $6, times_sent = $7, expires_at = $8,
+                mail_state = $9, mail_state_at = $6
          WHERE tenant_id = $1 AND id = $2",
         tenant,
         invitation.id.uuid(),
@@ -207,6 +214,7 @@ pub(crate) async fn send_again(
         PgTime(invitation.sent_at) as PgTime,
         invitation.times_sent,
         PgTime(invitation.expires_at) as PgTime,
+        invitation.mail.name(),
     )
     .execute(tx.conn())
     .await?;

@@ -6,12 +6,20 @@ use tenantry_store::time::PgTime;
 use tenantry_store::{PlatformTx, TenantTx};
 use uuid::Uuid;
 
+use crate::domain::mail::MailState;
 use crate::error::Error;
+
+/// One mail that waits, and what it tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: Uuid,
+    pub(crate) about: Uuid,
+}
 
 /// One mail that a replica took up.
 pub(crate) struct Waiting {
-    pub(crate) tenant: TenantId,
-    pub(crate) id: Uuid,
+    pub(crate) ids: Ids,
     pub(crate) kind: String,
     pub(crate) sealed: Vec<u8>,
     /// This try included.
@@ -101,15 +109,18 @@ pub(crate) async fn take(
          WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM mails
                                    WHERE next_at <= clock_timestamp() AND ends_at > clock_timestamp()
                                    ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-         RETURNING tenant_id, id, kind, sealed, tries",
+         RETURNING tenant_id, id, about, kind, sealed, tries",
         most,
         lease.as_secs_f64(),
     )
     .fetch_all(tx.conn())
     .await?;
     let taken = rows.into_iter().map(|row| Waiting {
-        tenant: row.tenant_id.into(),
-        id: row.id,
+        ids: Ids {
+            tenant: row.tenant_id.into(),
+            id: row.id,
+            about: row.about,
+        },
         kind: row.kind,
         sealed: row.sealed,
         tries: row.tries,
@@ -117,48 +128,84 @@ pub(crate) async fn take(
     Ok(taken.collect())
 }
 
-/// Removes mails that are over: sent, or never to be.
+/// Locks the invitations that these mails tell of until the transaction's end. Comes before any change of the mails: who
+/// sends an invitation again has locked it too before its mail takes the place of the one before.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn remove(tx: &mut PlatformTx, over: &[(TenantId, Uuid)]) -> Result<(), Error> {
-    let tenants: Vec<Uuid> = over.iter().map(|(tenant, _)| tenant.uuid()).collect();
-    let ids: Vec<Uuid> = over.iter().map(|(_, id)| *id).collect();
+pub(crate) async fn hold_invitations(tx: &mut PlatformTx, mails: &[Ids]) -> Result<(), Error> {
+    let tenants: Vec<Uuid> = mails.iter().map(|mail| mail.tenant.uuid()).collect();
+    let about: Vec<Uuid> = mails.iter().map(|mail| mail.about).collect();
     sqlx::query!(
-        "DELETE FROM mails WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+        "SELECT id FROM invitations WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+         ORDER BY tenant_id, id FOR NO KEY UPDATE",
+        &tenants,
+        &about,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Removes mails that are over, and tells the invitations that they are about. A mail that another took the place of
+/// meanwhile is gone already, and tells nothing.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn remove(
+    tx: &mut PlatformTx,
+    over: &[Ids],
+    state: MailState,
+) -> Result<(), Error> {
+    let tenants: Vec<Uuid> = over.iter().map(|mail| mail.tenant.uuid()).collect();
+    let ids: Vec<Uuid> = over.iter().map(|mail| mail.id).collect();
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM mails WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+             RETURNING tenant_id, about)
+         UPDATE invitations AS i SET mail_state = $3, mail_state_at = clock_timestamp()
+         FROM gone WHERE i.tenant_id = gone.tenant_id AND i.id = gone.about",
         &tenants,
         &ids,
+        state.name(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Has a mail wait for so long.
+/// Has a mail wait for so long, and tells the invitation that it is about.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn put_off(
     tx: &mut PlatformTx,
-    (tenant, id): (TenantId, Uuid),
+    mail: Ids,
     wait: SignedDuration,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE mails SET next_at = clock_timestamp() + make_interval(secs => $3) WHERE tenant_id = $1 AND id = $2",
-        tenant.uuid(),
-        id,
+        "WITH off AS (
+             UPDATE mails SET next_at = clock_timestamp() + make_interval(secs => $3)
+             WHERE tenant_id = $1 AND id = $2 RETURNING tenant_id, about)
+         UPDATE invitations AS i SET mail_state = $4, mail_state_at = clock_timestamp()
+         FROM off WHERE i.tenant_id = off.tenant_id AND i.id = off.about",
+        mail.tenant.uuid(),
+        mail.id,
         wait.as_secs_f64(),
+        MailState::Delayed.name(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Removes some that are of no use any more; returns how many.
+/// Some that are of no use any more.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn sweep(tx: &mut PlatformTx, most: i64) -> Result<u64, Error> {
-    let gone = sqlx::query!(
-        "DELETE FROM mails WHERE (tenant_id, id) IN (
-             SELECT tenant_id, id FROM mails WHERE ends_at <= clock_timestamp() LIMIT $1)",
+pub(crate) async fn ended(tx: &mut PlatformTx, most: i64) -> Result<Vec<Ids>, Error> {
+    let rows = sqlx::query!(
+        "SELECT tenant_id, id, about FROM mails WHERE ends_at <= clock_timestamp() ORDER BY ends_at LIMIT $1",
         most,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(gone.rows_affected())
+    let ended = rows.into_iter().map(|row| Ids {
+        tenant: row.tenant_id.into(),
+        id: row.id,
+        about: row.about,
+    });
+    Ok(ended.collect())
 }

@@ -153,7 +153,7 @@ async fn a_new_address_becomes_a_member_by_its_link_and_a_password() {
     assert!(mail.links().any(|found| found == link), "{}", mail.text);
     assert!(
         mail.text
-            .contains("owner@example.com invites you to join The acme company as viewer")
+            .contains("owner@example.com invites you to join “The acme company” as viewer")
     );
 
     let what = offer(&world, &token).await.unwrap();

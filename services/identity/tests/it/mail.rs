@@ -155,7 +155,7 @@ async fn a_mail_that_waits_goes_with_its_invitation_and_with_its_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_has_so_many_mails_a_day_whatever_becomes_of_what_they_tell_of() {
     let world = World::start().await;
-    let acme = world.tenant("acme", None).await;
+    let acme = world.tenant_of("acme", None, &["example.com"]).await;
     let owner = world.member(acme, "owner@example.com", "owner").await;
     let invite = async |email: &str| {
         let request = wire::InviteMemberRequest {

@@ -23,6 +23,7 @@ mod service_accounts;
 mod sessions;
 mod sign_in;
 mod sign_up;
+mod smtp;
 mod tenant_data;
 mod transfer;
 mod walls;

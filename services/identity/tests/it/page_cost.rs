@@ -136,7 +136,7 @@ async fn a_user_in_a_thousand_tenants_lists_them_at_a_flat_cost() {
     crowd(&world, acme.uuid()).await;
     world.member(acme, "ann@example.com", "member").await;
     let further: Vec<_> = (1..TENANTS)
-        .map(|n| world.registry.add(&format!("tenant-{n}"), None))
+        .map(|n| world.registry.add(&format!("tenant-{n}"), None, &[]))
         .collect();
     let url = world.database.superuser_url();
     let mut connection = PgConnection::connect(url.as_str()).await.unwrap();

@@ -66,9 +66,9 @@ impl Registry {
         registry
     }
 
-    pub(crate) fn add(&self, slug: &str, parent: Option<TenantId>) -> TenantId {
+    pub(crate) fn add(&self, slug: &str, parent: Option<TenantId>, domains: &[&str]) -> TenantId {
         let id = TenantId::new();
-        self.put(id, slug, parent);
+        self.put(id, slug, parent, domains);
         id
     }
 
@@ -86,7 +86,7 @@ impl Registry {
         called.map(|tenant| tenant.id.parse().unwrap()).collect()
     }
 
-    fn put(&self, id: TenantId, slug: &str, parent: Option<TenantId>) {
+    fn put(&self, id: TenantId, slug: &str, parent: Option<TenantId>, domains: &[&str]) {
         self.tenants.send_modify(|tenants| {
             tenants.push(TenantEntry {
                 id: id.to_string(),
@@ -98,7 +98,7 @@ impl Registry {
                 version: 1,
                 name: format!("The {slug} company"),
                 plan_version: 1,
-                domains: Vec::new(),
+                domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
             });
         });
     }
@@ -139,7 +139,7 @@ impl SignUpService for Registry {
             .iter()
             .any(|t| t.id == asked.tenant_id);
         if !is_made && !matches!(mishap, Some(Mishap::Refused)) {
-            self.put(id, &asked.slug, None);
+            self.put(id, &asked.slug, None, &[]);
         }
         match mishap {
             Some(Mishap::Lost) => Err(Status::unavailable("nobody hears of it")),

@@ -1,6 +1,6 @@
 //! One replica of identity in this process.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use tenantry_core::seal::Sealer;
 use tenantry_identity::{Config, Identity};
@@ -24,13 +24,21 @@ use crate::registry::Registry;
 /// How long it serves without registry; short, so that a test can outlast it.
 const GRACE_MS: u64 = 1_500;
 
+/// Where a replica sends mail.
+#[derive(Clone, Debug)]
+pub(crate) struct MailTo {
+    pub(crate) url: String,
+    /// Certificates of whom it believes.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
 /// Starts a replica, which runs as long as the tasks.
 pub(crate) async fn replica(
     database: &TestDatabase,
     pooler: Option<&PgBouncer>,
     registry: &Registry,
     keys: &Keys,
-    mail: &Path,
+    mail: &MailTo,
     tasks: &Tasks,
 ) -> Channel {
     let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
@@ -59,7 +67,8 @@ pub(crate) async fn replica(
         registry_addrs: vec![registry.address.clone()],
         issuer: "tenantry".to_owned(),
         base_domain: Some("tenants.example".to_owned()),
-        mail_url: Some(format!("file://{}", mail.display()).parse().unwrap()),
+        mail_url: Some(mail.url.parse().unwrap()),
+        mail_ca_file: mail.ca_file.clone(),
         mail_from: "Tenantry <no-reply@tenantry.test>".to_owned(),
         public_url: "https://tenants.example".parse().unwrap(),
         oidc_allow_insecure_issuers: true,

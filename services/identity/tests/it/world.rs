@@ -43,7 +43,7 @@ use tonic::{Request, Status};
 
 use crate::caller::{Assertion, Who, denial, reason};
 use crate::registry::Registry;
-use crate::replica::replica;
+use crate::replica::{MailTo, replica};
 
 /// Password of every user of the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -62,7 +62,9 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     pooler: Option<PgBouncer>,
     keys: Keys,
-    mail: PathBuf,
+    /// Where the mails come as files.
+    mail_folder: PathBuf,
+    mail_to: MailTo,
     replicas: Vec<Channel>,
     tasks: Tasks,
     /// The mails that both replicas sent.
@@ -89,6 +91,14 @@ impl World {
         let cluster = tenantry_testkit::database::shared_cluster().await.unwrap();
         let pooler = PgBouncer::start(cluster, 1).await.unwrap();
         Self::replicas(Some(pooler)).await.with_operator().await
+    }
+
+    /// The same, with replicas that send mail there.
+    pub(crate) async fn start_mailing(to: MailTo, post: Post) -> Self {
+        let mut world = Self::replicas(None).await;
+        (world.mail_to, world.post) = (to, post);
+        world.restart().await;
+        world.with_operator().await
     }
 
     async fn with_operator(self) -> Self {
@@ -123,7 +133,11 @@ impl World {
             replicas: Vec::new(),
             tasks: Tasks::new(),
             post: Post::new(mail.clone()),
-            mail,
+            mail_to: MailTo {
+                url: format!("file://{}", mail.display()),
+                ca_file: None,
+            },
+            mail_folder: mail,
             operator: String::new(),
         };
         world.restart().await;
@@ -132,7 +146,7 @@ impl World {
 
     /// Where the mails come as files.
     pub(crate) fn mail_folder(&self) -> &Path {
-        &self.mail
+        &self.mail_folder
     }
 
     /// Ends both replicas.
@@ -148,7 +162,7 @@ impl World {
         for _ in 0..2 {
             let pooler = self.pooler.as_ref();
             let (database, registry, keys) = (&self.database, &self.registry, &self.keys);
-            let started = replica(database, pooler, registry, keys, &self.mail, &self.tasks);
+            let started = replica(database, pooler, registry, keys, &self.mail_to, &self.tasks);
             self.replicas.push(started.await);
         }
     }
@@ -207,7 +221,17 @@ impl World {
 
     /// A tenant that both replicas know of.
     pub(crate) async fn tenant(&self, slug: &str, parent: Option<TenantId>) -> TenantId {
-        let id = self.registry.add(slug, parent);
+        self.tenant_of(slug, parent, &[]).await
+    }
+
+    /// The same, with verified domains: its people make users of addresses in them.
+    pub(crate) async fn tenant_of(
+        &self,
+        slug: &str,
+        parent: Option<TenantId>,
+        domains: &[&str],
+    ) -> TenantId {
+        let id = self.registry.add(slug, parent, domains);
         for replica in 0..self.replicas.len() {
             let who = Who::bearer(&self.operator).at(id).of_replica(replica);
             until(async || {

@@ -1,0 +1,103 @@
+//! A mail server that isn't ours (PyPI `aiosmtpd`), and the mails that it took.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use crate::envoy::Tls;
+use crate::mail::Post;
+use crate::probe::Probe;
+use crate::process::Command;
+use crate::tools::Tool;
+use crate::unit::Unit;
+use crate::{paths, port};
+
+const PROGRAM: &str = include_str!("smtp_server.py");
+/// Who may send mail by a server that asks.
+const USER: &str = "tenantry";
+
+/// A server that takes mail for everyone but `refused@`, which it refuses for good, `busy@`, which it refuses for now,
+/// `grey@`, which it refuses for now the first time, and `hang@`, of which it says nothing.
+#[derive(Debug)]
+pub struct SmtpServer {
+    unit: Unit,
+    address: SocketAddr,
+    post: Post,
+}
+
+impl SmtpServer {
+    /// Starts one that takes mail from anyone, in the clear.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that takes mail only behind STARTTLS, from who knows the password.
+    ///
+    /// # Errors
+    /// When it isn't installed or doesn't start.
+    pub async fn start_secure(tls: &Tls, password: &str) -> Result<Self> {
+        Self::start_with(Some((tls, password))).await
+    }
+
+    async fn start_with(secure: Option<(&Tls, &str)>) -> Result<Self> {
+        let dir = paths::scratch("smtp")?;
+        let (program, folder) = (dir.join("smtp_server.py"), dir.join("mail"));
+        fs::write(&program, PROGRAM)?;
+        fs::create_dir_all(&folder)?;
+        let address = port::local(port::free()?);
+        let mut command = Command::new(Tool::Python.find()?, dir.join("server.log"))
+            .arg(program)
+            .arg(address.port().to_string())
+            .arg(&folder);
+        if let Some((tls, password)) = secure {
+            command = command.arg(&tls.certificate).arg(&tls.key);
+            command = command.args([USER, password]);
+        }
+        let unit = Unit::new("smtp-server", command, Probe::Tcp(address));
+        unit.start().await?;
+        let post = Post::new(folder);
+        Ok(Self {
+            unit,
+            address,
+            post,
+        })
+    }
+
+    /// Its URL, for who sends in the clear.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("smtp://{}", self.address)
+    }
+
+    /// Its URL, for who sends behind STARTTLS with this password.
+    #[must_use]
+    pub fn secure_url(&self, password: &str) -> String {
+        format!("smtp://{USER}:{password}@{}?tls=required", self.address)
+    }
+
+    /// The mails that it took.
+    #[must_use]
+    pub fn post(&self) -> Post {
+        self.post.clone()
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it doesn't end.
+    pub async fn stop(&self) -> Result<()> {
+        self.unit.stop().await
+    }
+
+    /// Starts it again, where it was.
+    ///
+    /// # Errors
+    /// When it doesn't start.
+    pub async fn start_again(&self) -> Result<()> {
+        self.unit.start().await
+    }
+}

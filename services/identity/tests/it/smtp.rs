@@ -1,0 +1,187 @@
+//! Mails by SMTP, to a server that isn't ours, and what an invitation tells of its mail.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::envoy::Tls;
+use tenantry_testkit::paths;
+use tenantry_testkit::smtp::SmtpServer;
+
+use crate::caller::Who;
+use crate::replica::MailTo;
+use crate::world::World;
+
+/// Longest time until a mail is where it ends, tries and waits between them included.
+const WITHIN: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "of-the-mail-server";
+
+fn to(url: String, ca_file: Option<PathBuf>) -> MailTo {
+    MailTo { url, ca_file }
+}
+
+/// An owner of a tenant, with replicas that send mail there.
+async fn owner(to: MailTo, server: &SmtpServer) -> (World, Who) {
+    let world = World::start_mailing(to, server.post()).await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    (world, owner)
+}
+
+async fn invite(world: &World, owner: &Who, email: &str) -> wire::Invitation {
+    let request = wire::InviteMemberRequest {
+        email: email.to_owned(),
+        ..Default::default()
+    };
+    let ask = world.ask(owner, request).await.unwrap();
+    let made = world.invitations(0).invite_member(ask).await.unwrap();
+    made.into_inner()
+}
+
+/// The invitation once its mail stands so.
+async fn until(world: &World, owner: &Who, id: &str, state: &str) -> wire::Invitation {
+    let began = Instant::now();
+    loop {
+        let request = wire::GetInvitationRequest {
+            invitation: id.to_owned(),
+            ..Default::default()
+        };
+        let ask = world.ask(owner, request).await.unwrap();
+        let now = world.invitations(1).get_invitation(ask).await.unwrap();
+        let now = now.into_inner();
+        if now.mail_state == state {
+            return now;
+        }
+        assert!(began.elapsed() < WITHIN, "not {state}: {now:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_goes_by_smtp_in_both_forms_and_its_invitation_says_when() {
+    let server = SmtpServer::start().await.unwrap();
+    let (world, owner) = owner(to(server.url(), None), &server).await;
+    let made = invite(&world, &owner, "ann@example.com").await;
+    assert_eq!(made.mail_state, "queued");
+    assert_eq!(made.mail_state_at, made.sent_at);
+    let mail = world.post.nth("ann@example.com", 1).await.unwrap();
+    for part in [&mail.text, &mail.html] {
+        assert!(part.contains("“The acme company”"), "{part}");
+        assert!(part.contains(mail.token()), "{part}");
+    }
+    assert!(
+        mail.head
+            .contains("From: Tenantry <no-reply@tenantry.test>")
+    );
+    let sent = until(&world, &owner, &made.id, "sent").await;
+    let seconds = |at: Option<prost_types::Timestamp>| at.unwrap().seconds;
+    assert!(seconds(sent.mail_state_at) >= seconds(made.sent_at));
+    let offer = wire::GetInvitationOfferRequest {
+        token: mail.token().to_owned(),
+    };
+    let offer = world.invitations(0).get_invitation_offer(offer).await;
+    assert!(offer.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_for_now_is_tried_again_and_one_for_good_is_told_until_it_is_sent_again() {
+    let server = SmtpServer::start().await.unwrap();
+    let (world, owner) = owner(to(server.url(), None), &server).await;
+    let [grey, refused, busy] = [
+        invite(&world, &owner, "grey@example.com").await,
+        invite(&world, &owner, "refused@example.com").await,
+        invite(&world, &owner, "busy@example.com").await,
+    ];
+    until(&world, &owner, &grey.id, "delayed").await;
+    until(&world, &owner, &grey.id, "sent").await;
+    assert_eq!(server.post().to("grey@example.com").unwrap().len(), 1);
+    until(&world, &owner, &busy.id, "delayed").await;
+    let failed = until(&world, &owner, &refused.id, "failed").await;
+    assert_eq!(failed.status, "pending", "the link itself still works");
+    let request = wire::ResendInvitationRequest {
+        invitation: refused.id.clone(),
+        ..Default::default()
+    };
+    let ask = world.ask(&owner, request).await.unwrap();
+    let again = world.invitations(0).resend_invitation(ask).await.unwrap();
+    assert_eq!(again.into_inner().mail_state, "queued");
+    until(&world, &owner, &refused.id, "failed").await;
+    // What waits too long is given up as well.
+    sqlx::query("UPDATE identity.mails SET ends_at = clock_timestamp()")
+        .execute(&mut world.superuser().await)
+        .await
+        .unwrap();
+    until(&world, &owner, &busy.id, "failed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_waits_for_a_server_that_is_away_or_says_nothing() {
+    let server = SmtpServer::start().await.unwrap();
+    let (world, owner) = owner(to(server.url(), None), &server).await;
+    let silent = invite(&world, &owner, "hang@example.com").await;
+    until(&world, &owner, &silent.id, "delayed").await;
+    server.stop().await.unwrap();
+    let made = invite(&world, &owner, "ann@example.com").await;
+    until(&world, &owner, &made.id, "delayed").await;
+    server.start_again().await.unwrap();
+    until(&world, &owner, &made.id, "sent").await;
+    assert_eq!(server.post().to("ann@example.com").unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_goes_behind_starttls_with_a_password_and_by_no_other_way() {
+    let tls = Tls::self_signed(&paths::scratch("mail-tls").unwrap()).unwrap();
+    let server = SmtpServer::start_secure(&tls, PASSWORD).await.unwrap();
+    let ca = Some(tls.certificate);
+    let (world, who) = owner(to(server.secure_url(PASSWORD), ca.clone()), &server).await;
+    let made = invite(&world, &who, "ann@example.com").await;
+    until(&world, &who, &made.id, "sent").await;
+    world.post.nth("ann@example.com", 1).await.unwrap();
+
+    let clear = SmtpServer::start().await.unwrap();
+    for (what, to, server) in [
+        (
+            "a certificate of nobody's",
+            to(server.secure_url(PASSWORD), None),
+            &server,
+        ),
+        (
+            "a wrong password",
+            to(server.secure_url("another"), ca.clone()),
+            &server,
+        ),
+        ("no TLS there", to(clear.secure_url(PASSWORD), ca), &clear),
+    ] {
+        let (world, who) = owner(to, server).await;
+        let made = invite(&world, &who, "ben@example.com").await;
+        // It is ours to mend, so it isn't given up.
+        until(&world, &who, &made.id, "delayed").await;
+        let came = server.post().to("ben@example.com").unwrap();
+        assert!(came.is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_is_refused_is_not_shown_with_its_password() {
+    for (variable, value, why) in [
+        (
+            "TENANTRY_MAIL_URL",
+            "smtp://me:hunter2@mail.example.com",
+            "in the clear",
+        ),
+        (
+            "TENANTRY_APP_DATABASE_URL",
+            "postgres://me:hunter2@[db",
+            "must be a URL",
+        ),
+    ] {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_identity"))
+            .arg("serve")
+            .env(variable, value)
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(why) && !told.contains("hunter2"), "{told}");
+    }
+}
