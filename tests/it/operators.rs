@@ -174,9 +174,15 @@ async fn a_password_that_one_tenant_chose_opens_no_other_and_not_the_platform() 
     let fleet = fleet().await?;
     let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
     let operator = fleet.operator_rest()?;
-    // A's owner chooses a password for an address that B and the platform trust later.
+    // A's owner chose a password for an address in a domain that was A's, which B and the platform trust later.
     let email = format!("{}@example.com", unique("victim"));
-    crate::support::world::add_user(&a.rest(fleet)?, &a.id, &email, "member").await?;
+    crate::support::world::add_user(&operator, &a.id, &email, "member").await?;
+    let mut past = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    sqlx::query("UPDATE identity.users SET password_of = $1::uuid WHERE email = $2")
+        .bind(&a.id)
+        .bind(&email)
+        .execute(&mut past)
+        .await?;
     let add = json!({"email": email, "roles": ["owner"]});
     operator
         .post(&format!("/api/v1/tenants/{}/users", b.id), add)

@@ -34,7 +34,7 @@ pub(crate) enum Error {
     Kept(TenantStatus),
     #[error("no such user")]
     UserNotFound,
-    #[error("a user of elsewhere")]
+    #[error("an address that isn't the tenant's to add")]
     InvitationRequired,
     #[error("no such invitation")]
     InvitationNotFound,
@@ -264,7 +264,7 @@ impl From<Error> for Refusal {
             ),
             Error::InvitationRequired => (
                 Reason::InvitationRequired,
-                "This address signs in elsewhere already, so its owner has to agree. Send an invitation with POST /api/v1/tenants/{tenant}/users/invite.".to_owned(),
+                "This address isn't yours to add: users of organizations above or below are, and new addresses in a verified domain of this organization. Ask its owner with an invitation: POST /api/v1/tenants/{tenant}/users/invite.".to_owned(),
             ),
             Error::InvitationNotFound => (
                 Reason::InvitationNotFound,

@@ -65,7 +65,9 @@ pub(super) async fn attempts(
     Ok(Some(match method {
         "CreateMember" => {
             let body = |id: &str, email: &str| json!({"tenant": id, "email": email, "password": PASSWORD, "roles": ["member"]});
+            // One whom B's own people may add: of a tenant below.
             let email = format!("{}@example.com", unique("new"));
+            add_user(&operator, &b.child, &email, "member").await?;
             vec![attempt(
                 "tenant",
                 body(&b.id, &email),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::roles::grantable;
+use crate::domain::field;
 use crate::domain::mail::{Letter, Mail};
 use crate::domain::member::{Member, Patch, User};
 use crate::domain::role::RoleKey;
@@ -44,8 +45,9 @@ impl Found {
 }
 
 impl App {
-    /// Adds a person by address; makes the user where there is none. A user of elsewhere is added by an operator only: to
-    /// others an address says nothing of whose it is.
+    /// Adds a person by address; makes the user where there is none. Operators add any. To a tenant's people an address is
+    /// theirs to add where its user is related, or where there is none and it lies in a domain of the tenant. Of any other
+    /// they learn nothing, not even whether it signs in somewhere.
     pub(crate) async fn create_member(
         &self,
         ctx: &RequestContext,
@@ -54,6 +56,7 @@ impl App {
         new: NewMember,
     ) -> Result<Member, Error> {
         let welcome = ctx.is_operator() || self.is_related_address(tenant, &new.email).await?;
+        let may_make = ctx.is_operator() || field::is_of(&new.email, &tenant.domains);
         let about = [new.email.as_str(), &new.name];
         let hash = self.hashed(new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(tenant.id).await?;
@@ -61,6 +64,9 @@ impl App {
             return Ok(replay.answer);
         }
         grantable(ctx, &mut tx, &new.roles).await?;
+        if !welcome && !may_make {
+            return Err(Error::InvitationRequired);
+        }
         let found = self
             .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
             .await?;
@@ -179,16 +185,15 @@ impl App {
         Ok(member)
     }
 
-    /// Whether the address is that of a user who is related.
+    /// Whether the address is that of a user who is related. An address that nobody has is looked for like any other: time
+    /// tells nothing either.
     async fn is_related_address(&self, tenant: &TenantEntry, email: &str) -> Result<bool, Error> {
         let known = {
             let mut tx = self.store.read(tenant.id).await?;
             store::users::by_email(tx.conn(), email).await?
         };
-        match known {
-            Some(known) => self.is_related(tenant, known.user.id).await,
-            None => Ok(false),
-        }
+        let user = known.map_or_else(UserId::new, |known| known.user.id);
+        self.is_related(tenant, user).await
     }
 
     /// Whether the user is a member of the tenant, of one above it or of one below it, or came to it by a provider of its

@@ -18,6 +18,12 @@ pub(crate) fn email(text: &str) -> Result<String, String> {
     Ok(text.to_lowercase())
 }
 
+/// Whether an address, as it is stored, is of one of these domains: of the very domain, not of one above or below.
+pub(crate) fn is_of(email: &str, domains: &[String]) -> bool {
+    let domain = email.rsplit_once('@').map(|(_, domain)| domain);
+    domain.is_some_and(|domain| domains.iter().any(|one| one == domain))
+}
+
 /// A name of a person; the part of the address before the @ where none is given.
 pub(crate) fn person(text: &str, email: &str) -> Result<String, String> {
     if text.is_empty() {

@@ -308,7 +308,8 @@ async fn an_address_that_signs_in_accepts_by_its_own_sign_in_alone() {
 async fn a_password_that_a_tenant_chose_dies_when_the_person_accepts_elsewhere() {
     let world = World::start().await;
     let (acme, owner) = acme(&world).await;
-    let evil = world.tenant("evil", None).await;
+    // Her address lies in a domain that was theirs then.
+    let evil = world.tenant_of("evil", None, &["example.com"]).await;
     let mallory = world.member(evil, "mallory@example.com", "owner").await;
     let request = wire::CreateMemberRequest {
         email: ANN.to_owned(),

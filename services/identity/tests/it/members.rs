@@ -52,7 +52,7 @@ async fn list(
 #[tokio::test]
 async fn pages_hold_every_member_once_and_their_tokens_are_one_tenants() {
     let world = World::start().await;
-    let tenant = world.tenant("acme", None).await;
+    let tenant = world.tenant_of("acme", None, &["example.com"]).await;
     let other = world.tenant("beta", None).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
     for name in ["d", "b", "a", "c"] {
@@ -181,9 +181,49 @@ async fn a_user_of_elsewhere_is_added_by_address_by_an_operator_only() {
 }
 
 #[tokio::test]
+async fn an_address_that_signs_in_elsewhere_is_refused_with_the_bytes_of_one_that_nobody_has() {
+    let world = World::start().await;
+    let acme = world.tenant_of("acme", None, &["acme.example"]).await;
+    let elsewhere = world.tenant("elsewhere", None).await;
+    world.member(elsewhere, "ann@example.com", "member").await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let chosen = |email: &str| wire::CreateMemberRequest {
+        password: crate::world::PASSWORD.to_owned(),
+        ..create(email, &["viewer"])
+    };
+    let known = add(&world, &owner, chosen("ann@example.com")).await;
+    let unknown = add(&world, &owner, chosen("nobody@example.com")).await;
+    let (known, unknown) = (known.unwrap_err(), unknown.unwrap_err());
+    assert_eq!(reason(&known), "INVITATION_REQUIRED");
+    assert_eq!(
+        (known.code(), known.message(), known.details()),
+        (unknown.code(), unknown.message(), unknown.details())
+    );
+    let mut database = world.superuser().await;
+    let made: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM identity.users WHERE email LIKE 'nobody@%'")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+    assert_eq!(made, 0);
+    // Neither its own domain's parent nor what lies below it.
+    for near in ["eve@example", "eve@sub.acme.example", "eve@xacme.example"] {
+        let refused = add(&world, &owner, chosen(near)).await.unwrap_err();
+        assert_eq!(reason(&refused), "INVITATION_REQUIRED", "{near}");
+    }
+    // Its own, unless someone has it already.
+    add(&world, &owner, chosen("Staff@Acme.example"))
+        .await
+        .unwrap();
+    world.member(elsewhere, "ben@acme.example", "member").await;
+    let theirs = add(&world, &owner, chosen("ben@acme.example")).await;
+    assert_eq!(reason(&theirs.unwrap_err()), "INVITATION_REQUIRED");
+}
+
+#[tokio::test]
 async fn of_two_who_add_one_new_address_at_once_the_second_learns_that_it_is_a_member() {
     let world = World::start().await;
-    let tenant = world.tenant("acme", None).await;
+    let tenant = world.tenant_of("acme", None, &["example.com"]).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
     let new = || add(&world, &owner, create("new@example.com", &[]));
     let answers = futures::future::join_all((0..8).map(|_| new())).await;
@@ -252,7 +292,7 @@ async fn nobody_gives_or_takes_more_than_they_hold() {
 #[tokio::test]
 async fn a_password_that_the_platform_replaces_is_out_on_another_replica_within_a_second() {
     let world = World::start().await;
-    let tenant = world.tenant("acme", None).await;
+    let tenant = world.tenant_of("acme", None, &["example.com"]).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
     let chosen = wire::CreateMemberRequest {
         password: crate::world::PASSWORD.to_owned(),

@@ -169,7 +169,7 @@ async fn of_two_uses_of_one_link_at_once_one_counts_and_none_after_its_hour() {
 async fn a_link_proves_the_address_so_that_a_tenants_password_reaches_all_that_the_person_does() {
     let world = World::start().await;
     let (acme, beta) = (
-        world.tenant("acme", None).await,
+        world.tenant_of("acme", None, &["example.com"]).await,
         world.tenant("beta", None).await,
     );
     let owner = world.member(acme, "owner@example.com", "owner").await;

@@ -247,7 +247,7 @@ async fn a_person_tries_so_many_slugs_in_a_day() {
 #[tokio::test]
 async fn who_reaches_one_tenant_alone_and_what_is_no_person_signs_up_for_none() {
     let world = World::start().await;
-    let acme = world.tenant("acme", None).await;
+    let acme = world.tenant_of("acme", None, &["example.com"]).await;
     let owner = world.member(acme, "owner@example.com", "owner").await;
     // The owner chose this one's password.
     let staff = wire::CreateMemberRequest {

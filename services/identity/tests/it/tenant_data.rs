@@ -101,8 +101,8 @@ async fn every_table_with_tenants_is_purged_or_reviewed_to_stay() {
 async fn a_purge_leaves_nothing_of_the_tenant_and_all_of_others() {
     let world = World::start().await;
     let [tenant, other] = [
-        world.tenant("acme", None).await,
-        world.tenant("other", None).await,
+        world.tenant_of("acme", None, &["acme.example"]).await,
+        world.tenant_of("other", None, &["other.example"]).await,
     ];
     let mut credentials = Vec::new();
     for (id, name) in [(tenant, "acme"), (other, "other")] {

@@ -67,7 +67,7 @@ async fn count(world: &World, tenant: TenantId) -> i64 {
 /// Two tenants, and one who owns both.
 async fn pair(world: &World) -> (TenantId, TenantId, Who) {
     let (a, b) = (
-        world.tenant("alpha", None).await,
+        world.tenant_of("alpha", None, &["example.com"]).await,
         world.tenant("beta", None).await,
     );
     world.member(a, "owner@example.com", "owner").await;
