@@ -51,8 +51,9 @@ pub(crate) struct ApiKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rate {
     pub(crate) last_used_at: Option<Timestamp>,
-    pub(crate) last_hour: i64,
-    pub(crate) last_day: i64,
+    /// As far as the number goes.
+    pub(crate) last_hour: i32,
+    pub(crate) last_day: i32,
 }
 
 impl ApiKey {

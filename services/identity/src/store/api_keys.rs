@@ -84,8 +84,8 @@ async fn between(
            FROM api_keys k
            CROSS JOIN LATERAL (
                SELECT max(last_at) AS last_at,
-                      coalesce(round(sum(requests * least(1, greatest(0, ends_in + 1)))), 0)::bigint AS last_hour,
-                      coalesce(round(sum(requests * least(1, greatest(0, ends_in + 24)))), 0)::bigint AS last_day
+                      least(coalesce(round(sum(requests * least(1, greatest(0, ends_in + 1)))), 0), 2147483647)::integer AS last_hour,
+                      least(coalesce(round(sum(requests * least(1, greatest(0, ends_in + 24)))), 0), 2147483647)::integer AS last_day
                FROM (SELECT last_at, requests, extract(epoch FROM hour + interval '1 hour' - clock_timestamp()) / 3600 AS ends_in
                      FROM api_key_uses WHERE tenant_id = k.tenant_id AND api_key_id = k.id) AS hours
            ) AS u

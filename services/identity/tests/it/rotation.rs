@@ -286,7 +286,7 @@ async fn a_near_miss_costs_what_a_random_key_costs() {
 
 #[tokio::test]
 async fn requests_of_a_key_are_counted_on_every_replica_and_written_at_its_end_too() {
-    const EACH: i64 = 7;
+    const EACH: i32 = 7;
     let mut world = World::start().await;
     let tenant = world.tenant("acme", None).await;
     let owner = world.member(tenant, "owner@example.com", "owner").await;
@@ -328,6 +328,13 @@ async fn requests_of_a_key_are_counted_on_every_replica_and_written_at_its_end_t
         );
         assert!(key.last_used_at.is_some());
     }
+    // More than the number holds.
+    sqlx::query("UPDATE identity.api_key_uses SET hour = date_trunc('hour', clock_timestamp(), 'UTC'), requests = 9e18")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let key = get(&world, &owner, &id(&made)).await.unwrap();
+    assert_eq!(key.requests_last_day, i32::MAX);
 }
 
 /// The tables that could hold a secret, as text.
