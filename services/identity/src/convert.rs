@@ -203,11 +203,7 @@ pub(crate) fn identity_provider(provider: IdentityProvider) -> wire::IdentityPro
         scopes: provider.scopes,
         redirect_uris: provider.redirect_uris,
         email_domains: provider.email_domains,
-        just_in_time_roles: provider
-            .just_in_time_roles
-            .iter()
-            .map(|role| role.name().to_owned())
-            .collect(),
+        just_in_time_roles: role_names(&provider.just_in_time_roles),
         enabled: provider.enabled,
         created_at: Some(timestamp(provider.created_at)),
         updated_at: Some(timestamp(provider.updated_at)),

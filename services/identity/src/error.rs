@@ -297,7 +297,7 @@ impl From<Error> for Refusal {
             ),
             Error::RoleInUse => (
                 Reason::RoleInUse,
-                "Members or pending invitations have this role. Give them another and take this one away first.".to_owned(),
+                "Members or pending invitations have this role, or an identity provider gives it. Give them another and take this one away first.".to_owned(),
             ),
             Error::BuiltInRole => {
                 return Self::field("role", "is built in and can't be changed; define a role of the tenant instead");

@@ -22,7 +22,6 @@ use crate::domain::lockout;
 use crate::domain::member::Member;
 use crate::domain::principal::display_name;
 use crate::domain::rights::{Reach, Realm};
-use crate::domain::role::RoleKey;
 use crate::domain::session::{BegunBy, Session};
 use crate::error::Error;
 use crate::oidc::{Client, Returned};
@@ -313,12 +312,7 @@ async fn just_in_time(
         user_id: user,
         email: String::new(),
         name: user_name(person).to_owned(),
-        roles: provider
-            .just_in_time_roles
-            .iter()
-            .copied()
-            .map(RoleKey::from)
-            .collect(),
+        roles: provider.just_in_time_roles.clone(),
         created_at: clock::now(),
         username: None,
     };

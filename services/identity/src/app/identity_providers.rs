@@ -8,8 +8,8 @@ use tenantry_core::request_id::RequestKey;
 use tenantry_core::{IdentityProviderId, RequestContext, clock};
 
 use super::App;
+use super::roles::grantable;
 use crate::domain::identity_provider::{Checked, IdentityProvider, MOST, Scope};
-use crate::domain::rights::Rights;
 use crate::error::Error;
 use crate::store;
 use crate::store::identity_providers::Known;
@@ -33,11 +33,11 @@ impl App {
         secret: Option<SecretString>,
     ) -> Result<IdentityProvider, Error> {
         let mut new = new.create(scope, clock::now());
-        new.may_change(Rights::of(ctx))?;
         let mut tx = self.store.begin(scope.tenant()).await?;
         if let Some(replay) = tx.claim(request.as_ref()).await? {
             return Ok(replay.answer);
         }
+        grantable(ctx, &mut tx, &new.just_in_time_roles).await?;
         if store::identity_providers::lock_count(&mut tx, scope).await? >= MOST {
             return Err(Error::TooManyProviders);
         }
@@ -98,9 +98,9 @@ impl App {
         }
         let known = of(&scope, store::identity_providers::lock(&mut tx, id).await?)?;
         let before = known.provider;
-        before.may_change(Rights::of(ctx))?;
+        grantable(ctx, &mut tx, &before.just_in_time_roles).await?;
         let after = before.update(patch, etag)?;
-        after.may_change(Rights::of(ctx))?;
+        grantable(ctx, &mut tx, &after.just_in_time_roles).await?;
         let sealed = match secret {
             None => known.client_secret,
             Some(secret) if secret.expose_secret().is_empty() => None,
@@ -134,7 +134,7 @@ impl App {
         }
         let known = of(&scope, store::identity_providers::lock(&mut tx, id).await?)?;
         let provider = known.provider;
-        provider.may_change(Rights::of(ctx))?;
+        grantable(ctx, &mut tx, &provider.just_in_time_roles).await?;
         store::identity_providers::delete(&mut tx, id).await?;
         store::provider_ends::begin(tx.conn(), id).await?;
         tx.record(&event(ctx, "deleted", Some(&provider), None))

@@ -1,10 +1,10 @@
 //! OpenID providers: a tenant's rows, or projects' in the scope of none.
 
 use tenantry_core::IdentityProviderId;
-use tenantry_core::role::Role;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
+use super::roles;
 use crate::domain::identity_provider::{IdentityProvider, Scope};
 use crate::error::Error;
 
@@ -46,7 +46,7 @@ impl From<Row> for Known {
                 scopes: row.scopes,
                 redirect_uris: row.redirect_uris,
                 email_domains: row.email_domains,
-                just_in_time_roles: roles(&row.just_in_time_roles),
+                just_in_time_roles: roles(row.just_in_time_roles),
                 enabled: row.enabled,
                 version: row.version,
                 created_at: row.created_at.into(),
@@ -57,14 +57,9 @@ impl From<Row> for Known {
     }
 }
 
-/// Built-in roles of a row; a word that this version doesn't know gives nothing.
-fn roles(words: &[String]) -> Vec<Role> {
-    words.iter().filter_map(|word| word.parse().ok()).collect()
-}
-
 fn names(provider: &IdentityProvider) -> Vec<String> {
     let roles = provider.just_in_time_roles.iter();
-    roles.map(|role| role.name().to_owned()).collect()
+    roles.map(|role| role.as_str().to_owned()).collect()
 }
 
 /// Writes a new provider and returns it as it stands.

@@ -168,7 +168,7 @@ pub(crate) async fn update(tx: &mut TenantTx, role: &Role) -> Result<Role, Error
     Ok(row.into())
 }
 
-/// Whether a member of the transaction's tenant, or an open invitation, has this role.
+/// Whether a member of the transaction's tenant, or an open invitation, has this role, or a provider gives it.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn is_held(tx: &mut TenantTx, key: &RoleKey) -> Result<bool, Error> {
     let tenant = tx.scope().uuid();
@@ -176,7 +176,9 @@ pub(crate) async fn is_held(tx: &mut TenantTx, key: &RoleKey) -> Result<bool, Er
         r#"SELECT EXISTS (SELECT FROM memberships WHERE tenant_id = $1 AND $2 = ANY (roles))
                   OR EXISTS (SELECT FROM invitations WHERE tenant_id = $1 AND $2 = ANY (roles)
                              AND accepted_at IS NULL AND revoked_at IS NULL
-                             AND expires_at > clock_timestamp()) AS "held!""#,
+                             AND expires_at > clock_timestamp())
+                  OR EXISTS (SELECT FROM identity_providers
+                             WHERE tenant_id = $1 AND $2 = ANY (just_in_time_roles)) AS "held!""#,
         tenant,
         key.as_str(),
     )

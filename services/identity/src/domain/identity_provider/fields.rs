@@ -2,10 +2,10 @@
 
 use tenantry_core::Refusal;
 use tenantry_core::refusal::Violations;
-use tenantry_core::role::Role;
 use url::Url;
 
 use super::Scope;
+use crate::domain::role::{self, RoleKey};
 use crate::domain::{field, outside};
 
 /// Most scopes, redirect URIs and domains of one.
@@ -35,7 +35,7 @@ pub(crate) struct Checked {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) redirect_uris: Option<Vec<String>>,
     pub(super) email_domains: Option<Vec<String>>,
-    pub(super) just_in_time_roles: Option<Vec<Role>>,
+    pub(super) just_in_time_roles: Option<Vec<RoleKey>>,
     pub(super) enabled: Option<bool>,
 }
 
@@ -77,7 +77,7 @@ impl Patch {
             self.just_in_time_roles
                 .and_then(|names| match (names.as_slice(), scope) {
                     ([], _) => Some(Vec::new()),
-                    (_, Scope::Tenant(_)) => wrong.take("just_in_time_roles", roles(&names)),
+                    (_, Scope::Tenant(_)) => wrong.take("just_in_time_roles", role::keys(&names)),
                     (_, Scope::Project(_)) => {
                         wrong.add(
                             "just_in_time_roles",
@@ -188,18 +188,6 @@ fn redirect_uri(text: &str, insecure: bool) -> Result<String, String> {
         && url.username().is_empty()
         && url.password().is_none();
     fits.then(|| text.to_owned()).ok_or_else(wrong)
-}
-
-/// Roles that a first sign-in gives: built-in ones, whose meaning nobody changes later.
-fn roles(names: &[String]) -> Result<Vec<Role>, String> {
-    let mut roles = names
-        .iter()
-        .map(|name| name.parse::<Role>())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| "must be some of owner, admin, member, viewer".to_owned())?;
-    roles.sort_unstable();
-    roles.dedup();
-    Ok(roles)
 }
 
 fn email_domain(text: &str) -> Result<String, String> {

@@ -7,11 +7,10 @@ mod tests;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenantry_core::role::Role;
 use tenantry_core::{IdentityProviderId, TenantId};
 
-use super::rights::Rights;
-use super::role::Grants;
+use super::field;
+use super::role::RoleKey;
 use crate::error::Error;
 pub(crate) use fields::{Checked, Patch, client_secret, project};
 
@@ -35,7 +34,7 @@ pub(crate) struct IdentityProvider {
     pub(crate) scopes: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) email_domains: Vec<String>,
-    pub(crate) just_in_time_roles: Vec<Role>,
+    pub(crate) just_in_time_roles: Vec<RoleKey>,
     pub(crate) enabled: bool,
     pub(crate) version: i64,
     pub(crate) created_at: Timestamp,
@@ -115,12 +114,6 @@ impl IdentityProvider {
         self.version.to_string()
     }
 
-    /// Refuses unless the holder of `own` may give, or take, the roles that a first sign-in gives.
-    pub(crate) fn may_change(&self, own: Rights) -> Result<(), Error> {
-        let roles = self.just_in_time_roles.iter().copied().map(Grants::of);
-        roles.fold(Grants::NONE, Grants::union).within(own)
-    }
-
     /// The provider with these fields set. An etag other than the present one refuses it; an empty one was decided on none.
     pub(crate) fn update(&self, patch: Checked, etag: &str) -> Result<Self, Error> {
         if !etag.is_empty() && etag != self.etag() {
@@ -151,8 +144,6 @@ impl IdentityProvider {
 
     /// Whether a person with this verified address, empty for none, is let in.
     pub(crate) fn lets_in(&self, email: &str) -> bool {
-        let domain = email.rsplit_once('@').map(|(_, domain)| domain);
-        self.email_domains.is_empty()
-            || domain.is_some_and(|domain| self.email_domains.iter().any(|known| known == domain))
+        self.email_domains.is_empty() || field::is_of(email, &self.email_domains)
     }
 }

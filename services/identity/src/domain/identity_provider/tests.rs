@@ -112,7 +112,7 @@ fn each_wrong_field_is_named() {
         (
             "just_in_time_roles",
             Patch {
-                just_in_time_roles: list("root"),
+                just_in_time_roles: list("Not a role"),
                 ..patch()
             },
         ),

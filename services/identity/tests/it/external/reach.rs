@@ -6,7 +6,7 @@ use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::oidc_provider::OidcProvider;
 
 use super::{FAILED, PAGE, finish, me, provider, refused, sign_in};
-use crate::caller::Who;
+use crate::caller::{Who, reason};
 use crate::permissions::{ask_internal, question};
 use crate::sessions;
 use crate::world::{World, until};
@@ -122,6 +122,68 @@ async fn a_tenants_provider_speaks_for_nobody_in_another_tenant() {
         Some(below),
         "what a role reaches below is in reach"
     );
+}
+
+#[tokio::test]
+async fn a_first_sign_in_gives_a_role_that_the_tenant_defined_and_that_stays_as_long_as_it_is_given()
+ {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let role = async |key: &str, permission: &str| {
+        let request = wire::CreateRoleRequest {
+            key: key.to_owned(),
+            permissions: vec![permission.to_owned()],
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        world.roles().create_role(ask).await.unwrap();
+    };
+    role("support", "members.read").await;
+    role("clerk", "identity_providers.manage").await;
+    let delete = async || {
+        let request = wire::DeleteRoleRequest {
+            role: "support".to_owned(),
+            ..Default::default()
+        };
+        let ask = world.ask(&owner, request).await.unwrap();
+        world.roles().delete_role(ask).await.map(drop)
+    };
+    let clerk = world.member(acme, "clerk@example.com", "clerk").await;
+    let at = OidcProvider::start().await.unwrap();
+    for (who, role, expected) in [
+        (&clerk, "support", "GRANT_EXCEEDS_OWN"),
+        (&owner, "nobodys", "ROLE_NOT_FOUND"),
+    ] {
+        let request = wire::CreateIdentityProviderRequest {
+            name: "Login".to_owned(),
+            issuer: at.issuer(),
+            client_id: "other".to_owned(),
+            redirect_uris: vec![PAGE.to_owned()],
+            just_in_time_roles: vec![role.to_owned()],
+            ..Default::default()
+        };
+        let ask = world.ask(who, request).await.unwrap();
+        let made = world
+            .identity_providers()
+            .create_identity_provider(ask)
+            .await;
+        assert_eq!(reason(&made.unwrap_err()), expected);
+    }
+    let given = provider(&world, &owner, &at.issuer(), |new| {
+        new.just_in_time_roles = vec!["support".to_owned(), "viewer".to_owned()];
+    })
+    .await;
+    assert_eq!(given.just_in_time_roles, ["viewer", "support"]);
+    let held = delete().await.unwrap_err();
+    assert_eq!(reason(&held), "ROLE_IN_USE", "nobody has it yet");
+    let ann = sign_in(&world, &at, &given, "ann").await.unwrap();
+    assert_eq!(
+        me(&world, &ann).await.memberships[0].roles,
+        ["viewer", "support"]
+    );
+    let rights = world.assertion(&ann).await.unwrap().permissions;
+    assert!(rights.contains(Permission::MembersRead));
 }
 
 #[tokio::test]
