@@ -33,7 +33,7 @@ pub(crate) struct Invitation {
     pub(crate) roles: Vec<RoleKey>,
     /// Who sent the newest link, as `user:<id>`.
     pub(crate) invited_by: String,
-    /// That user's address; empty for a program.
+    /// That user's address, or what an identity provider says of the person; empty for a program.
     pub(crate) invited_by_email: String,
     pub(crate) created_at: Timestamp,
     pub(crate) sent_at: Timestamp,

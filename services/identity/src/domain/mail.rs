@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::TenantId;
 use uuid::Uuid;
 
+use super::field;
+
 /// Most mails of one tenant, or of the platform, that wait.
 pub(crate) const MOST_WAITING: i64 = 10_000;
 /// Most mails that a tenant's people and programs have sent in a day.
@@ -36,7 +38,7 @@ pub(crate) enum Letter {
     /// Asks a person to join a tenant.
     Invitation {
         tenant_name: String,
-        /// E-mail address of who invites; empty for a program.
+        /// Who invites, by the name that the API shows; empty for a program. It goes into words as [`shown`] only.
         by: String,
         roles: Vec<String>,
         until: Timestamp,
@@ -143,9 +145,11 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("“{cut}”")
 }
 
-/// An address as it stands in a mail to a stranger: none where a part of it is quoted, which can hold any words.
-pub(crate) fn shown(address: &str) -> &str {
-    if address.contains('"') { "" } else { address }
+/// Who invites, as it stands in a mail to a stranger: a plain address, else nobody. A quoted part of an address can hold any
+/// words, and so can the name of someone for whom a tenant's own identity provider speaks.
+pub(crate) fn shown(name: &str) -> &str {
+    let plain = !name.contains(['"', '(', ' ']) && field::email(name).is_ok();
+    if plain { name } else { "" }
 }
 
 /// What stands for a character that isn't seen: those of another width, direction or place than what is read.
@@ -183,6 +187,7 @@ pub(crate) fn back_off(tries: i32) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::principal::display_name;
 
     #[test]
     fn the_wait_doubles_up_to_a_quarter_of_an_hour() {
@@ -224,9 +229,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_could_hold_a_sentence_is_not_shown() {
+    fn who_invites_is_shown_as_a_plain_address_or_not_at_all() {
         assert_eq!(shown("ann@example.com"), "ann@example.com");
-        assert_eq!(shown("\"pay at http://evil.example\"@example.com"), "");
+        for any_words in [
+            "\"pay at http://evil.example\"@example.com",
+            &display_name("ann@example.com", "", "https://evil.example"),
+            &display_name("", "pay at http://evil.example", "https://evil.example"),
+        ] {
+            assert_eq!(shown(any_words), "", "{any_words}");
+        }
     }
 
     #[test]
