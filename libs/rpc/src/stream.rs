@@ -1,27 +1,28 @@
 //! Bounds on a stream's life: it ends, with a reason, when its credential expires or is revoked, when its principal's rights
 //! change, when the process ends, and at fifteen minutes at the latest. Clients go on with their resume token. How many are
-//! open at once is bounded.
+//! open at once is bounded, in all and for each tenant.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantry_core::{Reason, Refusal, RequestContext};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use jiff::Timestamp;
+use tenantry_core::{Reason, Refusal, RequestContext, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::places::{Full, Place, Places};
 use crate::revocations::RevocationWatch;
 
 /// Longest life of a stream.
 pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// The streams that one replica may have open, in all and for each credential.
+/// Of the slots, one tenant gets one in so many, with however many credentials.
+const ONE_TENANT_OF: usize = 4;
+
+/// The streams that one replica may have open, in all, for each tenant and for each credential.
 #[derive(Clone, Debug)]
 pub struct StreamSlots {
-    free: Arc<Semaphore>,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
-    most_of_one: usize,
+    of_tenants: Places<TenantId>,
+    of_credentials: Places<String>,
 }
 
 impl StreamSlots {
@@ -29,62 +30,46 @@ impl StreamSlots {
     #[must_use]
     pub fn new(most: usize, most_of_one: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(most)),
-            taken: Arc::default(),
-            most_of_one,
+            of_tenants: Places::new(most, most.div_ceil(ONE_TENANT_OF)),
+            of_credentials: Places::new(most, most_of_one),
         }
     }
 
     /// A slot for one more stream, free again once it is dropped.
     ///
     /// # Errors
-    /// OVERLOADED at either bound.
+    /// OVERLOADED at each bound.
     pub fn take(&self, ctx: &RequestContext) -> Result<StreamSlot, Refusal> {
-        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
-            Refusal::overloaded(
-                "This replica has as many open streams as it can serve. Try again; another replica may have room.",
-            )
-        })?;
         let credential = if ctx.credential.is_empty() {
             ctx.principal.key()
         } else {
             ctx.credential.clone()
         };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(credential.clone()).or_default();
-        if *count >= self.most_of_one {
-            return Err(Refusal::overloaded(format!(
-                "This credential has {} open streams here, as many as it may. Close one, or share one.",
-                self.most_of_one
-            )));
-        }
-        *count += 1;
+        let of_credential = self.of_credentials.take(credential);
+        let of_tenant = ctx.tenant_id().map(|id| self.of_tenants.take(id));
         Ok(StreamSlot {
-            taken: Arc::clone(&self.taken),
-            credential,
-            _permit: permit,
+            _of_credential: of_credential.map_err(|full| taken(full, "credential"))?,
+            _of_tenant: of_tenant
+                .transpose()
+                .map_err(|full| taken(full, "tenant"))?,
         })
     }
+}
+
+fn taken(full: Full, whose: &str) -> Refusal {
+    Refusal::overloaded(match full {
+        Full::ForAll => "This replica has as many open streams as it can serve. Try again; another replica may have room.".to_owned(),
+        Full::ForOne(most) => format!(
+            "This {whose} has {most} open streams here, as many as it may. Close one, or share one."
+        ),
+    })
 }
 
 /// The place of one open stream.
 #[derive(Debug)]
 pub struct StreamSlot {
-    taken: Arc<Mutex<HashMap<String, usize>>>,
-    credential: String,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.credential) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.credential);
-            }
-        }
-    }
+    _of_credential: Place<String>,
+    _of_tenant: Option<Place<TenantId>>,
 }
 
 /// When one stream must end. It holds the stream's slot.
@@ -101,9 +86,11 @@ impl StreamLife {
     /// The life of a stream that begins now, of one of the fleet's own services: those have no credential to revoke.
     #[must_use]
     pub fn new(ctx: &RequestContext, slot: StreamSlot, shutdown: CancellationToken) -> Self {
-        let credential = ctx
-            .expires_at
-            .and_then(|at| Duration::try_from(at.duration_since(tenantry_core::clock::now())).ok());
+        // One that has just ended, or has by this machine's clock, has no time left.
+        let left = |at: Timestamp| {
+            Duration::try_from(at.duration_since(tenantry_core::clock::now())).unwrap_or_default()
+        };
+        let credential = ctx.expires_at.map(left);
         let credential_ends = credential.is_some_and(|left| left < MAX_LIFE);
         let life = credential.map_or(MAX_LIFE, |left| left.min(MAX_LIFE));
         Self {
@@ -151,5 +138,40 @@ impl StreamLife {
             Some(revocations) => revocations.revoked().await,
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_core::{Permissions, TenantSelection};
+
+    use super::*;
+
+    #[test]
+    fn a_tenant_with_many_credentials_leaves_slots_to_others() {
+        let slots = StreamSlots::new(8, 1);
+        let tenants = [TenantId::new(), TenantId::new()];
+        let of = |tenant: usize, credential: &str| {
+            let mut ctx = RequestContext::of_service("", Permissions::NONE);
+            let (id, slug) = (tenants[tenant], String::new());
+            ctx.tenant = TenantSelection::Chosen { id, slug };
+            ctx.credential = credential.to_owned();
+            slots.take(&ctx)
+        };
+        let _taken = [of(0, "one").unwrap(), of(0, "two").unwrap()];
+        assert!(of(0, "three").is_err());
+        assert!(of(1, "four").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_a_credential_that_is_over_ends_at_once() {
+        let now = tenantry_core::clock::now();
+        let mut ctx = RequestContext::of_service("registry", Permissions::NONE);
+        ctx.expires_at = now.checked_sub(Duration::from_secs(2)).ok();
+        assert!(ctx.expires_at.is_some());
+        let slot = StreamSlots::new(1, 1).take(&ctx).unwrap();
+        let life = StreamLife::new(&ctx, slot, CancellationToken::new());
+        let ended = tokio::time::timeout(Duration::from_secs(5), life.ended());
+        assert_eq!(ended.await.unwrap().reason, Reason::StreamCredentialEnded);
     }
 }

@@ -71,6 +71,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
 }
 
 impl<T> Watched<T> {
+    /// Content that no file has.
+    #[cfg(test)]
+    pub(crate) fn fixed(content: T) -> Self {
+        Self {
+            value: Arc::new(ArcSwap::from_pointee(content)),
+        }
+    }
+
     /// The content now.
     #[must_use]
     pub fn get(&self) -> Arc<T> {

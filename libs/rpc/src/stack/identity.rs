@@ -1,4 +1,4 @@
-//! Step 5: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
+//! Step 3: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
 //! internal ones only; no, two, expired or foreign-signed assertions are refused.
 
 use tenantry_core::{
@@ -91,6 +91,11 @@ pub(super) fn is_exempt(path: &str) -> bool {
     EXEMPT.iter().any(|prefix| path.starts_with(prefix))
 }
 
+/// Whether a method is for the fleet's own services.
+pub(super) fn is_internal(path: &str) -> bool {
+    path.starts_with(INTERNAL)
+}
+
 fn verify(verifier: &Verifier, headers: &http::HeaderMap) -> Result<Verified, Refusal> {
     let mut assertions = headers.get_all(HEADER).iter();
     let (Some(assertion), None) = (assertions.next(), assertions.next()) else {
@@ -105,7 +110,7 @@ fn verify(verifier: &Verifier, headers: &http::HeaderMap) -> Result<Verified, Re
 
 fn authorise(path: &str, verified: &Verified) -> Result<(), Refusal> {
     let from_gateway = verified.claims.iss == GATEWAY;
-    let allowed = if path.starts_with(INTERNAL) {
+    let allowed = if is_internal(path) {
         !from_gateway
             && verified
                 .methods

@@ -2,17 +2,21 @@
 //!
 //! 1. origin: who called from where, and under which trace, as the gateway says
 //! 2. span and metrics: outermost, so that whatever happens below is seen
-//! 3. shed: a bounded number of requests at once; beyond it, an answer instead of a queue
-//! 4. deadline: the caller's, at most ours
-//! 5. identity: nothing below runs without knowing for whom
+//! 3. identity: nothing below runs without knowing for whom
+//! 4. load: a bounded number of requests at once, in all and for each tenant; beyond it, an answer instead of a queue
+//! 5. deadline: the caller's, at most ours
 //! 6. panic: a fault in one request ends that request alone
 //!
 //! then the handler.
 
 mod identity;
+mod load;
 mod origin;
 mod telemetry;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +27,6 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tenantry_core::{Reason, Refusal};
-use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -31,10 +34,11 @@ use tracing::Instrument as _;
 use crate::assertion::Verifier;
 use crate::status::status;
 
-/// Most requests that one process handles at once; each open stream counts only until it begins.
-const MAX_IN_FLIGHT: usize = 1024;
 /// Longest time for an answer, where the caller sets no shorter one.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
+/// How much sooner than the caller, or the transport for it, gives up: the answer has to get there. Of a short deadline it is
+/// a tenth.
+const ANSWERED_BEFORE: Duration = Duration::from_millis(50);
 
 /// The stack as a tower layer.
 #[derive(Clone, Debug)]
@@ -46,19 +50,18 @@ pub struct Stack {
 struct Shared {
     service: &'static str,
     verifier: Verifier,
-    in_flight: Semaphore,
+    load: load::Load,
 }
 
 impl Stack {
     /// The stack of the service of this name.
     #[must_use]
     pub fn new(service: &'static str, verifier: Verifier) -> Self {
-        let in_flight = Semaphore::new(MAX_IN_FLIGHT);
         Self {
             shared: Arc::new(Shared {
                 service,
                 verifier,
-                in_flight,
+                load: load::Load::new(),
             }),
         }
     }
@@ -142,13 +145,11 @@ async fn admit<S>(
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
-    let _permit = shared.in_flight.try_acquire().map_err(|_| {
-        Refusal::overloaded(
-            "This service is at its bound of concurrent requests. Try again in a second.",
-        )
-    })?;
-    let deadline = deadline(request.headers());
     let ctx = identity::establish(&shared.verifier, &request, origin)?;
+    let caller = ctx.as_ref();
+    let caller = caller.filter(|_| !identity::is_internal(request.uri().path()));
+    let _place = shared.load.take(caller)?;
+    let deadline = deadline(request.headers());
     // Health and the gateway's question are answered in their own contracts' words.
     let ours = ctx.is_some();
     if let Some(ctx) = ctx {
@@ -171,7 +172,7 @@ where
     }
 }
 
-/// The caller's deadline (gRPC's `grpc-timeout`: up to 8 digits and a unit), at most ours.
+/// A little less than the caller's deadline (gRPC's `grpc-timeout`: up to 8 digits and a unit), at most ours.
 fn deadline(headers: &http::HeaderMap) -> Duration {
     let asked = || {
         let text = headers.get("grpc-timeout")?.to_str().ok()?;
@@ -187,5 +188,6 @@ fn deadline(headers: &http::HeaderMap) -> Duration {
             _ => None,
         }
     };
-    asked().map_or(MAX_DEADLINE, |asked| asked.min(MAX_DEADLINE))
+    let asked = asked().map(|asked| asked - (asked / 10).min(ANSWERED_BEFORE));
+    asked.map_or(MAX_DEADLINE, |asked| asked.min(MAX_DEADLINE))
 }
