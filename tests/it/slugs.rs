@@ -269,3 +269,27 @@ async fn a_sign_up_takes_no_slug_that_deceives_or_is_taken() -> Result<()> {
     assert_eq!(taken, [a.id], "nothing was written");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_for_a_slug_in_vain_and_makes_the_tenant_finds_it_at_once() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    // Often enough that the replica that said no is asked again.
+    for rest in [fleet.operator_rest()?, a.rest(fleet)?] {
+        for round in 0..8 {
+            let slug = unique("sought");
+            let path = format!("/api/v1/tenants/{slug}");
+            for _ in 0..2 {
+                let absent = rest.get(&path).await?;
+                assert_eq!(absent.reason(), "TENANT_NOT_FOUND", "round {round}");
+            }
+            let body = json!({"name": "Sought", "slug": slug, "parent_id": a.id});
+            create_tenant(&rest, body).await?;
+            for _ in 0..2 {
+                let there = rest.get(&path).await?;
+                assert_eq!(there.status, 200, "round {round}: {}", there.text);
+            }
+        }
+    }
+    Ok(())
+}

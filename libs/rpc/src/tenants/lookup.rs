@@ -18,16 +18,20 @@ use crate::client::Replicas;
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(800);
 /// After a look-up that no replica answered: how long nobody asks, before one more look-up tries.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a look-up's answer is given to others who ask the same.
+/// How long a look-up's answer is given to others who ask the same while the view is old: then each request is one.
 const LOOKUP_SHARED: Duration = Duration::from_millis(200);
 /// Most look-ups remembered at once.
 const LOOKUP_ENTRIES: u64 = 10_000;
+
+type Answers = Cache<(String, TenantRef), Option<TenantEntry>>;
 
 /// Looks up single tenants at registry, one call for all who ask the same at the same time.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     clients: Vec<Client>,
-    answers: Cache<(String, TenantRef), Option<TenantEntry>>,
+    /// Look-ups under way. An answer goes to those who wait for it and to nobody later.
+    under_way: Answers,
+    recent: Answers,
     reach: Arc<Reach>,
 }
 
@@ -37,10 +41,8 @@ impl Lookup {
     pub fn new(registry: &Replicas) -> Self {
         Self {
             clients: clients(registry),
-            answers: Cache::builder()
-                .max_capacity(LOOKUP_ENTRIES)
-                .time_to_live(LOOKUP_SHARED)
-                .build(),
+            under_way: answers(Duration::ZERO),
+            recent: answers(LOOKUP_SHARED),
             reach: Arc::default(),
         }
     }
@@ -50,12 +52,26 @@ impl Lookup {
         self.reach.is_lost()
     }
 
-    pub(super) async fn find(
+    /// The tenant as it was just before, if not as it is now.
+    pub(super) async fn recent(
         &self,
         project: &str,
         name: &TenantRef,
     ) -> Result<Option<TenantEntry>, Arc<Status>> {
-        self.answers
+        self.recent
+            .try_get_with((project.to_owned(), name.clone()), async {
+                self.now(project, name).await.map_err(Arc::unwrap_or_clone)
+            })
+            .await
+    }
+
+    /// The tenant as it is now: nobody who has just made or moved it is told what was so before.
+    pub(super) async fn now(
+        &self,
+        project: &str,
+        name: &TenantRef,
+    ) -> Result<Option<TenantEntry>, Arc<Status>> {
+        self.under_way
             .try_get_with((project.to_owned(), name.clone()), async {
                 if !self.reach.may_ask() {
                     return Err(Status::unavailable("no replica answered just before"));
@@ -100,6 +116,14 @@ impl Lookup {
         });
         select_ok(asked).await.map(|(found, _)| found)
     }
+}
+
+/// Answers that are remembered for so long.
+fn answers(shared: Duration) -> Answers {
+    Cache::builder()
+        .max_capacity(LOOKUP_ENTRIES)
+        .time_to_live(shared)
+        .build()
 }
 
 /// Whether registry answers. While it doesn't, one look-up at a time tries, so that only its caller waits.

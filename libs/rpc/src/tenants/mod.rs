@@ -112,7 +112,7 @@ impl Tenants {
         self.view.of_domain(domain)
     }
 
-    /// The tenant of this name as registry knows it now.
+    /// The tenant of this name as registry knows it now; while the view is old and everyone asks, as it knew it a moment ago.
     ///
     /// # Errors
     /// UNAVAILABLE where registry can't be asked: then nobody can say that there is no such tenant.
@@ -121,7 +121,12 @@ impl Tenants {
         project: &str,
         name: &TenantRef,
     ) -> Result<Option<TenantEntry>, Refusal> {
-        self.lookup.find(project, name).await.map_err(|status| {
+        let told = if self.view.age() > FRESH {
+            self.lookup.recent(project, name).await
+        } else {
+            self.lookup.now(project, name).await
+        };
+        told.map_err(|status| {
             let age_ms = self.view.age().as_millis();
             tracing::warn!(age_ms, error = %status, "registry can't be asked about a tenant");
             Refusal::unavailable()
