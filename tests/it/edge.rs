@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::support::dynamic::{gateway_channel, native};
 use crate::support::fleet;
+use crate::support::raw::{Raw, RawCodec};
 use crate::support::world::Party;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -221,54 +222,6 @@ async fn reflection_is_for_operators_and_shows_the_public_contracts() -> Result<
     );
     assert!(list(None).await?.is_err(), "nobody");
     Ok(())
-}
-
-#[derive(Clone)]
-pub struct Raw(pub Vec<u8>);
-
-pub struct RawCodec;
-
-impl tonic::codec::Codec for RawCodec {
-    type Encode = Raw;
-    type Decode = Raw;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl tonic::codec::Encoder for RawCodec {
-    type Item = Raw;
-    type Error = tonic::Status;
-
-    fn encode(
-        &mut self,
-        item: Raw,
-        dst: &mut tonic::codec::EncodeBuf<'_>,
-    ) -> Result<(), tonic::Status> {
-        prost::bytes::BufMut::put_slice(dst, &item.0);
-        Ok(())
-    }
-}
-
-impl tonic::codec::Decoder for RawCodec {
-    type Item = Raw;
-    type Error = tonic::Status;
-
-    fn decode(
-        &mut self,
-        src: &mut tonic::codec::DecodeBuf<'_>,
-    ) -> Result<Option<Raw>, tonic::Status> {
-        let mut bytes = vec![0; prost::bytes::Buf::remaining(src)];
-        prost::bytes::Buf::copy_to_slice(src, &mut bytes);
-        Ok(Some(Raw(bytes)))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ mod crash_transfer;
 mod domains;
 mod edge;
 mod external_sign_in;
+mod gateway_refusals;
 mod headers;
 mod idempotency;
 mod imports;

@@ -69,6 +69,9 @@ reasons! {
     RequestIdReused = "REQUEST_ID_REUSED", InvalidArgument;
     InvalidResumeToken = "INVALID_RESUME_TOKEN", InvalidArgument;
     ResumeTokenTooOld = "RESUME_TOKEN_TOO_OLD", OutOfRange;
+    UnknownPath = "UNKNOWN_PATH", NotFound;
+    BodyTooLarge = "BODY_TOO_LARGE", InvalidArgument;
+    HeadersTooLarge = "HEADERS_TOO_LARGE", InvalidArgument;
     Unauthenticated = "UNAUTHENTICATED", Unauthenticated;
     BadCredentials = "BAD_CREDENTIALS", Unauthenticated;
     CredentialExpired = "CREDENTIAL_EXPIRED", Unauthenticated;
@@ -217,12 +220,13 @@ impl Refusal {
         .with("permission", permission.name())
     }
 
-    /// A fault of ours. What happened is logged where it is handled; the caller learns the trace id only.
+    /// A fault of ours. What happened is logged where it is handled; the caller learns no more than what to quote: the
+    /// gateway's id of the request, which stands in the log and on every answer.
     #[must_use]
     pub fn internal() -> Self {
         Self::new(
             Reason::Internal,
-            "Something went wrong on our side. Try again; if it stays, report it with the trace id of this answer.",
+            "Something went wrong on our side. Try again; if it stays, report it with the X-Request-Id of this answer.",
         )
     }
 

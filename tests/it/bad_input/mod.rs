@@ -11,6 +11,7 @@ use tenantry_testkit::rest::{Answer, Rest};
 
 use crate::support::dynamic::gateway_methods;
 use crate::support::fleet;
+use crate::support::raw::{Raw, RawCodec};
 use crate::support::world::Party;
 
 /// A request that is refused, and the reason.
@@ -108,7 +109,11 @@ async fn every_path_refuses_malformed_bodies_and_unknown_parameters() -> Result<
                     if kind == "wrong type" && method.name == "Logout" {
                         continue;
                     }
-                    check(&format!("{what}: {kind}"), &owner.send(verb.clone(), &path, Some(body)).await?);
+                    let answer = owner.send(verb.clone(), &path, Some(body)).await?;
+                    check(&format!("{what}: {kind}"), &answer);
+                    if kind == "oversize" {
+                        assert_eq!(answer.reason(), "BODY_TOO_LARGE", "{what}: {}", answer.text);
+                    }
                     tried += 1;
                 }
             }
@@ -208,13 +213,11 @@ async fn what_the_transport_refuses_is_told_like_any_refusal() -> Result<()> {
     ] {
         let mut grpc = tonic::client::Grpc::new(channel.clone());
         grpc.ready().await?;
-        let mut request = tonic::Request::new(crate::edge::Raw(vec![0x0a, 0xff, 0xff]));
+        let mut request = tonic::Request::new(Raw(vec![0x0a, 0xff, 0xff]));
         request
             .metadata_mut()
             .insert("x-api-key", fleet.operator().token.parse()?);
-        let answer = grpc
-            .unary(request, path.parse()?, crate::edge::RawCodec)
-            .await;
+        let answer = grpc.unary(request, path.parse()?, RawCodec).await;
         let status = answer.map(|_| ()).unwrap_err();
         let details = tonic_types::StatusExt::get_error_details(&status);
         assert_eq!(

@@ -206,11 +206,14 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
             "INVALID_PAGE_TOKEN",
         ),
         (get("/api/v1/tenant-imports?page_size=-1"), INVALID),
-        (get("/api/v1/no-such-path"), INVALID),
-        ((Method::DELETE, "/api/v1/plans".to_owned(), None), INVALID),
+        (get("/api/v1/no-such-path"), "UNKNOWN_PATH"),
+        (
+            (Method::DELETE, "/api/v1/plans".to_owned(), None),
+            "UNKNOWN_PATH",
+        ),
         (
             (Method::POST, format!("{own}/status/lost"), Some(json!({}))),
-            INVALID,
+            "UNKNOWN_PATH",
         ),
     ]
 }

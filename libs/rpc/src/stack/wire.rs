@@ -18,12 +18,17 @@ pub(super) fn told(response: http::Response<Body>) -> Result<http::Response<Body
             Reason::UnknownMethod,
             "There is no such method here, or its message is compressed in a way that isn't taken. Reflection lists the methods.",
         )),
-        // So tonic calls a message that isn't one, or is too large.
-        Code::Internal | Code::OutOfRange => {
+        // So tonic calls a message that is too large.
+        Code::OutOfRange => Err(Refusal::new(
+            Reason::BodyTooLarge,
+            "The message is larger than 4 MiB. Send less at once.",
+        )),
+        // And so one that isn't any.
+        Code::Internal => {
             tracing::debug!(why = status.message(), "message refused");
             Err(Refusal::new(
                 Reason::InvalidArgument,
-                "The message can't be read: it isn't of the method's type, nests deeper than 32, or is larger than 4 MiB.",
+                "The message can't be read: it isn't of the method's type, or nests deeper than 32.",
             ))
         }
         code => {
