@@ -1,14 +1,20 @@
 //! Attacks on invitations through the real gateway and two replicas: each is refused, and a link's secret is nowhere but in
 //! its mail.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Fleet, sign_in};
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::wait::until;
 
 use crate::support::world::{PASSWORD, Party, add_user, text};
 use crate::support::{fleet, unique};
+
+/// Longest time until the gateway has written what it logs.
+const LOGGED_WITHIN: Duration = Duration::from_secs(30);
 
 /// An invitation, and the token that came by mail.
 struct Invited {
@@ -282,15 +288,12 @@ async fn the_secret_of_a_link_is_in_its_mail_and_nowhere_else() -> Result<()> {
     }
     answers.push(dump(fleet).await?);
     // The gateway logs the requests, by the RPC's path alone, when its buffer is full or ten seconds old.
-    let began = std::time::Instant::now();
-    loop {
+    until("line of the gateway's log", LOGGED_WITHIN, async || {
         let log = std::fs::read_to_string(fleet.envoy().unit().log()).context("Envoy's log")?;
-        if log.contains("InvitationService/AcceptInvitation") {
-            break;
-        }
-        assert!(began.elapsed().as_secs() < 30, "the gateway logs nothing");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+        let logged = log.contains("InvitationService/AcceptInvitation");
+        Ok(logged.then_some(()))
+    })
+    .await?;
     for unit in fleet.units() {
         answers.push(std::fs::read_to_string(unit.log()).unwrap_or_default());
     }

@@ -1,8 +1,7 @@
 //! Nothing acknowledged is lost and nothing happens twice, whatever is killed meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,14 +12,18 @@ use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Unit;
-use tokio::sync::Mutex;
+use tenantry_testkit::wait::until;
+use tokio::sync::{Mutex, watch};
 
+use crate::support::insist::insist;
 use crate::support::served::served;
 use crate::support::watch::Watch;
 use crate::support::world::text;
 use crate::support::{OwnFleet, full, unique};
 
 const CLIENTS: usize = 16;
+/// Longest time without work after a kill, and without a watch.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the storm lasts.
 struct Plan {
@@ -31,35 +34,13 @@ struct Plan {
 }
 
 /// What was acknowledged: each tenant's newest version, and the name it had at each.
-type Acknowledged = Arc<Mutex<HashMap<String, BTreeMap<i64, String>>>>;
-
-/// Sends a change until it is answered: the same request id each time, so that it happens once.
-pub async fn insist(
-    rest: &Rest,
-    method: reqwest::Method,
-    path: &str,
-    body: &Value,
-) -> Result<Value> {
-    loop {
-        match rest
-            .send(method.clone(), path, Some(body.to_string()))
-            .await
-        {
-            Ok(answer) if answer.status == 200 => return Ok(answer.json()),
-            Ok(answer) if answer.status >= 500 || answer.status == 429 => {}
-            // While identity is being killed the gateway refuses what it can't check.
-            Ok(answer) => anyhow::bail!("{path} {body}: {} {}", answer.status, answer.text),
-            Err(_gone) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+type Acknowledged = Mutex<HashMap<String, BTreeMap<i64, String>>>;
 
 async fn client(
-    rest: Rest,
-    acknowledged: Acknowledged,
-    count: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
+    rest: &Rest,
+    acknowledged: &Acknowledged,
+    count: &watch::Sender<usize>,
+    stop: &AtomicBool,
 ) -> Result<()> {
     let note = async |tenant: &Value| {
         let version: i64 = text(tenant, "etag").parse()?;
@@ -69,17 +50,17 @@ async fn client(
             .entry(text(tenant, "id"))
             .or_default()
             .insert(version, text(tenant, "name"));
-        count.fetch_add(1, Ordering::Relaxed);
+        count.send_modify(|count| *count += 1);
         anyhow::Ok(())
     };
     while !stop.load(Ordering::Relaxed) {
         let body = json!({"name": unique("Storm"), "request_id": unique("create")});
-        let tenant = insist(&rest, reqwest::Method::POST, "/api/v1/tenants", &body).await?;
+        let tenant = insist(rest, reqwest::Method::POST, "/api/v1/tenants", &body).await?;
         note(&tenant).await?;
         for _ in 0..4 {
             let body = json!({"name": unique("Storm"), "request_id": unique("update")});
             let path = format!("/api/v1/tenants/{}", text(&tenant, "id"));
-            let updated = insist(&rest, reqwest::Method::PATCH, &path, &body).await?;
+            let updated = insist(rest, reqwest::Method::PATCH, &path, &body).await?;
             assert_eq!(
                 updated["name"], body["name"],
                 "the answer is of this change"
@@ -92,19 +73,19 @@ async fn client(
 
 /// Follows the feed over every break, each time with its last token; returns the versions of each tenant as they came.
 async fn watcher(
-    rest: Rest,
+    rest: &Rest,
     mut token: String,
-    stop: Arc<AtomicBool>,
+    stop: &AtomicBool,
 ) -> Result<HashMap<String, Vec<i64>>> {
     let mut seen: HashMap<String, Vec<i64>> = HashMap::new();
     let mut reconnects = 0;
     let mut quiet = 0;
     // After the storm: until a whole second of bookmarks brought nothing new.
     while quiet < 4 {
-        let Ok(mut watch) = Watch::open(&rest, &token).await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
+        let mut watch = until("watch", GOES_ON_WITHIN, async || {
+            Ok(Watch::open(rest, &token).await.ok())
+        })
+        .await?;
         reconnects += 1;
         while let Ok(Some(item)) = watch.next().await {
             if let Some(change) = item.get("change") {
@@ -135,54 +116,44 @@ async fn storm(plan: Plan) -> Result<()> {
     .await?;
     let operator = fleet.operator_rest()?;
     let acknowledged = Acknowledged::default();
-    let count = Arc::new(AtomicUsize::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
+    let count = watch::Sender::new(0);
+    let mut counted = count.subscribe();
+    let stop = AtomicBool::new(false);
     // The present state is empty; from its bookmark on every change comes as one.
     let mut watch = Watch::open(&operator, "").await?;
     watch.until(|item| item.get("bookmark").is_some()).await?;
-    let watched = tokio::spawn(watcher(operator.clone(), watch.token, Arc::clone(&stop)));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            tokio::spawn(client(
-                operator.clone(),
-                Arc::clone(&acknowledged),
-                Arc::clone(&count),
-                Arc::clone(&stop),
-            ))
-        })
-        .collect();
-
-    let mut kills = 0;
-    while kills < plan.kills || count.load(Ordering::Relaxed) < plan.acknowledged {
-        let reached = count.load(Ordering::Relaxed) + 20;
-        if plan.everything {
-            fleet.database_proxy("registry").cut_reply_to_next_commit();
-        }
-        match kills % 8 {
-            3 if plan.everything => again(fleet.service("identity", kills / 8 % 2).unit()).await?,
-            5 if plan.everything => again(fleet.envoy().unit()).await?,
-            7 if plan.everything => {
-                let postgres = fleet.postgres().unwrap();
-                postgres.unit().kill_9().await?;
-                postgres.start().await?;
+    let clients =
+        try_join_all((0..CLIENTS).map(|_| client(&operator, &acknowledged, &count, &stop)));
+    let killer = async {
+        let mut kills = 0;
+        while kills < plan.kills || *count.borrow() < plan.acknowledged {
+            let reached = *count.borrow() + 20;
+            if plan.everything {
+                fleet.database_proxy("registry").cut_reply_to_next_commit();
             }
-            n => again(fleet.service("registry", n % 2).unit()).await?,
+            match kills % 8 {
+                3 if plan.everything => {
+                    again(fleet.service("identity", kills / 8 % 2).unit()).await?
+                }
+                5 if plan.everything => again(fleet.envoy().unit()).await?,
+                7 if plan.everything => {
+                    let postgres = fleet.postgres().unwrap();
+                    postgres.unit().kill_9().await?;
+                    postgres.start().await?;
+                }
+                n => again(fleet.service("registry", n % 2).unit()).await?,
+            }
+            kills += 1;
+            // The next one once work went on.
+            tokio::time::timeout(GOES_ON_WITHIN, counted.wait_for(|count| *count >= reached))
+                .await
+                .context("no work goes on")??;
         }
-        kills += 1;
-        // The next one once work went on.
-        while count.load(Ordering::Relaxed) < reached {
-            assert!(
-                clients.iter().all(|client| !client.is_finished()),
-                "a client gave up"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    for client in try_join_all(clients).await? {
-        client?;
-    }
-    let seen = watched.await??;
+        stop.store(true, Ordering::Relaxed);
+        anyhow::Ok(kills)
+    };
+    let watched = watcher(&operator, watch.token, &stop);
+    let (_, seen, kills) = tokio::try_join!(clients, watched, killer)?;
     for (service, method) in [
         ("registry", "TenantService/"),
         ("identity", "Authorization/Check"),
@@ -205,7 +176,7 @@ async fn storm(plan: Plan) -> Result<()> {
     let acknowledged = acknowledged.lock().await;
     println!(
         "{kills} kills, {} acknowledged changes of {} tenants",
-        count.load(Ordering::Relaxed),
+        *count.borrow(),
         acknowledged.len()
     );
     compare(&fleet, &acknowledged, &seen).await?;

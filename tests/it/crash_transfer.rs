@@ -1,16 +1,21 @@
 //! Members move between two tenants once or not at all, whatever breaks meanwhile.
 
-use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+use anyhow::Result;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Fleet, FleetConfig};
 use tenantry_testkit::rest::{Answer, Rest};
+use tenantry_testkit::wait::until;
 
-use crate::crash::insist;
+use crate::support::insist::insist;
 use crate::support::world::{create_tenant, text};
 use crate::support::{OwnFleet, unique};
 
 const MEMBERS: i64 = 200;
+/// Longest wait until a transaction waits for another.
+const WAITS_WITHIN: Duration = Duration::from_secs(20);
 /// Most transfers until one of them meets the broken connection: identity's own work commits too.
 const TRIES: usize = 50;
 
@@ -133,18 +138,13 @@ impl Pair {
 pub async fn someone_waits(database: &mut PgConnection) -> Result<()> {
     let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock')";
-    let waits = async {
-        while !sqlx::query_scalar::<_, bool>(waiting)
+    until("waiting transaction", WAITS_WITHIN, async || {
+        let waits = sqlx::query_scalar::<_, bool>(waiting)
             .fetch_one(&mut *database)
-            .await?
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), waits)
-        .await
-        .context("nobody waits")?
+            .await?;
+        Ok(waits.then_some(()))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Fleet, FleetConfig};
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::wait::until;
 
-use crate::crash::insist;
+use crate::support::insist::insist;
 use crate::support::world::text;
 use crate::support::{OwnFleet, full, unique};
 
@@ -63,25 +64,28 @@ async fn follow(
 ) -> Result<(Value, Vec<i64>)> {
     let path = format!("/api/v1/tenant-imports/{import}");
     let mut counts = Vec::new();
-    let mut since = Instant::now();
     loop {
         // While a replica is being killed, some answers don't come.
-        if let Ok(answer) = operator.get(&path).await
-            && answer.status == 200
-        {
+        let moved = until("progress of the import", STANDS_STILL, async || {
+            let Ok(answer) = operator.get(&path).await else {
+                return Ok(None);
+            };
+            if answer.status != 200 {
+                return Ok(None);
+            }
             let import = answer.json();
             let done = import["done_count"].as_i64().context("done_count")?;
-            if counts.last() != Some(&done) {
-                counts.push(done);
-                since = Instant::now();
-            }
-            if !import["finished_at"].is_null() {
-                return Ok((import, counts));
-            }
-            seen(done).await?;
+            let ended = !import["finished_at"].is_null();
+            Ok((ended || counts.last() != Some(&done)).then_some((done, import)))
+        });
+        let (done, import) = moved.await.with_context(|| format!("at {counts:?}"))?;
+        if counts.last() != Some(&done) {
+            counts.push(done);
         }
-        anyhow::ensure!(since.elapsed() < STANDS_STILL, "stands still at {counts:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        if !import["finished_at"].is_null() {
+            return Ok((import, counts));
+        }
+        seen(done).await?;
     }
 }
 

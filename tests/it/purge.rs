@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Fleet, FleetConfig};
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::wait::until;
 
+use crate::support::insist::insist_on;
 use crate::support::world::{Party, create_tenant, text};
 use crate::support::{OwnFleet, fleet, full, unique};
 
@@ -21,36 +23,16 @@ const DEAD_WITHIN: Duration = Duration::from_secs(1);
 /// What is left in tables that name tenants: the log, its numbers, and the names that nobody else gets.
 const STAYS: &[&str] = &["outbox", "outbox_counter", "slugs"];
 
-/// Sends until it is answered, whatever is being killed; a purge that has ended meanwhile is answered 404.
-async fn insist(rest: &Rest, path: &str, body: &Value) -> Result<u16> {
-    loop {
-        match rest.send(Method::POST, path, Some(body.to_string())).await {
-            Ok(answer) if answer.status == 200 || answer.status == 404 => return Ok(answer.status),
-            Ok(answer) if answer.status >= 500 || answer.status == 429 => {}
-            Ok(answer) => anyhow::bail!("{path}: {} {}", answer.status, answer.text),
-            Err(_gone) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Waits until a tenant is answered as absent to an operator.
 pub(crate) async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
-    let began = Instant::now();
-    loop {
-        let path = format!("/api/v1/tenants/{tenant}");
-        match operator.get(&path).await {
-            Ok(answer) if answer.status == 404 => return Ok(()),
-            Ok(answer) => assert!(
-                began.elapsed() < ENDS_WITHIN,
-                "{} {}",
-                answer.status,
-                answer.text
-            ),
-            Err(_gone) => {}
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let path = format!("/api/v1/tenants/{tenant}");
+    until("end of the purge", ENDS_WITHIN, async || {
+        let answer = operator.get(&path).await;
+        Ok(answer
+            .is_ok_and(|answer| answer.status == 404)
+            .then_some(()))
+    })
+    .await
 }
 
 /// Every table of every service that names tenants, by the catalogue.
@@ -204,13 +186,13 @@ async fn killing_anyone_in_the_middle_of_purges_leaves_none_half_done() -> Resul
         let purges = try_join_all(made.iter().map(async |id| {
             let path = format!("/api/v1/tenants/{id}:purge");
             let body = json!({"force": true, "request_id": unique("purge")});
-            insist(&operator, &path, &body).await
+            // A purge that has ended meanwhile is answered 404.
+            insist_on(&[200, 404], &operator, Method::POST, &path, &body).await
         }));
         let kills = async {
             for (service, replica) in [("identity", round % 2), ("registry", round % 2)] {
                 let unit = fleet.service(service, replica).unit();
                 unit.kill_9().await?;
-                tokio::time::sleep(Duration::from_millis(50)).await;
                 unit.start().await?;
             }
             anyhow::Ok(())

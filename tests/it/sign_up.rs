@@ -1,6 +1,6 @@
 //! Sign-up over the whole fleet: who signs up is the owner at once, of one tenant, whatever is asked or killed meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::try_join_all;
@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
+use tenantry_testkit::wait::until;
 
-use crate::crash::insist;
 use crate::crash_transfer::someone_waits;
+use crate::support::insist::insist;
 use crate::support::world::{PASSWORD, Party, add_user, create_tenant, text};
 use crate::support::{OwnFleet, fleet, unique};
 
@@ -252,20 +253,16 @@ async fn programs_sign_up_for_nothing_and_an_organization_is_a_tenant_by_another
 
 /// The tenants that a person owns, once there is one.
 async fn owned(database: &mut PgConnection, person: &str) -> Result<Vec<String>> {
-    let began = Instant::now();
-    loop {
+    until("owner", ENDED_WITHIN, async || {
         let owned: Vec<String> = sqlx::query_scalar(
             "SELECT tenant_id::text FROM identity.memberships WHERE user_id = $1::uuid AND roles = '{owner}'",
         )
         .bind(person)
         .fetch_all(&mut *database)
         .await?;
-        if !owned.is_empty() {
-            return Ok(owned);
-        }
-        anyhow::ensure!(began.elapsed() < ENDED_WITHIN, "nobody becomes the owner");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        Ok((!owned.is_empty()).then_some(owned))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use serde_json::json;
 use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Signal;
+use tenantry_testkit::wait::until;
 
 use crate::support::served::{served, shared};
 use crate::support::watch::Watch;
@@ -147,17 +148,12 @@ async fn a_stream_open_by_access_from_above_ends_within_a_second_of_the_suspensi
     for token in ["", &watches[0].token] {
         assert!(Watch::open(&above, token).await.is_err());
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+    until("watch that goes on", Duration::from_secs(10), async || {
         let mut again = Watch::open(&below, &watches[1].token).await?;
         let next = again.next().await?.unwrap_or_default();
-        if next.get("bookmark").is_some() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{next}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+        Ok(next.get("bookmark").map(|_| ()))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

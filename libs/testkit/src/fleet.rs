@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use url::Url;
 
 pub use self::config::{Database, FleetConfig, Progress};
@@ -30,6 +30,7 @@ use crate::redis::Redis;
 use crate::rest::Rest;
 use crate::service::{self, Service};
 use crate::unit::Unit;
+use crate::wait::until;
 use crate::{paths, port};
 
 /// Longest wait until the gateway reports every service ready.
@@ -234,22 +235,18 @@ impl Fleet {
     /// When it doesn't within a minute.
     pub async fn ready(&self) -> Result<()> {
         let rest = self.rest()?;
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            let last = match rest.get("/readyz").await {
-                Ok(answer) if answer.status == 200 => return Ok(()),
+        let mut last = String::new();
+        let ready = until("ready gateway", READY_WITHIN, async || {
+            last = match rest.get("/readyz").await {
+                Ok(answer) if answer.status == 200 => return Ok(Some(())),
                 Ok(answer) => format!("{} {}", answer.status, answer.text),
                 Err(error) => error.to_string(),
             };
-            if Instant::now() > deadline {
-                bail!(
-                    "{}/readyz isn't ready after {} s: {last}",
-                    self.gateway(),
-                    READY_WITHIN.as_secs()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            Ok(None)
+        });
+        ready
+            .await
+            .with_context(|| format!("{}/readyz: {last}", self.gateway()))
     }
 
     /// Makes the first operator, once in the life of a database.

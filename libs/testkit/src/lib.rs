@@ -28,3 +28,4 @@ pub mod smtp;
 pub mod statements;
 pub mod tools;
 pub mod unit;
+pub mod wait;

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+
+use crate::wait::until;
 
 /// Longest wait for a mail.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -83,19 +85,11 @@ impl Post {
     /// # Errors
     /// When they don't come within 20 s.
     pub async fn nth(&self, address: &str, n: usize) -> Result<Mail> {
-        let deadline = Instant::now() + WITHIN;
-        loop {
+        until(&format!("mail {n} to {address}"), WITHIN, async || {
             let mut mails = self.to(address)?;
-            if mails.len() >= n
-                && let Some(mail) = mails.pop()
-            {
-                return Ok(mail);
-            }
-            if Instant::now() > deadline {
-                bail!("{} of {n} mails came to {address}", mails.len());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            Ok(if mails.len() >= n { mails.pop() } else { None })
+        })
+        .await
     }
 }
 

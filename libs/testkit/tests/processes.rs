@@ -1,6 +1,6 @@
 //! Processes that the testkit starts: they serve, they crash and come back, and they end with their parent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use sqlx::Connection as _;
@@ -10,6 +10,7 @@ use tenantry_testkit::fault_proxy::FaultProxy;
 use tenantry_testkit::pgbouncer::PgBouncer;
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::redis::Redis;
+use tenantry_testkit::wait::until;
 use tenantry_testkit::{paths, port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -144,13 +145,12 @@ async fn children_of_a_killed_process_end_with_it() -> Result<()> {
     let pid = line.expect("the pid of the sleeper");
     parent.kill()?;
     parent.wait()?;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let alive = || port::command_line(pid.parse().expect("a pid")).contains("sleep");
-    while alive() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(!alive(), "the sleeper outlives its parent");
-    Ok(())
+    let pid = pid.parse()?;
+    until("end of the sleeper", Duration::from_secs(5), async || {
+        let alive = port::command_line(pid).contains("sleep");
+        Ok((!alive).then_some(()))
+    })
+    .await
 }
 
 #[test]
