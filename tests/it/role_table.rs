@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tenantry_core::Permission as P;
 use tenantry_core::role::Role;
@@ -327,7 +327,11 @@ async fn is_allowed(channel: &Channel, rpc: &str, tenant: &str, token: &str) -> 
     Ok(match answer.status.code() {
         tonic::Code::PermissionDenied => false,
         tonic::Code::NotFound => !details.contains("TENANT_NOT_FOUND"),
-        _ => true,
+        tonic::Code::Ok
+        | tonic::Code::InvalidArgument
+        | tonic::Code::FailedPrecondition
+        | tonic::Code::Aborted => true,
+        _ => bail!("{rpc}: {:?}", answer.status),
     })
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::world::{Party, text};
 
 pub(super) const ROWS: &[(&str, Class)] = &[
@@ -56,21 +56,7 @@ pub(super) async fn attempts(
         )],
         "ListApiKeys" => {
             spare_key(fleet, b).await?;
-            let page = b
-                .rest(fleet)?
-                .get(&format!("/api/v1/tenants/{}/api-keys?page_size=1", b.id))
-                .await?
-                .ok()?;
-            let token = text(&page, "next_page_token");
-            let nonsense: String = token.chars().rev().collect();
-            vec![
-                attempt("tenant", tenant(&b.id), tenant(&absent())),
-                uncontrolled(
-                    "page token",
-                    json!({"tenant": a.id, "page_size": 1, "page_token": token}),
-                    json!({"tenant": a.id, "page_size": 1, "page_token": nonsense}),
-                ),
-            ]
+            of_list(fleet, a, b, "api-keys").await?
         }
         "GetApiKey" | "RevokeApiKey" | "RotateApiKey" => {
             let spare = spare_key(fleet, b).await?;

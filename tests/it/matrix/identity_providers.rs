@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::unique;
 use crate::support::world::{Party, text};
 
@@ -88,7 +88,12 @@ pub(super) async fn attempts(
             at_absent["tenant"] = json!(absent());
             vec![attempt("tenant", at_b, at_absent)]
         }
-        "ListIdentityProviders" => vec![attempt("tenant", tenant(&b.id), tenant(&absent()))],
+        "ListIdentityProviders" => {
+            for _ in 0..2 {
+                spare(fleet, b).await?;
+            }
+            of_list(fleet, a, b, "identity-providers").await?
+        }
         "GetIdentityProvider" | "DeleteIdentityProvider" => {
             named(a, b, &spare(fleet, b).await?, &json!({}))
         }

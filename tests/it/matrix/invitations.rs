@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::unique;
 use crate::support::world::{Party, text};
 
@@ -60,7 +60,12 @@ pub(super) async fn attempts(
             let body = |id: &str| json!({"tenant": id, "email": email});
             vec![attempt("tenant", body(&b.id), body(&absent()))]
         }
-        "ListInvitations" => vec![attempt("tenant", tenant(&b.id), tenant(&absent()))],
+        "ListInvitations" => {
+            for _ in 0..2 {
+                spare_invitation(fleet, b).await?;
+            }
+            of_list(fleet, a, b, "users/invitations").await?
+        }
         "GetInvitation" | "ResendInvitation" | "RevokeInvitation" => {
             let spare = spare_invitation(fleet, b).await?;
             vec![

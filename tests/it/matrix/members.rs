@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde_json::json;
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::unique;
-use crate::support::world::{PASSWORD, Party, add_user, text};
+use crate::support::world::{PASSWORD, Party, add_user};
 
 pub(super) const ROWS: &[(&str, Class)] = &[
     (
@@ -61,41 +61,19 @@ pub(super) async fn attempts(
     a: &Party,
     b: &Party,
 ) -> Result<Option<Vec<Attempt>>> {
-    let operator = fleet.operator_rest()?;
     Ok(Some(match method {
         "CreateMember" => {
             let body = |id: &str, email: &str| json!({"tenant": id, "email": email, "password": PASSWORD, "roles": ["member"]});
             // One whom B's own people may add: of a tenant below.
             let email = format!("{}@example.com", unique("new"));
-            add_user(&operator, &b.child, &email, "member").await?;
+            add_user(&fleet.operator_rest()?, &b.child, &email, "member").await?;
             vec![attempt(
                 "tenant",
                 body(&b.id, &email),
                 body(&absent(), &email),
             )]
         }
-        "ListMembers" => {
-            let body = json!({"email": format!("{}@example.com", unique("page")), "password": PASSWORD, "roles": ["member"]});
-            operator
-                .post(&format!("/api/v1/tenants/{}/users", b.id), body)
-                .await?
-                .ok()?;
-            let page = b
-                .rest(fleet)?
-                .get(&format!("/api/v1/tenants/{}/users?page_size=1", b.id))
-                .await?
-                .ok()?;
-            let token = text(&page, "next_page_token");
-            let nonsense: String = token.chars().rev().collect();
-            vec![
-                attempt("tenant", tenant(&b.id), tenant(&absent())),
-                uncontrolled(
-                    "page token",
-                    json!({"tenant": a.id, "page_size": 1, "page_token": token}),
-                    json!({"tenant": a.id, "page_size": 1, "page_token": nonsense}),
-                ),
-            ]
-        }
+        "ListMembers" => of_list(fleet, a, b, "users").await?,
         "GetMember" | "UpdateMember" => {
             let body = |tenant: &str, user: &str| match method {
                 "GetMember" => json!({"tenant": tenant, "user": user}),

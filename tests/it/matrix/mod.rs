@@ -15,11 +15,11 @@ mod sessions;
 mod tenant_imports;
 mod tenants;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::Fleet;
 
-use crate::support::world::Party;
+use crate::support::world::{Party, text};
 
 /// What an RPC is to another tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,21 @@ fn absent() -> String {
 /// A request that names a tenant and nothing else.
 fn tenant(name: &str) -> Value {
     json!({"tenant": name})
+}
+
+/// The attempts on a list of B's, which has more than one item: by its tenant, and by a page token that B got, which is no
+/// more to A than nonsense of the same length.
+async fn of_list(fleet: &Fleet, a: &Party, b: &Party, items: &str) -> Result<Vec<Attempt>> {
+    let path = format!("/api/v1/tenants/{}/{items}?page_size=1", b.id);
+    let page = b.rest(fleet)?.get(&path).await?.ok()?;
+    let token = text(&page, "next_page_token");
+    ensure!(!token.is_empty(), "one page holds all {items} of B");
+    let nonsense: String = token.chars().rev().collect();
+    let own = |token: &str| json!({"tenant": a.id, "page_size": 1, "page_token": token});
+    Ok(vec![
+        attempt("tenant", tenant(&b.id), tenant(&absent())),
+        uncontrolled("page token", own(&token), own(&nonsense)),
+    ])
 }
 
 /// The attempts of one RPC. `a` attacks, `b` is attacked.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::unique;
 use crate::support::world::{Party, text};
 
@@ -80,23 +80,7 @@ pub(super) async fn attempts(
             let more = json!({"description": "Taken"});
             of_role(a, b, &spare_role(fleet, b).await?, &more)
         }
-        "ListRoles" => {
-            let page = b
-                .rest(fleet)?
-                .get(&format!("/api/v1/tenants/{}/roles?page_size=1", b.id))
-                .await?
-                .ok()?;
-            let token = text(&page, "next_page_token");
-            let nonsense: String = token.chars().rev().collect();
-            vec![
-                attempt("tenant", tenant(&b.id), tenant(&absent())),
-                uncontrolled(
-                    "page token",
-                    json!({"tenant": a.id, "page_size": 1, "page_token": token}),
-                    json!({"tenant": a.id, "page_size": 1, "page_token": nonsense}),
-                ),
-            ]
-        }
+        "ListRoles" => of_list(fleet, a, b, "roles").await?,
         "ListMemberRoles" => {
             let body = |tenant: &str, user: &str| json!({"tenant": tenant, "user": user});
             vec![

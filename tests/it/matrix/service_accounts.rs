@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::Fleet;
 
-use super::{Attempt, Class, absent, attempt, tenant, uncontrolled};
+use super::{Attempt, Class, absent, attempt, of_list, uncontrolled};
 use crate::support::unique;
 use crate::support::world::{Party, text};
 
@@ -52,7 +52,12 @@ pub(super) async fn attempts(
             json!({"tenant": b.id, "name": "intruder"}),
             json!({"tenant": absent(), "name": "intruder"}),
         )],
-        "ListServiceAccounts" => vec![attempt("tenant", tenant(&b.id), tenant(&absent()))],
+        "ListServiceAccounts" => {
+            for _ in 0..2 {
+                account(fleet, b).await?;
+            }
+            of_list(fleet, a, b, "service-accounts").await?
+        }
         "GetServiceAccount" | "UpdateServiceAccount" | "DeleteServiceAccount" => {
             let theirs = account(fleet, b).await?;
             let named = |tenant: &str, account: &str| {

@@ -1,6 +1,7 @@
 //! What the tests share: one fleet of two replicas behind one gateway, tenants of their own, and calls by descriptor.
 
 pub mod dynamic;
+pub mod external;
 pub mod insist;
 pub mod raw;
 pub mod served;
