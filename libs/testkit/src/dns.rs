@@ -1,14 +1,18 @@
-//! A DNS server of a test's own, authoritative for every name, whose TXT records the test sets.
+//! A DNS server of a test's own, authoritative for every name, whose TXT records the test sets and some of which it leaves without
+//! an answer.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use hickory_server::Server;
+use hickory_server::net::runtime::Time;
 use hickory_server::proto::rr::rdata::{SOA, TXT};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType, RrKey};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
 use tokio::net::{TcpListener, UdpSocket};
@@ -25,7 +29,36 @@ const TRIED_PORTS: usize = 64;
 pub struct DnsServer {
     address: SocketAddr,
     zone: Arc<InMemoryZoneHandler>,
-    _server: Server<Catalog>,
+    silent: Names,
+    _server: Server<Answers>,
+}
+
+type Names = Arc<Mutex<HashSet<LowerName>>>;
+
+/// Answers from the catalogue, and never about the silent names.
+struct Answers {
+    catalog: Catalog,
+    silent: Names,
+}
+
+#[tonic::async_trait]
+impl RequestHandler for Answers {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        response_handle: R,
+    ) -> ResponseInfo {
+        let silent = request.request_info().is_ok_and(|asked| {
+            let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+            silent.contains(asked.query.name())
+        });
+        if silent {
+            return std::future::pending().await;
+        }
+        self.catalog
+            .handle_request::<R, T>(request, response_handle)
+            .await
+    }
 }
 
 impl DnsServer {
@@ -49,12 +82,17 @@ impl DnsServer {
         );
         let (udp, tcp) = free_port().await?;
         let address = udp.local_addr()?;
-        let mut server = Server::new(catalog);
+        let silent = Names::default();
+        let mut server = Server::new(Answers {
+            catalog,
+            silent: Arc::clone(&silent),
+        });
         server.register_socket(udp);
         server.register_listener(tcp, TCP_TIMEOUT, TCP_BUFFER_BYTES);
         Ok(Self {
             address,
             zone,
+            silent,
             _server: server,
         })
     }
@@ -63,6 +101,17 @@ impl DnsServer {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leaves every question about this name without an answer from now on.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn keep_silent(&self, name: &str) -> Result<()> {
+        let name = LowerName::from(Name::from_str(&format!("{name}."))?);
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.insert(name);
+        Ok(())
     }
 
     /// Makes these the TXT records of a name; none takes the name away.

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
-use tenantry_core::event::Event;
-use tenantry_core::{PlanId, RequestContext, TenantId, clock};
+use tenantry_core::{Permissions, PlanId, RequestContext, TenantId, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::event::event;
 use super::plans::{CREATED, KIND, UPDATED};
 use crate::domain::plan::{Definition, Plan};
+use crate::domain::purge::OWN;
 use crate::error::Error;
 use crate::store::{plans, projects};
 
@@ -22,8 +22,6 @@ use crate::store::{plans, projects};
 const PROJECTS_AT_ONCE: i64 = 100;
 /// Pause before the next try while the database doesn't answer.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// Who loads at start.
-const ACTOR: &str = "registry";
 
 impl App {
     /// Loads the file into every project, as soon as the database answers. Replicas that start at once wait for each other
@@ -115,12 +113,16 @@ impl App {
             };
             events.extend(event);
         }
-        for (action, id, before, after) in events {
-            let id = id.uuid();
-            let event = match ctx {
-                Some(ctx) => Event::of(ctx, action, KIND, id, before, after),
-                None => Event::by_service(ACTOR, action, KIND, id, before, after),
-            };
+        let own = RequestContext::of_service(OWN, Permissions::NONE);
+        for (action, before, after) in events {
+            let kind = (KIND, after.id.uuid());
+            let event = event(
+                ctx.unwrap_or(&own),
+                action,
+                kind,
+                before.as_ref(),
+                Some(&after),
+            )?;
             tx.record(&event).await?;
         }
         Ok(())
@@ -137,7 +139,7 @@ impl App {
         let mut plan = Plan::create(project, in_file.clone(), clock::now());
         take_names(&mut plan, names);
         plans::insert(tx.conn(), &plan, Some(in_file)).await?;
-        Ok(Some((CREATED, plan.id, Value::Null, json(&plan)?)))
+        Ok(Some((CREATED, None, plan)))
     }
 
     /// The next version of a plan of which the file says something else than last time.
@@ -157,16 +159,12 @@ impl App {
             return Ok(None);
         };
         plans::advance(tx.conn(), &next).await?;
-        Ok(Some((UPDATED, plan.id, json(plan)?, json(&next)?)))
+        Ok(Some((UPDATED, Some(plan.clone()), next)))
     }
 }
 
-/// An event to be: action, plan, before and after.
-type Loaded = (&'static str, PlanId, Value, Value);
-
-fn json(plan: &Plan) -> Result<Value, Error> {
-    Ok(serde_json::to_value(plan).map_err(tenantry_store::Error::from)?)
-}
+/// An event to be: action, plan before and after.
+type Loaded = (&'static str, Option<Plan>, Plan);
 
 /// Gives a plan its names, but for aliases that are another plan's in the project.
 fn take_names(plan: &mut Plan, names: &mut HashMap<String, PlanId>) {

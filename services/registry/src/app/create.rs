@@ -1,12 +1,12 @@
 //! Creating a tenant.
 
-use tenantry_core::event::Event;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{Refusal, RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::event::event;
 use super::subscriptions::newest;
 use crate::domain::slug;
 use crate::domain::tenant::{MAX_LEVELS, NewTenant, Place, Tenant};
@@ -90,15 +90,8 @@ impl App {
         let slug = take_slug(tx, id, &new).await?;
         let tenant = new.create(id, slug, plan, clock::now());
         tenants::insert(tx.conn(), &tenant).await?;
-        let after = serde_json::to_value(&tenant).map_err(tenantry_store::Error::from)?;
-        let event = Event::of(
-            ctx,
-            "tenant.created",
-            "tenant",
-            id.uuid(),
-            serde_json::Value::Null,
-            after,
-        );
+        let kind = ("tenant", id.uuid());
+        let event = event(ctx, "tenant.created", kind, None, Some(&tenant))?;
         tx.record(&event).await?;
         Ok(tenant)
     }

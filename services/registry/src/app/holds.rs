@@ -1,10 +1,9 @@
 //! Placing and releasing legal holds. Each locks the tenant's row, so that a hold and a deletion never pass each other.
 
-use serde_json::Value;
-use tenantry_core::event::Event;
 use tenantry_core::{LegalHoldId, TenantId, clock};
 
 use super::App;
+use super::event::event;
 use super::tenants::Change;
 use crate::domain::hold::{LegalHold, MAX_HOLDS};
 use crate::error::Error;
@@ -37,16 +36,8 @@ impl App {
             placed_at: clock::now(),
         };
         holds::insert(tx.conn(), &hold).await?;
-        let after = json(&hold)?;
-        let id = hold.id.uuid();
-        let event = Event::of(
-            change.ctx,
-            "legal_hold.placed",
-            "legal_hold",
-            id,
-            Value::Null,
-            after,
-        );
+        let kind = ("legal_hold", hold.id.uuid());
+        let event = event(change.ctx, "legal_hold.placed", kind, None, Some(&hold))?;
         tx.record(&event).await?;
         tx.finish(change.key, &hold).await?;
         Ok(hold)
@@ -71,15 +62,8 @@ impl App {
             .find(|hold| hold.id == id)
             .ok_or(Error::LegalHoldNotFound)?;
         holds::remove(tx.conn(), change.id, id).await?;
-        let before = json(&hold)?;
-        let event = Event::of(
-            change.ctx,
-            "legal_hold.released",
-            "legal_hold",
-            id.uuid(),
-            before,
-            Value::Null,
-        );
+        let kind = ("legal_hold", id.uuid());
+        let event = event(change.ctx, "legal_hold.released", kind, Some(&hold), None)?;
         tx.record(&event).await?;
         tx.finish(change.key, &hold).await?;
         Ok(hold)
@@ -93,8 +77,4 @@ impl App {
             .ok_or(Error::TenantNotFound)?;
         Ok(holds::list(tx.conn(), id).await?)
     }
-}
-
-fn json(hold: &LegalHold) -> Result<Value, Error> {
-    Ok(serde_json::to_value(hold).map_err(tenantry_store::Error::from)?)
 }

@@ -1,6 +1,5 @@
 //! Imports: started with a file that was read, watched, and cancelled. They belong to the platform, as those who start them.
 
-use serde_json::Value;
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
@@ -8,6 +7,7 @@ use tenantry_core::{RequestContext, TenantId, TenantImportId, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::event::event;
 use crate::domain::import::{Format, Import, MAX_UNDER_WAY, NewRow, Outcome, Row};
 use crate::error::Error;
 use crate::store::{import_rows, imports, projects};
@@ -44,7 +44,7 @@ impl App {
         let scope = tx.scope().uuid();
         imports::insert(tx.conn(), scope, &import).await?;
         import_rows::insert(tx.conn(), scope, import.id, &new.rows).await?;
-        let event = event(ctx, "tenant_import.started", None, &import)?;
+        let event = started_or_ended(ctx, "tenant_import.started", None, &import)?;
         tx.record(&event).await?;
         tx.finish(key, &import).await?;
         self.import_started.notify_one();
@@ -124,25 +124,16 @@ pub(super) async fn end(
     after: &Import,
 ) -> Result<(), Error> {
     imports::end(tx.conn(), after).await?;
-    let event = event(ctx, action, Some(before), after)?;
+    let event = started_or_ended(ctx, action, Some(before), after)?;
     Ok(tx.record(&event).await?)
 }
 
-fn event(
+fn started_or_ended(
     ctx: &RequestContext,
     action: &str,
     before: Option<&Import>,
     after: &Import,
 ) -> Result<Event, Error> {
-    let json = |import: &Import| serde_json::to_value(import).map_err(tenantry_store::Error::from);
-    let before = before.map_or(Ok(Value::Null), json)?;
-    let id = after.id.uuid();
-    Ok(Event::of(
-        ctx,
-        action,
-        "tenant_import",
-        id,
-        before,
-        json(after)?,
-    ))
+    let kind = ("tenant_import", after.id.uuid());
+    event(ctx, action, kind, before, Some(after))
 }

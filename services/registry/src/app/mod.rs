@@ -4,7 +4,9 @@
 mod cascade;
 mod catalogue;
 mod create;
+mod domain_looks;
 mod domains;
+mod event;
 mod holds;
 mod import_row;
 mod import_worker;
@@ -25,7 +27,7 @@ use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
 use tenantry_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::dns::Resolver;
 use crate::domain::list::{Position, Query};
@@ -33,6 +35,8 @@ use crate::domain::plan::Catalogue;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{list, tenants as rows, tree};
+
+use domain_looks::ASKED_LOOKS_AT_ONCE;
 
 pub(crate) use create::Parent;
 pub(crate) use domains::DomainChange;
@@ -49,7 +53,9 @@ pub(crate) struct App {
     /// Identity, to call.
     identity: Replicas,
     resolver: Resolver,
-    /// The domain whose subdomains are slugs; empty for none.
+    /// Looks in the DNS that callers wait for.
+    asked_looks: Arc<Semaphore>,
+    /// The domain whose subdomains name tenants; empty for none.
     base_domain: String,
     /// Wake this replica's workers.
     purge_started: Arc<Notify>,
@@ -69,6 +75,7 @@ impl App {
             catalogue,
             identity,
             resolver,
+            asked_looks: Arc::new(Semaphore::new(ASKED_LOOKS_AT_ONCE)),
             base_domain,
             purge_started: Arc::new(Notify::new()),
             import_started: Arc::new(Notify::new()),

@@ -1,6 +1,5 @@
 //! Plans of a project: each change makes a version.
 
-use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::refusal::Violations;
 use tenantry_core::request_id::RequestKey;
@@ -8,6 +7,7 @@ use tenantry_core::{RequestContext, TenantId, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::event::event;
 use crate::domain::plan::{Definition, MAX_PLANS, Patch, Plan};
 use crate::error::Error;
 use crate::store::{plans, projects};
@@ -79,17 +79,9 @@ impl App {
         }
         let plan = Plan::create(project, definition, clock::now());
         plans::insert(tx.conn(), &plan, None).await?;
-        let after = serde_json::to_value(&plan).map_err(tenantry_store::Error::from)?;
-        let before = serde_json::Value::Null;
-        tx.record(&Event::of(
-            ctx,
-            CREATED,
-            KIND,
-            plan.id.uuid(),
-            before,
-            after,
-        ))
-        .await?;
+        let kind = (KIND, plan.id.uuid());
+        let event = event(ctx, CREATED, kind, None, Some(&plan))?;
+        tx.record(&event).await?;
         tx.finish(key, &plan).await?;
         Ok(plan)
     }
@@ -114,17 +106,9 @@ impl App {
             return Ok(before);
         };
         plans::advance(tx.conn(), &plan).await?;
-        let json = |plan: &Plan| serde_json::to_value(plan).map_err(tenantry_store::Error::from);
-        let [old, new] = [json(&before)?, json(&plan)?];
-        tx.record(&Event::of(
-            change.ctx,
-            UPDATED,
-            KIND,
-            plan.id.uuid(),
-            old,
-            new,
-        ))
-        .await?;
+        let kind = (KIND, plan.id.uuid());
+        let event = event(change.ctx, UPDATED, kind, Some(&before), Some(&plan))?;
+        tx.record(&event).await?;
         tx.finish(change.key, &plan).await?;
         Ok(plan)
     }

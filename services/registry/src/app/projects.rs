@@ -1,11 +1,11 @@
 //! Projects.
 
-use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::{ProjectId, RequestContext, TenantId, clock};
 
 use super::App;
+use super::event::event;
 use crate::domain::project::{self, Project, ProjectPatch};
 use crate::error::Error;
 use crate::store::{projects, tenants};
@@ -35,7 +35,8 @@ impl App {
             version: 1,
         };
         projects::insert(tx.conn(), &project).await?;
-        let event = event(ctx, "project.created", None, &project)?;
+        let kind = ("project", project.id.uuid());
+        let event = event(ctx, "project.created", kind, None, Some(&project))?;
         tx.record(&event).await?;
         self.load(&mut tx, key, Some(ctx)).await?;
         tx.finish(request, &project).await?;
@@ -64,7 +65,9 @@ impl App {
             return Ok(before);
         };
         projects::update(tx.conn(), &project).await?;
-        let event = event(ctx, "project.updated", Some(&before), &project)?;
+        let kind = ("project", project.id.uuid());
+        let (old, new) = (Some(&before), Some(&project));
+        let event = event(ctx, "project.updated", kind, old, new)?;
         tx.record(&event).await?;
         tx.finish(request, &project).await?;
         Ok(project)
@@ -104,20 +107,4 @@ impl App {
         let items = projects::page(tx.conn(), &after, i64::from(size) + 1).await?;
         Ok(Page::cut(items, size, |project| tokens.write(&project.key)))
     }
-}
-
-fn event(
-    ctx: &RequestContext,
-    action: &str,
-    before: Option<&Project>,
-    after: &Project,
-) -> Result<Event, tenantry_store::Error> {
-    Ok(Event::of(
-        ctx,
-        action,
-        "project",
-        after.id.uuid(),
-        serde_json::to_value(before)?,
-        serde_json::to_value(after)?,
-    ))
 }

@@ -9,6 +9,7 @@ use tenantry_core::ids::EventId;
 use tenantry_rpc::Tasks;
 
 use super::App;
+use super::event::json;
 use super::purge::{PURGE_WITHIN, count_at, purge_at};
 use crate::domain::purge::Purge;
 use crate::error::Error;
@@ -115,7 +116,7 @@ impl App {
         };
         purges::hold_names(tx.conn(), &tenant).await?;
         tx.remove_rows(TENANT_TABLES).await?;
-        let last = serde_json::to_value(tenant.tombstone()).map_err(tenantry_store::Error::from)?;
+        let last = json(&tenant.tombstone())?;
         let event = Event {
             id: EventId::new(),
             action: "tenant.purged".to_owned(),

@@ -144,9 +144,8 @@ pub(super) fn event(
     before: &Tenant,
     after: &Tenant,
 ) -> Result<Event, Error> {
-    let json = |tenant: &Tenant| serde_json::to_value(tenant).map_err(tenantry_store::Error::from);
-    let (before, after, id) = (json(before)?, json(after)?, after.id.uuid());
-    Ok(Event::of(ctx, action, "tenant", id, before, after))
+    let kind = ("tenant", after.id.uuid());
+    super::event::event(ctx, action, kind, Some(before), Some(after))
 }
 
 /// The first answer to a request that comes again, while the tenant still admits its caller.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tenantry_core::TenantId;
-use tenantry_core::clock;
-use tenantry_core::event::Event;
+use tenantry_core::{Permissions, RequestContext, TenantId, clock};
 use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::subscriptions::newest;
+use super::tenants::event;
+use crate::domain::purge::OWN;
 use crate::domain::tenant::Transition;
 use crate::error::Error;
 use crate::store::{plans, tenants, trials};
@@ -82,10 +82,8 @@ impl App {
             return Ok(());
         };
         tenants::update(tx.conn(), &tenant).await?;
-        let json = |tenant| serde_json::to_value(tenant).map_err(tenantry_store::Error::from);
-        let (from, to) = (json(&before)?, json(&tenant)?);
-        let event = Event::by_service("registry", action, "tenant", id.uuid(), from, to);
-        tx.record(&event).await?;
+        let ctx = RequestContext::of_service(OWN, Permissions::NONE);
+        tx.record(&event(&ctx, action, &before, &tenant)?).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -63,6 +63,15 @@ pub(crate) struct Domain {
     pub(crate) problem: String,
 }
 
+/// What a change of a domain's status is told as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Which domains name the tenant has changed: an event of the tenant.
+    OfTenant(&'static str),
+    /// Nothing but the domain has: an event of its own.
+    OfDomain(&'static str),
+}
+
 /// What a look at the DNS found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -109,10 +118,13 @@ impl Domain {
         self.status != DomainStatus::Pending
     }
 
-    /// Whether these records show the domain to be this tenant's.
-    pub(crate) fn is_shown_by(&self, records: &[String]) -> bool {
+    /// Whether the look shows the domain to be this tenant's.
+    pub(crate) fn is_shown(&self, look: &Look) -> bool {
         let value = self.record_value();
-        records.iter().any(|record| record.trim() == value)
+        match look {
+            Look::Records(records) => records.iter().any(|record| record.trim() == value),
+            Look::Unanswered => false,
+        }
     }
 
     /// The state after a look at the DNS.
@@ -122,7 +134,7 @@ impl Domain {
             ..self.clone()
         };
         match look {
-            Look::Records(records) if self.is_shown_by(records) => {
+            Look::Records(_) if self.is_shown(look) => {
                 next.status = DomainStatus::Verified;
                 next.verified_at = self.verified_at.or(Some(now));
                 next.failing_since = None;
@@ -154,6 +166,50 @@ impl Domain {
             "Another tenant's record stands in the DNS now, and this one's is gone.".to_owned();
         next.lapse(now);
         next
+    }
+
+    /// The state after a look that was asked for and showed nothing: what was wrong is kept, and nothing else. Whom the
+    /// domain names, and when it is looked for next, is the regular look's.
+    pub(crate) fn refused(&self, look: &Look, now: Timestamp) -> Self {
+        Self {
+            checked_at: Some(now),
+            problem: self.looked(look, now).problem,
+            ..self.clone()
+        }
+    }
+
+    /// The same after one that was asked for and showed the domain to be this tenant's while another's record stands too.
+    pub(crate) fn contested(&self, now: Timestamp) -> Self {
+        if self.in_use() {
+            return self.clone(); // The other one gave way meanwhile.
+        }
+        Self {
+            checked_at: Some(now),
+            problem: "The domain names another tenant, whose TXT record still stands.".to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same after a regular look, which comes again as after one that found nothing.
+    pub(crate) fn contested_again(&self, now: Timestamp) -> Self {
+        let mut next = self.contested(now);
+        if !self.in_use() {
+            next.next_check_at = self.next_pending(now);
+        }
+        next
+    }
+
+    /// What is told of a change to this other status, if it is another.
+    pub(crate) fn told(&self, after: &Self) -> Option<Told> {
+        if self.status == after.status {
+            return None;
+        }
+        Some(match after.status {
+            DomainStatus::Pending => Told::OfTenant("tenant.domain_removed"),
+            DomainStatus::Failing => Told::OfDomain("domain.failing"),
+            DomainStatus::Verified if self.in_use() => Told::OfDomain("domain.recovered"),
+            DomainStatus::Verified => Told::OfTenant("tenant.domain_added"),
+        })
     }
 
     fn miss(&mut self, now: Timestamp) {
@@ -190,7 +246,7 @@ impl Domain {
     /// Refuses what a look that was asked for didn't show.
     pub(crate) fn require_shown(&self, look: &Look) -> Result<(), Error> {
         match look {
-            Look::Records(records) if self.is_shown_by(records) => Ok(()),
+            Look::Records(_) if self.is_shown(look) => Ok(()),
             Look::Records(records) => Err(Error::DomainNotVerified(format!(
                 "{} Publish one with the value {}. A new record may take the time of the old one's TTL to be seen; it is looked for again by itself.",
                 missing(&self.record_name(), records.len()),

@@ -168,28 +168,25 @@ pub(crate) async fn set_names(conn: &mut PgConnection, tenant: &Tenant) -> Resul
     Ok(())
 }
 
-/// Takes what is due to be looked for, on the platform's connection: no other replica takes it before `until`.
+/// Takes the domain that has been due the longest, if one is, on the platform's connection: nobody else takes it before `until`.
 #[tracing::instrument(name = "domains.take_due", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn take_due(
     conn: &mut PgConnection,
     now: Timestamp,
     until: Timestamp,
-    limit: i64,
-) -> Result<Vec<Domain>, Error> {
+) -> Result<Option<Domain>, Error> {
     sqlx::query_as!(
         DomainRow,
         "UPDATE domains AS d SET next_check_at = $2
          FROM (SELECT tenant_id, name FROM domains WHERE next_check_at <= $1
-               ORDER BY next_check_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS due
+               ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due
          WHERE d.tenant_id = due.tenant_id AND d.name = due.name
          RETURNING d.*",
         PgTime(now) as PgTime,
         PgTime(until) as PgTime,
-        limit,
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await?
-    .into_iter()
     .map(Domain::try_from)
-    .collect()
+    .transpose()
 }

@@ -236,8 +236,158 @@ async fn a_domain_is_looked_after_by_itself_and_lost_three_days_after_its_record
     assert_eq!(names(&world, &tenant).await, Vec::<String>::new());
     assert_eq!(
         actions(&mut world.owner().await, &tenant).await[2..],
-        ["tenant.domain_added", "tenant.domain_removed"],
-        "a look that changes nothing for the gateway leaves no event"
+        [
+            "tenant.domain_added",
+            "domain.failing",
+            "domain.recovered",
+            "domain.failing",
+            "tenant.domain_removed"
+        ],
+        "one event for each change of its status, and none for looks that change none"
+    );
+}
+
+#[tokio::test]
+async fn names_whose_dns_is_silent_hold_up_no_other() {
+    let world = World::start().await;
+    let tenant = world.tenant("Acme").await;
+    for n in 0..8 {
+        let silent = create(&world, &tenant, &format!("silent{n}.com")).await;
+        let challenge = silent.challenge.unwrap();
+        world.dns.keep_silent(&challenge.record_name).unwrap();
+    }
+    let domain = create(&world, &tenant, "acme.com").await;
+    publish(&world, &[&domain]).await;
+    sqlx::query(
+        "UPDATE domains SET next_check_at = clock_timestamp() - interval '1 hour' WHERE name LIKE 'silent%'",
+    )
+    .execute(&mut world.owner().await)
+    .await
+    .unwrap();
+    becomes(&world, &tenant, "acme.com", "verified").await;
+}
+
+#[tokio::test]
+async fn so_many_wait_for_a_silent_dns_at_once_and_no_more() {
+    const MOST: usize = 64;
+    let world = World::start().await;
+    let tenant = world.tenant("Acme").await;
+    let silent = create(&world, &tenant, "silent.com").await;
+    let challenge = silent.challenge.unwrap();
+    world.dns.keep_silent(&challenge.record_name).unwrap();
+    let attempts = (0..=MOST).map(|_| verify(&world, &tenant, "silent.com"));
+    let refusals: Vec<Reason> = futures::future::join_all(attempts)
+        .await
+        .into_iter()
+        .map(|refused| reason(&refused.unwrap_err()))
+        .collect();
+    let count = |wanted| refusals.iter().filter(|reason| **reason == wanted).count();
+    assert_eq!(
+        (count(Reason::DomainNotVerified), count(Reason::Overloaded)),
+        (MOST, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_verification_changes_nothing_whatever_the_dns_says_by_then() {
+    let world = World::start().await;
+    let (first, second) = (world.tenant("First").await, world.tenant("Second").await);
+    let ours = create(&world, &first, "acme.com").await;
+    let theirs = create(&world, &second, "acme.com").await;
+    let request = VerifyDomainRequest {
+        tenant: first.id.clone(),
+        domain: "acme.com".to_owned(),
+        request_id: "once".to_owned(),
+    };
+    let mut domains = world.domains(&member(&first, MANAGER));
+    publish(&world, &[&ours]).await;
+    let verified = domains.verify_domain(request.clone()).await.unwrap();
+    publish(&world, &[&theirs]).await;
+    verify(&world, &second, "acme.com").await.unwrap();
+
+    publish(&world, &[&ours]).await;
+    let again = domains.verify_domain(request).await.unwrap();
+    assert_eq!(again.into_inner(), verified.into_inner());
+    assert_eq!(names(&world, &first).await, Vec::<String>::new());
+    assert_eq!(names(&world, &second).await, ["acme.com"]);
+    let mut owner = world.owner().await;
+    for (tenant, told) in [
+        (
+            &first,
+            &["tenant.domain_added", "tenant.domain_removed"][..],
+        ),
+        (&second, &["tenant.domain_added"]),
+    ] {
+        assert_eq!(actions(&mut owner, tenant).await[2..], *told);
+    }
+}
+
+#[tokio::test]
+async fn tenants_that_take_a_domain_from_each_other_at_once_leave_one_with_it() {
+    let world = World::start().await;
+    let second = world.replica().await;
+    let (first, other) = (world.tenant("First").await, world.tenant("Other").await);
+    let ours = create(&world, &first, "acme.com").await;
+    let theirs = create(&world, &other, "acme.com").await;
+    for record in [&ours, &theirs, &ours, &theirs] {
+        publish(&world, &[record]).await;
+        let (one, two, three, four) = tokio::join!(
+            verify(&world, &first, "acme.com"),
+            verify(&second, &other, "acme.com"),
+            verify(&second, &first, "acme.com"),
+            verify(&world, &other, "acme.com"),
+        );
+        let shown = record.tenant_id == first.id;
+        for (outcome, right) in [(one, shown), (three, shown), (two, !shown), (four, !shown)] {
+            match outcome {
+                Ok(_) => assert!(right),
+                Err(refused) => {
+                    assert!(!right, "{refused:?}");
+                    assert_eq!(reason(&refused), Reason::DomainNotVerified);
+                }
+            }
+        }
+        let named = [names(&world, &first).await, names(&world, &other).await];
+        assert_eq!(
+            named.map(|names| names.len()),
+            [usize::from(shown), usize::from(!shown)]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_stays_anothers_is_looked_for_no_longer_than_any_and_says_why() {
+    let world = World::start().await;
+    let (first, second) = (world.tenant("First").await, world.tenant("Second").await);
+    let ours = create(&world, &first, "acme.com").await;
+    let theirs = create(&world, &second, "acme.com").await;
+    publish(&world, &[&ours]).await;
+    verify(&world, &first, "acme.com").await.unwrap();
+    publish(&world, &[&ours, &theirs]).await;
+    // A month after it was added, this look is the last one.
+    sqlx::query(
+        "UPDATE domains SET created_at = created_at - interval '30 days', next_check_at = clock_timestamp()
+         WHERE tenant_id = $1::uuid",
+    )
+        .bind(&second.id)
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    let contested = soon(async {
+        loop {
+            let domain = get(&world, &second, "acme.com").await;
+            if domain.next_check_at.is_none() {
+                break domain;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(contested.status, "pending");
+    assert!(
+        contested.problem.contains("another tenant"),
+        "{}",
+        contested.problem
     );
 }
 

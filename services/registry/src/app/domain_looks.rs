@@ -1,0 +1,252 @@
+//! Looking for domains' records in the DNS: when that is asked for, and by itself when a domain is due. What a look showed is
+//! written in one transaction with its events, also where it takes the domain from another tenant.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use tenantry_core::event::Event;
+use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, clock};
+use tenantry_rpc::Tasks;
+use tenantry_store::TenantTx;
+
+use super::App;
+use super::domains::{DomainChange, held, named, told};
+use crate::domain::custom_domain::{Domain, Look, Told, record_name};
+use crate::domain::purge::OWN;
+use crate::domain::tenant::Tenant;
+use crate::error::Error;
+use crate::store::{domains, tenants};
+
+/// Most domains that a replica looks for by itself at the same time: a DNS that is slow to answer holds up the looks for its
+/// own names and no others.
+const LOOKS_AT_ONCE: usize = 16;
+/// Most looks that callers wait for at the same time. Each may take as long as a silent DNS, so they get a small part of the
+/// requests that a replica serves at once.
+pub(super) const ASKED_LOOKS_AT_ONCE: usize = 64;
+/// How long each of those who look by themselves waits, once no domain is due.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long nobody else takes a domain that one has taken: longer than the look, and the writing of what it showed.
+const TAKEN_FOR: SignedDuration = SignedDuration::from_mins(1);
+
+impl App {
+    /// Looks for the domain's record now. A caller is refused where it doesn't show the domain to be theirs; what was found is
+    /// kept all the same.
+    pub(crate) async fn verify_domain(&self, change: DomainChange<'_>) -> Result<Domain, Error> {
+        if let Some(answer) = self.verified_before(change).await? {
+            return Ok(answer);
+        }
+        let turn = self.asked_looks.try_acquire().map_err(|_| {
+            Refusal::overloaded("As many domains are looked for as can be at once. Try again in some seconds; this one is also looked for by itself.")
+        })?;
+        let look = self.resolver.txt(&record_name(change.name)).await;
+        drop(turn);
+        let written = self.write_look(change, &look, true).await;
+        // Rolled back with its request id, a refusal would leave no trace of the look.
+        match &written {
+            Err(Error::DomainNotVerified(_)) => {
+                self.note_look(change, |domain| domain.refused(&look, clock::now()))
+                    .await?;
+            }
+            Err(Error::DomainInUse) => {
+                self.note_look(change, |domain| domain.contested(clock::now()))
+                    .await?;
+            }
+            _ => {}
+        }
+        written
+    }
+
+    /// The first answer to a request that comes again, for which nothing is looked for: it changes nothing, whatever the DNS
+    /// says by now.
+    async fn verified_before(&self, change: DomainChange<'_>) -> Result<Option<Domain>, Error> {
+        let mut tx = self.store.begin(change.tenant).await?;
+        let replay = tx.claim::<Domain>(change.key).await?;
+        let tenant = tenants::find(tx.conn(), change.tenant).await?;
+        tenant
+            .ok_or(Error::TenantNotFound)?
+            .admit(change.ctx.permissions)?;
+        if let Some(replay) = replay {
+            return Ok(Some(replay.answer));
+        }
+        let domain = domains::find(tx.conn(), change.tenant, change.name).await?;
+        domain.ok_or(Error::DomainNotFound).map(|_| None)
+    }
+
+    /// Writes what a look showed. A domain names one tenant: one whose record is gone gives way to one whose record stands
+    /// there.
+    async fn write_look(
+        &self,
+        change: DomainChange<'_>,
+        look: &Look,
+        asked: bool,
+    ) -> Result<Domain, Error> {
+        let holder = self.other_holder(change).await?;
+        let mut tx = match holder {
+            Some(holder) => self.store.begin_between(change.tenant, holder).await?,
+            None => self.store.begin(change.tenant).await?,
+        };
+        if let Some(replay) = tx.claim::<Domain>(change.key).await? {
+            held(&mut tx, change).await?;
+            return Ok(replay.answer);
+        }
+        let (tenant, holder) = lock(&mut tx, change, holder).await?;
+        let before = domains::find(tx.conn(), change.tenant, change.name)
+            .await?
+            .ok_or(Error::DomainNotFound)?;
+        if asked {
+            before.require_shown(look)?;
+        }
+        let mut events = Vec::new();
+        if let (Some(holder), true) = (holder, before.is_shown(look)) {
+            tx.turn_to(holder.id).await?;
+            let taken = take_from(&mut tx, &holder, change.name, look).await?;
+            events.extend(taken.map(|event| (holder.id, event)));
+            tx.turn_to(tenant.id).await?;
+        }
+        let after = before.looked(look, clock::now());
+        domains::update(tx.conn(), &after).await?;
+        let event = match before.told(&after) {
+            Some(Told::OfTenant(action)) => {
+                Some(named(&mut tx, change.ctx, &tenant, action).await?)
+            }
+            Some(Told::OfDomain(action)) => {
+                Some(told(change.ctx, action, Some(&before), Some(&after))?)
+            }
+            None => None,
+        };
+        events.extend(event.map(|event| (tenant.id, event)));
+        tx.record_each(events).await?;
+        tx.finish(change.key, &after).await?;
+        Ok(after)
+    }
+
+    /// The tenant that the domain names, if it is another.
+    async fn other_holder(&self, change: DomainChange<'_>) -> Result<Option<TenantId>, Error> {
+        let mut platform = self.store.platform().await?;
+        let holder = domains::holder(platform.conn(), change.name).await?;
+        Ok(holder
+            .map(|holder| holder.tenant_id)
+            .filter(|holder| *holder != change.tenant))
+    }
+
+    /// Keeps what is to be known of a look that changed nothing.
+    async fn note_look(
+        &self,
+        change: DomainChange<'_>,
+        note: impl FnOnce(&Domain) -> Domain,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.begin(change.tenant).await?;
+        held(&mut tx, change).await?;
+        if let Some(present) = domains::find(tx.conn(), change.tenant, change.name).await? {
+            domains::update(tx.conn(), &note(&present)).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for what is due, until the process ends. What it is just looking for then, another replica takes in its time.
+    pub(crate) async fn look_after_domains(self, tasks: Tasks) {
+        let lookers = (0..LOOKS_AT_ONCE).map(|_| self.look_at_due_domains());
+        tokio::select! {
+            () = tasks.cancelled() => {}
+            _ = join_all(lookers) => {}
+        }
+    }
+
+    /// Looks for one domain after the other, as they come due. A look that fails is logged, and comes again when the domain
+    /// is free to be taken.
+    async fn look_at_due_domains(&self) {
+        loop {
+            match self.look_at_a_due_domain().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "a domain that is due can't be looked for");
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Takes one domain, if one is due, and looks for it.
+    async fn look_at_a_due_domain(&self) -> Result<bool, Error> {
+        let now = clock::now();
+        let until = now.saturating_add(TAKEN_FOR).unwrap_or(Timestamp::MAX);
+        let mut platform = self.store.platform().await?;
+        let Some(domain) = domains::take_due(platform.conn(), now, until).await? else {
+            return Ok(false);
+        };
+        platform.commit().await?;
+        let ctx = RequestContext::of_service(OWN, Permissions::PLATFORM);
+        let change = DomainChange {
+            ctx: &ctx,
+            key: None,
+            tenant: domain.tenant_id,
+            name: &domain.name,
+        };
+        let look = self.resolver.txt(&domain.record_name()).await;
+        match self.write_look(change, &look, false).await {
+            // It was deleted meanwhile, or its tenant purged.
+            Ok(_) | Err(Error::DomainNotFound | Error::TenantNotFound) => {}
+            Err(Error::DomainInUse) => {
+                self.note_look(change, |domain| domain.contested_again(clock::now()))
+                    .await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}
+
+/// The tenant and the one that holds the domain, both locked, in the order of their ids: so two that take a domain from each
+/// other don't wait for each other.
+async fn lock(
+    tx: &mut TenantTx,
+    change: DomainChange<'_>,
+    holder: Option<TenantId>,
+) -> Result<(Tenant, Option<Tenant>), Error> {
+    match holder {
+        None => Ok((held(tx, change).await?, None)),
+        Some(id) if id < change.tenant => {
+            let holder = lock_holder(tx, change.tenant, id).await?;
+            Ok((held(tx, change).await?, holder))
+        }
+        Some(id) => {
+            let tenant = held(tx, change).await?;
+            Ok((tenant, lock_holder(tx, change.tenant, id).await?))
+        }
+    }
+}
+
+async fn lock_holder(
+    tx: &mut TenantTx,
+    back_to: TenantId,
+    holder: TenantId,
+) -> Result<Option<Tenant>, Error> {
+    tx.turn_to(holder).await?;
+    let tenant = tenants::find_for_update(tx.conn(), holder).await?;
+    tx.turn_to(back_to).await?;
+    Ok(tenant)
+}
+
+/// Takes the domain from the tenant that it names, in whose scope the transaction is, unless that one's record stands too.
+/// Its event is registry's own finding, and says nothing of who took the domain over.
+async fn take_from(
+    tx: &mut TenantTx,
+    holder: &Tenant,
+    name: &str,
+    look: &Look,
+) -> Result<Option<Event>, Error> {
+    let theirs = domains::find(tx.conn(), holder.id, name).await?;
+    let Some(theirs) = theirs.filter(Domain::in_use) else {
+        return Ok(None);
+    };
+    if theirs.is_shown(look) {
+        return Err(Error::DomainInUse);
+    }
+    domains::update(tx.conn(), &theirs.lost(clock::now())).await?;
+    let ctx = RequestContext::of_service(OWN, Permissions::PLATFORM);
+    let event = named(tx, &ctx, holder, "tenant.domain_removed").await?;
+    Ok(Some(event))
+}
