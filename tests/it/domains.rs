@@ -1,5 +1,5 @@
-//! Custom domains at the gateway: a verified one selects its tenant within a second, on both replicas, and never widens what
-//! a credential reaches.
+//! Domains at the gateway: a verified one of its own, and the platform's subdomain, select a tenant, and never widen what a
+//! credential reaches.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tenantry_testkit::rest::Rest;
 
 use crate::purge::gone;
 use crate::support::world::{PASSWORD, Party, add_user, create_tenant, text};
-use crate::support::{OwnFleet, unique};
+use crate::support::{OwnFleet, fleet, unique};
 
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -185,4 +185,89 @@ async fn a_purged_tenants_slug_key_link_and_domain_are_dead_for_a_newcomer() -> 
     let refused = owner.post(&verify, json!({})).await?;
     assert_eq!(refused.reason(), "DOMAIN_NOT_VERIFIED");
     fleet.stop().await
+}
+
+/// The platform's subdomain that a tenant is shown.
+async fn shown(rest: &Rest, tenant: &str) -> Result<String> {
+    let path = format!("/api/v1/tenants/{tenant}/domains");
+    let domains = rest.get(&path).await?.ok()?;
+    assert_eq!(domains["domains"][0]["kind"], "platform");
+    Ok(text(&domains["domains"][0], "domain"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_of_every_project_are_reached_at_the_subdomain_that_they_are_shown() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let (project, slug) = (unique("project"), unique("same"));
+    let made = operator.post("/api/v1/projects", json!({"key": project}));
+    made.await?.ok()?;
+    let current = "/api/v1/tenants/current";
+    let mut tenants = Vec::new();
+    for project in ["default", &project] {
+        let body = json!({"name": "Same", "slug": slug, "project": project});
+        let id = text(&create_tenant(&operator, body).await?, "id");
+        let host = shown(&operator, &id).await?;
+        let reached = operator.clone().header("host", &host).get(current).await?;
+        assert_eq!(reached.ok()?["id"], id.as_str(), "{host}");
+        tenants.push((id, host));
+    }
+    let [(first, at_first), (second, at_second)] = tenants.as_slice() else {
+        unreachable!("two were made")
+    };
+    assert_eq!(
+        *at_second,
+        at_first.replacen('.', &format!(".{project}."), 1)
+    );
+
+    // A program of either reaches its own, whatever the case of letters, and the other's host as one of nobody's.
+    for (own, host, foreign) in [(first, at_first, at_second), (second, at_second, at_first)] {
+        let key = json!({"name": "ci", "permissions": ["tenants.read"]});
+        let keys = format!("/api/v1/tenants/{own}/api-keys");
+        let key = operator.post(&keys, key).await?.ok()?;
+        let key = fleet.rest()?.header("x-api-key", &text(&key, "secret"));
+        for host in [host.clone(), host.to_uppercase(), format!("{host}.")] {
+            let reached = key.clone().header("host", &host).get(current).await?;
+            assert_eq!(reached.ok()?["id"], own.as_str(), "{host}");
+        }
+        let absent = foreign.replacen(&slug, &unique("absent"), 1);
+        let foreign = key.clone().header("host", foreign).get(current).await?;
+        let absent = key.header("host", &absent).get(current).await?;
+        assert_eq!(foreign.reason(), "TENANT_NOT_FOUND");
+        assert_eq!(
+            (foreign.status, &foreign.text),
+            (absent.status, &absent.text)
+        );
+    }
+
+    // The host says the project: a path of the same slug is of that one, a header of another is a second one.
+    let by_host = operator.clone().header("host", at_second);
+    let by_both = by_host.get(&format!("/api/v1/tenants/{slug}")).await?;
+    assert_eq!(by_both.ok()?["id"], second.as_str());
+    let conflict = by_host.header("x-project", "default").get(current).await?;
+    assert_eq!(conflict.reason(), "TENANT_CONFLICT");
+    let named = operator
+        .header("host", at_second)
+        .header("x-tenant-id", first);
+    assert_eq!(named.get(current).await?.reason(), "TENANT_CONFLICT");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_subdomain_never_stands_above_those_of_a_project() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let (project, slug) = (unique("project"), unique("slug"));
+    let projects = "/api/v1/projects";
+    operator
+        .post(projects, json!({"key": project}))
+        .await?
+        .ok()?;
+    let tenant = json!({"name": "Above", "slug": project});
+    let above = operator.post("/api/v1/tenants", tenant).await?;
+    assert_eq!((above.status, above.reason().as_str()), (409, "SLUG_TAKEN"));
+    create_tenant(&operator, json!({"name": "First", "slug": slug})).await?;
+    let below = operator.post(projects, json!({"key": slug})).await?;
+    assert_eq!((below.status, below.reason().as_str()), (409, "SLUG_TAKEN"));
+    Ok(())
 }

@@ -28,7 +28,7 @@ pub struct Config {
     /// `iss` of access tokens
     #[arg(long, env = "TENANTRY_ISSUER", default_value = "tenantry")]
     pub issuer: String,
-    /// Domain whose subdomains are slugs of tenants, as tenants.example.com; none if absent
+    /// Domain whose subdomains name tenants, as tenants.example.com; none if absent
     #[arg(long, env = "TENANTRY_BASE_DOMAIN")]
     pub base_domain: Option<String>,
     /// Where mail goes: smtps://user:password@host, smtp://user:password@host:port?tls=required (STARTTLS), smtp://host

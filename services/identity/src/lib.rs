@@ -140,7 +140,7 @@ impl Service for Identity {
         );
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
-        let base_domain = config.base_domain.unwrap_or_default();
+        let base_domain = config.base_domain.unwrap_or_default().to_ascii_lowercase();
         let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions, base_domain);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET);

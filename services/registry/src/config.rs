@@ -23,7 +23,7 @@ pub struct Config {
     /// How long, in milliseconds, open streams live on while identity can't be reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
     pub freshness_grace_ms: u64,
-    /// Domain whose subdomains are slugs of tenants, as tenants.example.com; none if absent
+    /// Domain whose subdomains name tenants, as tenants.example.com; none if absent
     #[arg(long, env = "TENANTRY_BASE_DOMAIN")]
     pub base_domain: Option<String>,
     /// DNS servers that are asked for the records of custom domains, as 192.0.2.53:53; the system's if absent

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use prost_types::FieldMask;
 use serde_json::Value;
-use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::tenant::{DEFAULT_PROJECT, subdomain};
 use tenantry_core::{Refusal, clock};
 use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
@@ -179,7 +179,7 @@ pub(crate) fn domain(domain: Domain) -> wire::Domain {
 /// The subdomain of the platform that names a tenant, where the platform has a domain.
 pub(crate) fn platform_domain(tenant: &Tenant, base_domain: &str) -> Option<wire::Domain> {
     (!base_domain.is_empty()).then(|| wire::Domain {
-        domain: format!("{}.{base_domain}", tenant.slug),
+        domain: subdomain(&tenant.project, &tenant.slug, base_domain),
         tenant_id: tenant.id.to_string(),
         kind: "platform".to_owned(),
         status: "verified".to_owned(),

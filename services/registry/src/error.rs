@@ -32,6 +32,8 @@ pub(crate) enum Error {
     SlugTaken,
     #[error("a project has that key")]
     ProjectExists,
+    #[error("a tenant of the default project has that key for a slug")]
+    ProjectKeyIsSlug,
     #[error("the external id is taken")]
     ExternalIdTaken,
     #[error("the {0} has another state by now")]
@@ -142,6 +144,10 @@ impl From<Error> for Refusal {
             Error::ProjectExists => (
                 Reason::ProjectExists,
                 "A project has that key already. Choose another.".to_owned(),
+            ),
+            Error::ProjectKeyIsSlug => (
+                Reason::SlugTaken,
+                "The key is, or was, the slug of a tenant of the default project, whose subdomain it names. Choose another.".to_owned(),
             ),
             Error::ExternalIdTaken => (
                 Reason::ExternalIdTaken,

@@ -1,6 +1,7 @@
 //! What every service must agree on about tenants: how one is named, and what its status admits.
 
 mod admission;
+mod subdomain;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::TenantId;
 
 pub use admission::{Admission, Caller, MethodKind, Stop};
+pub use subdomain::{host_name, in_subdomain, subdomain};
 
 /// Key of the project that slugs are of where none is named.
 pub const DEFAULT_PROJECT: &str = "default";

@@ -9,7 +9,7 @@ use super::request::{Asked, Credential};
 use crate::app::App;
 use crate::domain::principal::{Key, SignedIn, Standing};
 use crate::domain::rights::{Reach, Realm, Rights};
-use crate::domain::selection::{self, Named};
+use crate::domain::selection::{Hints, Named, NamedProject};
 use crate::error::Error;
 
 /// What the assertion will say.
@@ -80,21 +80,19 @@ pub(super) async fn decide(
         Some(id) => hints.named().and(id),
         None => hints.named(),
     };
-    let (mut tenant, mut rights) = choose(app, &holder, named.clone(), asked.project()).await?;
+    let (mut tenant, mut rights) = choose(app, &holder, named.clone(), &hints).await?;
     if is_missed(&tenant, &holder)
         && let Some(now) = as_of_now(app, &holder).await?
     {
         holder = now;
-        (tenant, rights) = choose(app, &holder, named, asked.project()).await?;
+        (tenant, rights) = choose(app, &holder, named, &hints).await?;
     }
     if holder.principal.kind != PrincipalKind::User {
         let owner = holder.home.unwrap_or(TenantId::PLATFORM);
         app.uses.count(owner, holder.credential.into());
     }
     let project = match tenant {
-        Chosen::None => selection::project(asked.project())
-            .unwrap_or_default()
-            .to_owned(),
+        Chosen::None => hints.named_project().unwrap_or_default().asked,
         Chosen::Tenant(_) | Chosen::NotFound | Chosen::Conflict => String::new(),
     };
     Ok(Decided {
@@ -255,7 +253,7 @@ async fn choose(
     app: &App,
     holder: &Holder,
     named: Named,
-    project: &str,
+    hints: &Hints<'_>,
 ) -> Result<(Chosen, Rights), Error> {
     let nowhere = holder.realm.of_none();
     let (name, slug) = match named {
@@ -267,12 +265,12 @@ async fn choose(
         Named::One(name) => (name, None),
         Named::Both(id, slug) => (TenantRef::Id(id), Some(slug)),
     };
-    let Ok(project) = selection::project(project) else {
+    let Ok(project) = hints.named_project() else {
         return Ok((Chosen::Conflict, nowhere));
     };
     let by_slug = matches!(name, TenantRef::Slug(_)) || slug.is_some();
     let project = if by_slug {
-        project_of_slugs(app, holder, project).await?
+        project_of_slugs(app, holder, &project).await?
     } else {
         String::new()
     };
@@ -324,12 +322,20 @@ async fn reached(
     Ok((reach != Reach::Absent).then_some((entry, reach)))
 }
 
-/// The project that slugs are looked up in: that of the credential's tenant, else the one asked for, else the default.
-async fn project_of_slugs(app: &App, holder: &Holder, asked: &str) -> Result<String, Error> {
+/// The project that slugs are looked up in: that of the host, else that of the credential's tenant, else the one asked for,
+/// else the default.
+async fn project_of_slugs(
+    app: &App,
+    holder: &Holder,
+    named: &NamedProject,
+) -> Result<String, Error> {
+    if let Some(host) = &named.host {
+        return Ok(host.clone());
+    }
     if let Some(home) = holder.home
         && let Some(home) = app.tenants.get(home).await?
     {
         return Ok(home.project.to_string());
     }
-    Ok(project_or_default(asked).to_owned())
+    Ok(project_or_default(&named.asked).to_owned())
 }

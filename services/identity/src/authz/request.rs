@@ -84,14 +84,10 @@ impl<'a> Asked<'a> {
             path: self.original_path(),
             id: self.header("x-tenant-id"),
             slug: self.header("x-tenant-slug"),
+            project: self.header("x-project"),
             host: self.header(":authority"),
             base_domain,
         }
-    }
-
-    /// `X-Project`.
-    pub(super) fn project(&self) -> &'a str {
-        self.header("x-project")
     }
 
     /// Path of the REST request; empty for native gRPC. The transcoder sets it, and what a caller sends of it is removed

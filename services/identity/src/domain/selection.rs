@@ -1,5 +1,6 @@
 //! Which tenant a request names. The path, two headers and the host may each name one; they must agree.
 
+use tenantry_core::tenant::{host_name, in_subdomain};
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_proto::methods::RESERVED_SLUGS;
 
@@ -15,10 +16,21 @@ pub(crate) struct Hints<'a> {
     pub(crate) id: &'a str,
     /// `X-Tenant-Slug`.
     pub(crate) slug: &'a str,
+    /// `X-Project`.
+    pub(crate) project: &'a str,
     /// `:authority`.
     pub(crate) host: &'a str,
-    /// The domain whose subdomains are slugs; empty for none.
+    /// The domain whose subdomains name tenants, in lower case; empty for none.
     pub(crate) base_domain: &'a str,
+}
+
+/// In which project a request's slugs are looked up, as far as it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedProject {
+    /// The one that the host is a subdomain of: then it is that one, whoever asks.
+    pub(crate) host: Option<String>,
+    /// The one that `X-Project` names, for whom nothing else says it; empty for none.
+    pub(crate) asked: String,
 }
 
 /// What a request's hints come to.
@@ -38,13 +50,23 @@ pub(crate) enum Named {
 impl Hints<'_> {
     /// The host in lower case where it may be a tenant's custom domain: a name, and none of the platform's.
     pub(crate) fn custom_domain(&self) -> Option<String> {
-        let name = self
-            .host
-            .rsplit_once(':')
-            .map_or(self.host, |(name, _port)| name);
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        let own = in_host(&name, self.base_domain).is_some();
-        (name.contains('.') && !own && name != self.base_domain).then_some(name)
+        let name = host_name(self.host);
+        let own = in_subdomain(&name, self.base_domain).is_some();
+        (name.contains('.') && !own && name != self.base_domain).then(|| name.into_owned())
+    }
+
+    /// The project that is named; `Err` where there are two.
+    pub(crate) fn named_project(&self) -> Result<NamedProject, ()> {
+        let asked = project(self.project)?;
+        let host = host_name(self.host);
+        let host = in_subdomain(&host, self.base_domain).map(|(project, _)| project);
+        if host.is_some_and(|host| !asked.is_empty() && host != asked) {
+            return Err(());
+        }
+        Ok(NamedProject {
+            host: host.map(str::to_owned),
+            asked: asked.to_owned(),
+        })
     }
 
     /// What is named. Nothing is looked up for it.
@@ -54,9 +76,11 @@ impl Hints<'_> {
             .into_iter()
             .flat_map(|value| value.split(','))
             .map(str::trim);
+        let host = host_name(self.host);
+        let in_host = in_subdomain(&host, self.base_domain).map(|(_, slug)| slug);
         let all = headers
             .chain(in_path(self.path))
-            .chain(in_host(self.host, self.base_domain))
+            .chain(in_host)
             .filter_map(TenantRef::parse);
         let (mut id, mut slug): (Option<TenantId>, Option<String>) = (None, None);
         for named in all {
@@ -96,17 +120,6 @@ fn in_path(path: &str) -> Option<&str> {
         .find_map(|collection| path.strip_prefix(collection))?;
     let segment = rest.split(['/', ':', '?', '#']).next()?;
     (!RESERVED_SLUGS.contains(&segment)).then_some(segment)
-}
-
-fn in_host<'a>(host: &'a str, base_domain: &str) -> Option<&'a str> {
-    if base_domain.is_empty() {
-        return None;
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    let label_end = name.len().checked_sub(base_domain.len() + 1)?;
-    let (label, rest) = name.split_at_checked(label_end)?;
-    let below = rest.strip_prefix('.')?.eq_ignore_ascii_case(base_domain);
-    (below && !label.is_empty()).then_some(label)
 }
 
 /// The project that `X-Project` names; `Err` where two do.
@@ -169,7 +182,8 @@ mod tests {
         for host in [
             "acme.tenants.example",
             "acme.tenants.example:8080",
-            "acme.Tenants.Example",
+            "Acme.Tenants.Example.",
+            "acme.second.tenants.example",
         ] {
             assert_eq!(Hints { host, ..hints() }.named(), slug("acme"), "{host}");
         }
@@ -181,6 +195,31 @@ mod tests {
             "[::1]:8080",
         ] {
             assert_eq!(Hints { host, ..hints() }.named(), Named::Nothing, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_subdomain_says_the_project_and_a_header_may_not_say_another() {
+        let named = |host, project| {
+            let hints = Hints {
+                host,
+                project,
+                ..hints()
+            };
+            let named = hints.named_project()?;
+            Ok((named.host.unwrap_or_default(), named.asked))
+        };
+        let both = |host: &str, asked: &str| Ok((host.to_owned(), asked.to_owned()));
+        assert_eq!(named("acme.tenants.example", ""), both("default", ""));
+        assert_eq!(named("acme.two.tenants.example", ""), both("two", ""));
+        assert_eq!(named("acme.two.tenants.example", "two"), both("two", "two"));
+        assert_eq!(named("api.example", "two, two"), both("", "two"));
+        for (host, project) in [
+            ("acme.tenants.example", "two"),
+            ("acme.two.tenants.example", "default"),
+            ("api.example", "one, two"),
+        ] {
+            assert_eq!(named(host, project), Err(()), "{host} {project}");
         }
     }
 
@@ -243,6 +282,7 @@ mod tests {
         assert_eq!(host("App.Acme.com:443"), Some("app.acme.com".to_owned()));
         for own in [
             "acme.tenants.example",
+            "acme.second.tenants.example",
             BASE,
             "localhost:8080",
             "",

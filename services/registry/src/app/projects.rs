@@ -2,13 +2,14 @@
 
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
+use tenantry_core::tenant::DEFAULT_PROJECT;
 use tenantry_core::{ProjectId, RequestContext, TenantId, clock};
 
 use super::App;
 use super::event::event;
 use crate::domain::project::{self, Project, ProjectPatch};
 use crate::error::Error;
-use crate::store::{projects, tenants};
+use crate::store::{projects, slugs, tenants};
 
 impl App {
     pub(crate) async fn create_project(
@@ -35,6 +36,10 @@ impl App {
             version: 1,
         };
         projects::insert(tx.conn(), &project).await?;
+        // Its tenants' subdomains stand below it, so no tenant of the default project stands there too.
+        if !slugs::take(tx.conn(), TenantId::PLATFORM, DEFAULT_PROJECT, key).await? {
+            return Err(Error::ProjectKeyIsSlug);
+        }
         let kind = ("project", project.id.uuid());
         let event = event(ctx, "project.created", kind, None, Some(&project))?;
         tx.record(&event).await?;

@@ -64,10 +64,11 @@ pub(crate) struct ProjectPatch {
 /// Checks what a new project is to be called. Keys have the form of slugs.
 pub(crate) fn check(key: &str, name: &str, sign_up: &str) -> Result<SignUp, Refusal> {
     let mut wrong = Violations::new();
-    if !super::slug::well_formed(key) {
+    // A label in its tenants' subdomains, as a slug is.
+    if !super::slug::well_formed(key) || super::slug::is_encoded(key) {
         wrong.add(
             "key",
-            "must be 3 to 63 characters: lower-case letters, digits and inner dashes",
+            "must be 3 to 63 characters: lower-case letters, digits and inner dashes, the third and fourth not both dashes, and not a UUID",
         );
     }
     wrong.take("name", field::name(name));

@@ -82,7 +82,7 @@ pub(crate) fn well_formed(text: &str) -> bool {
 }
 
 /// Whether the DNS keeps such labels for encodings (RFC 5891, section 4.2.3.1).
-fn is_encoded(text: &str) -> bool {
+pub(crate) fn is_encoded(text: &str) -> bool {
     text.get(2..4) == Some("--")
 }
 

@@ -4,10 +4,11 @@ use futures::future::join_all;
 use prost_types::FieldMask;
 use tenantry_core::{Permission, Reason};
 use tenantry_proto::registry::v1::{
-    CreateProjectRequest, GetProjectRequest, Project, UpdateProjectRequest,
+    CreateProjectRequest, CreateTenantRequest, GetProjectRequest, Project, UpdateProjectRequest,
+    UpdateTenantRequest,
 };
 
-use crate::support::{World, fields, member, operator, reason, why};
+use crate::support::{World, fields, member, named, operator, reason, why};
 
 fn sign_up(value: &str) -> UpdateProjectRequest {
     UpdateProjectRequest {
@@ -160,4 +161,75 @@ async fn a_tenants_people_neither_read_nor_change_projects() {
     );
     let refused = projects.update_project(sign_up("closed")).await;
     assert_eq!(why(refused), Reason::PermissionDenied);
+}
+
+fn keyed(key: &str) -> CreateProjectRequest {
+    CreateProjectRequest {
+        key: key.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn slugged(slug: &str, project: &str) -> CreateTenantRequest {
+    CreateTenantRequest {
+        slug: slug.to_owned(),
+        project: project.to_owned(),
+        ..named("Acme")
+    }
+}
+
+#[tokio::test]
+async fn a_project_and_a_tenant_of_the_default_project_never_stand_at_one_subdomain() {
+    let world = World::start().await;
+    let (mut projects, mut tenants) = (world.projects(&operator()), world.tenants(&operator()));
+    projects.create_project(keyed("second")).await.unwrap();
+    let taken = tenants.create_tenant(slugged("second", "")).await;
+    assert_eq!(why(taken), Reason::SlugTaken);
+    let first = world.tenant("First").await;
+    let renamed = UpdateTenantRequest {
+        tenant: first.id.clone(),
+        slug: Some("second".to_owned()),
+        ..Default::default()
+    };
+    assert_eq!(why(tenants.update_tenant(renamed).await), Reason::SlugTaken);
+    // One that is made from a name is another.
+    assert_ne!(world.tenant("Second").await.slug, "second");
+    // A slug that was freed stays what it was.
+    let freed = UpdateTenantRequest {
+        tenant: first.id.clone(),
+        slug: Some("first-now".to_owned()),
+        ..Default::default()
+    };
+    tenants.update_tenant(freed).await.unwrap();
+    for key in ["first", "first-now"] {
+        let refused = projects.create_project(keyed(key)).await;
+        assert_eq!(why(refused), Reason::SlugTaken, "{key}");
+    }
+    let again = projects.create_project(keyed("second")).await;
+    assert_eq!(why(again), Reason::ProjectExists);
+    // Below a project's own name there is room for its key.
+    let below = slugged("second", "second");
+    tenants.create_tenant(below).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_project_and_tenants_that_want_one_name_at_once_one_gets_it() {
+    let world = World::start().await;
+    let second = world.replica().await;
+    let tenants = (0..4).map(|n| {
+        let replica = if n % 2 == 0 { &*world } else { &second };
+        let mut tenants = replica.tenants(&operator());
+        async move { tenants.create_tenant(slugged("rival", "")).await.map(drop) }
+    });
+    let mut projects = world.projects(&operator());
+    let project = async { projects.create_project(keyed("rival")).await.map(drop) };
+    let (tenants, project) = tokio::join!(join_all(tenants), project);
+    let (won, lost): (Vec<_>, Vec<_>) = tenants
+        .into_iter()
+        .chain([project])
+        .partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    for lost in lost {
+        assert_eq!(reason(&lost.unwrap_err()), Reason::SlugTaken);
+    }
 }

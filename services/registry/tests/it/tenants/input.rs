@@ -389,6 +389,7 @@ async fn wrong_etags_reasons_and_project_keys_are_refused() {
         "A-b",
         "nul\0",
         "-ab",
+        "xn--ab",
         "01900000-0000-7000-8000-000000000001",
     ] {
         let request = CreateProjectRequest {
