@@ -298,6 +298,23 @@ impl Violations {
         parsed.map_err(|why| self.add(field, why)).ok()
     }
 
+    /// Takes what was refused elsewhere: beside other wrong fields its own are some more of them, alone it stays what it is.
+    ///
+    /// # Errors
+    /// That refusal, where nothing was noted before; else as [`Self::check`].
+    pub fn check_with(mut self, refused: Result<(), Refusal>) -> Result<(), Refusal> {
+        if self.0.is_empty() {
+            return refused;
+        }
+        self.0.extend(
+            refused
+                .err()
+                .into_iter()
+                .flat_map(|refused| refused.violations),
+        );
+        self.check()
+    }
+
     /// Refuses if anything was noted.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::domain::custom_domain::Domain;
 use crate::domain::hold::LegalHold;
 use crate::domain::project::{Project, ProjectPatch};
 use crate::domain::purge::{Part, Report};
-use crate::domain::tenant::{NewTenant, Patch, Tenant};
+use crate::domain::tenant::{AskedLimits, NewTenant, Patch, Tenant};
 
 pub(crate) use imports::{import, import_row};
 pub(crate) use plans::{new_plan, plan, plan_patch, preview};
@@ -77,8 +77,11 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
 /// What watchers are told of a tenant that is gone.
 pub(crate) fn purged(tombstone: Tenant) -> wire::Tenant {
     wire::Tenant {
+        id: tombstone.id.to_string(),
+        project: tombstone.project,
+        slug: tombstone.slug,
         status: PURGED.to_owned(),
-        ..tenant(tombstone)
+        ..wire::Tenant::default()
     }
 }
 
@@ -139,6 +142,14 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
         version: tenant.version,
         name: String::new(),
         domains: tenant.domains,
+        requested_limits: tenant
+            .requested_limits
+            .into_iter()
+            .map(|asked| internal::RequestedLimit {
+                resource_type: asked.resource_type,
+                limit: asked.limit,
+            })
+            .collect(),
     }
 }
 
@@ -238,6 +249,11 @@ pub(crate) fn new_tenant(message: wire::CreateTenantRequest) -> Result<NewTenant
         metadata: match message.metadata {
             Some(object) => json("metadata", object)?,
             None => Value::Object(serde_json::Map::new()),
+        },
+        limits: AskedLimits {
+            max_users: message.max_users,
+            max_classes: message.max_classes,
+            max_storage_gb: message.max_storage_gb,
         },
     })
 }

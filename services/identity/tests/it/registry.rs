@@ -99,6 +99,7 @@ impl Registry {
                 name: format!("The {slug} company"),
                 plan_version: 1,
                 domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
+                ..Default::default()
             });
         });
     }

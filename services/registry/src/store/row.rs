@@ -43,6 +43,7 @@ pub(crate) struct TenantRow {
     pub(crate) version: i64,
     pub(crate) plan_version: i32,
     pub(crate) domains: Vec<String>,
+    pub(crate) requested_limits: Value,
 }
 
 /// The tenants of these rows.
@@ -84,6 +85,7 @@ impl TryFrom<TenantRow> for Tenant {
             deleted_at: row.deleted_at.map(Into::into),
             purge_at: row.purge_at.map(Into::into),
             domains: row.domains,
+            requested_limits: serde_json::from_value(row.requested_limits)?,
             purge_started_at: row.purge_started_at.map(Into::into),
             version: row.version,
             plan_version: row.plan_version,

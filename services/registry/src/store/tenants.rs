@@ -46,8 +46,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
     sqlx::query!(
         "INSERT INTO tenants (tenant_id, project, name, slug, status, plan, parent_id, external_id, email, billing_email,
              contact_phone, timezone, locale, region, trial_ends_at, labels, metadata, suspend_reason, created_at,
-             updated_at, version, plan_version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, '', $18, $18, $19, $20)",
+             updated_at, version, plan_version, requested_limits)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, '', $18, $18, $19, $20, $21)",
         tenant.id.uuid(),
         tenant.project,
         tenant.name,
@@ -68,6 +68,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, tenant: &Tenant) -> Result<(
         PgTime(tenant.created_at) as PgTime,
         tenant.version,
         tenant.plan_version,
+        serde_json::to_value(&tenant.requested_limits)?,
     )
     .execute(conn)
     .await?;

@@ -1,6 +1,7 @@
 //! The tenant and its transitions: each takes the old state and a command and returns the new state with the action that
 //! its event is called by, or a refusal. `None` means that the tenant is already as asked.
 
+mod limits;
 mod patch;
 mod place;
 mod status;
@@ -21,6 +22,7 @@ use super::plan::PlanVersion;
 use super::{etag, field, slug};
 use crate::error::Error;
 
+pub(crate) use limits::{AskedLimits, RequestedLimit};
 pub(crate) use patch::Patch;
 pub(crate) use place::{MAX_CHILDREN, Place};
 pub(crate) use status::{Along, Around, Step};
@@ -73,6 +75,9 @@ pub(crate) struct Tenant {
     /// Verified custom domains, by name.
     #[serde(default)]
     pub(crate) domains: Vec<String>,
+    /// Limits that its create asked for, for the service that enforces limits.
+    #[serde(default)]
+    pub(crate) requested_limits: Vec<RequestedLimit>,
     /// When its purge started, which nothing takes back.
     pub(crate) purge_started_at: Option<Timestamp>,
     pub(crate) version: i64,
@@ -99,6 +104,8 @@ pub(crate) struct NewTenant {
     pub(crate) trial_days: i32,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) metadata: Value,
+    #[serde(default)]
+    pub(crate) limits: AskedLimits,
 }
 
 impl NewTenant {
@@ -118,12 +125,12 @@ impl NewTenant {
         if !(0..=MAX_TRIAL_DAYS).contains(&self.trial_days) {
             wrong.add("trial_days", format!("must be 0 to {MAX_TRIAL_DAYS}"));
         }
-        wrong.check()?;
-        if self.slug.is_empty() {
+        self.limits.check(&mut wrong);
+        wrong.check_with(if self.slug.is_empty() {
             Ok(())
         } else {
             slug::check(&self.slug)
-        }
+        })
     }
 
     /// The tenant, under this id and slug and on this plan.
@@ -169,6 +176,7 @@ impl NewTenant {
             deleted_at: None,
             purge_at: None,
             domains: Vec::new(),
+            requested_limits: self.limits.requested(),
             purge_started_at: None,
             version: 1,
         }
@@ -245,9 +253,14 @@ impl Tenant {
             email: String::new(),
             billing_email: String::new(),
             contact_phone: String::new(),
+            timezone: String::new(),
+            locale: String::new(),
+            region: String::new(),
             labels: BTreeMap::new(),
             metadata: Value::Object(serde_json::Map::new()),
             suspend_reason: String::new(),
+            domains: Vec::new(),
+            requested_limits: Vec::new(),
             version: self.version + 1,
             ..self.clone()
         }

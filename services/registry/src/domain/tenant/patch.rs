@@ -68,8 +68,7 @@ impl Patch {
         if let Some(metadata) = &self.metadata {
             wrong.take("metadata", field::metadata(metadata));
         }
-        wrong.check()?;
-        self.slug.as_deref().map_or(Ok(()), slug::check)
+        wrong.check_with(self.slug.as_deref().map_or(Ok(()), slug::check))
     }
 
     pub(super) fn apply(&self, tenant: &mut Tenant) {

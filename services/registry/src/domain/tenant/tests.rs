@@ -19,6 +19,7 @@ pub(super) fn tenant(trial_days: i32) -> Tenant {
         trial_days,
         labels: BTreeMap::new(),
         metadata: Value::Object(serde_json::Map::new()),
+        limits: AskedLimits::default(),
     };
     new.check().unwrap();
     let id = TenantId::new();
@@ -122,6 +123,7 @@ fn status_admits_as_the_table_says() {
 #[test]
 fn every_wrong_field_is_told_at_once() {
     let patch = Patch {
+        slug: Some("admin".into()),
         name: Some(" ".into()),
         email: Some("nobody".into()),
         timezone: Some("Mars/Base".into()),
@@ -145,9 +147,16 @@ fn every_wrong_field_is_told_at_once() {
             "contact_phone",
             "timezone",
             "locale",
-            "labels"
+            "labels",
+            "slug"
         ]
     );
+    let reserved = Patch {
+        slug: Some("admin".into()),
+        ..Patch::default()
+    };
+    let reason = reserved.check().unwrap_err().reason;
+    assert_eq!(reason, tenantry_core::Reason::SlugReserved);
 }
 
 #[test]
@@ -302,11 +311,17 @@ fn a_tombstone_is_newer_and_tells_nothing_that_people_wrote() {
     written.email = "ops@example.com".into();
     written.external_id = Some("crm-1".into());
     written.metadata = serde_json::json!({"note": "secret"});
+    written.domains = vec!["jane-doe.example".into()];
+    written.timezone = "Europe/Berlin".into();
+    written.locale = "de-DE".into();
+    written.region = "eu-home".into();
     let tombstone = written.tombstone();
     assert_eq!((tombstone.id, &tombstone.slug), (written.id, &written.slug));
     assert_eq!(tombstone.version, written.version + 1);
     let told = serde_json::to_string(&tombstone).unwrap();
-    for word in ["Acme", "ops@", "crm-1", "secret"] {
+    for word in [
+        "Acme", "ops@", "crm-1", "secret", "jane-doe", "Berlin", "de-DE", "eu-home",
+    ] {
         assert!(!told.contains(word), "{told}");
     }
 }

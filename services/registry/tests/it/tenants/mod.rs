@@ -2,6 +2,7 @@
 
 mod input;
 mod lifecycle;
+mod limits;
 mod list;
 mod pages;
 mod purge;

@@ -1,0 +1,91 @@
+//! Limits that a create asks for beside those of the plan. Registry enforces none: it keeps them, and the tenant's events and the
+//! feed carry them to the service that makes them overrides.
+
+use serde::{Deserialize, Serialize};
+use tenantry_core::refusal::Violations;
+
+/// Bytes of a gigabyte.
+const BYTES_PER_GB: i64 = 1_000_000_000;
+
+/// Limits as a create names them; none where the plan's is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AskedLimits {
+    pub(crate) max_users: Option<i32>,
+    pub(crate) max_classes: Option<i32>,
+    pub(crate) max_storage_gb: Option<i32>,
+}
+
+/// A limit that was asked for on a resource type, in the units of plans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RequestedLimit {
+    pub(crate) resource_type: String,
+    pub(crate) limit: i64,
+}
+
+impl AskedLimits {
+    /// Each field, the resource type that it limits, and how much of that one of it is.
+    fn fields(self) -> [(&'static str, Option<i32>, &'static str, i64); 3] {
+        [
+            ("max_users", self.max_users, "users", 1),
+            ("max_classes", self.max_classes, "classes", 1),
+            (
+                "max_storage_gb",
+                self.max_storage_gb,
+                "storage_bytes",
+                BYTES_PER_GB,
+            ),
+        ]
+    }
+
+    /// Notes what can't be a limit.
+    pub(super) fn check(self, wrong: &mut Violations) {
+        for (field, asked, _, _) in self.fields() {
+            if asked.is_some_and(|asked| asked < 0) {
+                wrong.add(
+                    field,
+                    "must not be negative; leave it out for the plan's limit",
+                );
+            }
+        }
+    }
+
+    /// The limits as they are kept.
+    pub(super) fn requested(self) -> Vec<RequestedLimit> {
+        let fields = self.fields().into_iter();
+        fields
+            .filter_map(|(_, asked, resource_type, unit)| {
+                Some(RequestedLimit {
+                    resource_type: resource_type.to_owned(),
+                    limit: i64::from(asked?) * unit,
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_kept_in_the_units_of_plans_and_only_those_that_were_asked_for() {
+        let most = AskedLimits {
+            max_users: Some(0),
+            max_classes: None,
+            max_storage_gb: Some(i32::MAX),
+        };
+        let kept: Vec<_> = most
+            .requested()
+            .into_iter()
+            .map(|limit| (limit.resource_type, limit.limit))
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                ("users".to_owned(), 0),
+                ("storage_bytes".to_owned(), 2_147_483_647_000_000_000)
+            ]
+        );
+        assert!(AskedLimits::default().requested().is_empty());
+    }
+}
