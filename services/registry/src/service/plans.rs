@@ -1,7 +1,7 @@
 //! Plans of projects.
 
 use tenantry_core::page::{self, PageTokens};
-use tenantry_core::tenant::DEFAULT_PROJECT;
+use tenantry_core::tenant::{DEFAULT_PROJECT, project_or_default};
 use tenantry_core::{Permission, Reason, Refusal, RequestContext, TenantSelection};
 use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::plan_service_server::PlanService;
@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::{App, PlanChange};
 use crate::convert;
+use crate::error::Error;
 
 #[derive(Debug)]
 pub(crate) struct Plans {
@@ -21,23 +22,28 @@ impl Plans {
         Self { app }
     }
 
-    /// The project whose plans are meant: the one that is named, else the caller's tenant's, else the request's.
+    /// The project whose plans are meant: the one that is named, else the caller's tenant's, else the request's. To all but
+    /// operators a project that isn't their tenant's is absent, or the default one where they act in no tenant.
     async fn project(&self, ctx: &RequestContext, named: &str) -> Result<String, Refusal> {
-        if !named.is_empty() {
-            self.app.require_project(named).await?;
-            return Ok(named.to_owned());
-        }
-        match &ctx.tenant {
-            TenantSelection::Chosen { id, .. } => Ok(self.app.project_of(*id).await?),
+        ctx.named_once()?;
+        let own = match &ctx.tenant {
+            TenantSelection::Chosen { id, .. } => Some(self.app.project_of(*id).await?),
             TenantSelection::NotFound | TenantSelection::Conflict => {
-                Err(Refusal::tenant_not_found())
+                return Err(Refusal::tenant_not_found());
             }
-            TenantSelection::None if ctx.project.is_empty() => Ok(DEFAULT_PROJECT.to_owned()),
-            TenantSelection::None => {
-                self.app.require_project(&ctx.project).await?;
-                Ok(ctx.project.clone())
-            }
+            TenantSelection::None => None,
+        };
+        let asked = match (named, &own) {
+            ("", Some(own)) => own,
+            ("", None) => project_or_default(&ctx.project),
+            (named, _) => named,
+        };
+        if ctx.is_operator() {
+            self.app.require_project(asked).await?;
+        } else if asked != own.as_deref().unwrap_or(DEFAULT_PROJECT) {
+            return Err(Error::ProjectNotFound.into());
         }
+        Ok(asked.to_owned())
     }
 }
 

@@ -389,34 +389,3 @@ async fn anyone_reads_plans_and_only_those_with_the_right_change_them() {
     let created = world.plans(&manager).create_plan(new_plan("gold")).await;
     assert_eq!(created.unwrap().into_inner().version, 1);
 }
-
-#[tokio::test]
-async fn the_plans_of_a_tenants_people_are_those_of_its_project() {
-    let world = World::start().await;
-    project(&world, "second").await;
-    let request = CreatePlanRequest {
-        project: "second".to_owned(),
-        ..new_plan("gold")
-    };
-    create(&world, request).await;
-    let there = tenantry_proto::registry::v1::CreateTenantRequest {
-        project: "second".to_owned(),
-        subscription_tier: "gold".to_owned(),
-        ..crate::support::named("There")
-    };
-    let there = world.create(there).await;
-    assert_eq!(
-        (there.subscription_tier.as_str(), there.plan_version),
-        ("gold", 1)
-    );
-    let mut plans = world.plans(&member(&there, &[]));
-    let get = GetPlanRequest {
-        plan: "gold".to_owned(),
-        ..Default::default()
-    };
-    let got = plans.get_plan(get.clone()).await.unwrap().into_inner();
-    assert_eq!(got.project, "second");
-    let here = world.tenant("Here").await;
-    let refused = world.plans(&member(&here, &[])).get_plan(get).await;
-    assert_eq!(why(refused), Reason::PlanNotFound);
-}

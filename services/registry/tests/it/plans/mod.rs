@@ -4,6 +4,7 @@ mod api;
 mod catalogue;
 mod feed;
 mod moves;
+mod of_project;
 
 use tenantry_proto::registry::v1::{
     CreatePlanRequest, CreateProjectRequest, GetPlanRequest, ListPlanVersionsRequest,
