@@ -23,6 +23,13 @@ impl App {
         change: Change<'_>,
         to: Option<&TenantRef>,
     ) -> Result<Tenant, Error> {
+        // Before the parent is looked for: it may be called otherwise by the time that a request comes again.
+        let mut tx = self.store.begin(change.id).await?;
+        if let Some(answer) = replay(&mut tx, change).await? {
+            return Ok(answer);
+        }
+        // Nothing is held while identity is asked.
+        drop(tx);
         let to = match to {
             None => None,
             Some(name) => Some(self.new_parent(change, name).await?),

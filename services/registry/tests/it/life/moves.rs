@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tenantry_core::{Permission, Reason, TenantId};
 use tenantry_proto::registry::v1::{
     CreateProjectRequest, CreateTenantRequest, DeleteTenantRequest, MoveTenantRequest,
-    SuspendTenantRequest, Tenant,
+    SuspendTenantRequest, Tenant, UpdateTenantRequest,
 };
 
 use super::{events, now};
@@ -47,6 +47,27 @@ async fn a_tenant_moves_with_all_below_it_and_leaves_one_event() {
     assert_eq!(events(&world, &from[1], "tenant.moved").await, 1);
     let top = above.move_tenant(below(&from[1], "")).await.unwrap();
     assert_eq!(top.into_inner().parent_id, "");
+}
+
+#[tokio::test]
+async fn a_repeated_move_is_answered_as_before_whatever_its_parent_is_called_by_then() {
+    let world = World::start().await;
+    let (tenant, parent) = (world.tenant("Moves").await, world.tenant("Parent").await);
+    let request = MoveTenantRequest {
+        request_id: "once".to_owned(),
+        ..below(&tenant, &parent.slug)
+    };
+    let mut above = world.tenants(&operator());
+    let moved = above.move_tenant(request.clone()).await.unwrap();
+    let renamed = UpdateTenantRequest {
+        tenant: parent.id.clone(),
+        slug: Some("another".to_owned()),
+        ..Default::default()
+    };
+    above.update_tenant(renamed).await.unwrap();
+    let again = above.move_tenant(request).await.unwrap();
+    assert_eq!(again.into_inner(), moved.into_inner());
+    assert_eq!(events(&world, &tenant, "tenant.moved").await, 1);
 }
 
 #[tokio::test]
