@@ -1,11 +1,14 @@
 //! Does a flood of sign-ins slow down the gateway's questions? Latency of identity's Check, warm, with and without a flood of
-//! logins at the same replica, with right and wrong passwords, in turn.
+//! logins at the same replica, with right and wrong passwords, in turn; and while something else, which identity knows nothing
+//! of, keeps a core as busy at the same low priority as hashing does: what any work beside it costs on this machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use tenantry_bench::{figures, question};
 use tenantry_proto::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
@@ -13,6 +16,7 @@ use tenantry_proto::identity::v1::LoginRequest;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig, Operator};
 use tenantry_testkit::postgres::Durability;
+use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -27,6 +31,14 @@ const SLEEP_ERROR: Duration = Duration::from_millis(2);
 /// they don't come in step, which people far from one another don't either.
 const LOGINS: usize = 64;
 const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// How much those who flood give way on this machine (setpriority(2)): they would be elsewhere, so what they cost themselves
+/// is not what is asked here.
+const FLOOD_NICE: i32 = 19;
+
+/// What keeps the machine busy otherwise: as low a priority and as much memory as hashing a password has.
+const BUSY_NICE: i32 = 10;
+const BUSY_BYTES: usize = 19 * 1024 * 1024;
 
 /// What a flood did.
 #[derive(Default)]
@@ -47,25 +59,33 @@ async fn main() -> Result<()> {
     let address = format!("http://{}", fleet.service("identity", 0).address());
     // Envoy has connections of its own for its questions.
     let questions = Channel::from_shared(address.clone())?.connect().await?;
-    let logins = Channel::from_shared(address)?.connect().await?;
+    let elsewhere = elsewhere()?;
+    let connect = Channel::from_shared(address)?;
+    let logins = elsewhere
+        .spawn(async move { connect.connect().await })
+        .await??;
     let operator = fleet.operator().clone();
     let token = login(&logins, &operator.email, &operator.password, "192.0.2.1").await?;
     measure(&questions, &token, WARM_UP).await?;
 
-    let (mut calm, mut flooded) = (Vec::new(), Vec::new());
+    let (mut calm, mut busy, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
     let (mut right, mut wrong, mut refused) = (0, 0, 0);
     let mut under_flood = Duration::ZERO;
     for _ in 0..ROUNDS {
         calm.extend(measure(&questions, &token, CHECKS).await?);
+        let stop = Arc::new(AtomicBool::new(false));
+        let work = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || keep_busy(&stop)
+        });
+        busy.extend(measure(&questions, &token, CHECKS).await?);
+        stop.store(true, Ordering::Relaxed);
+        ensure!(work.join().is_ok(), "what kept the machine busy failed");
         let flood = Arc::new(Flood::default());
         let running: Vec<_> = (0..LOGINS)
             .map(|n| {
-                tokio::spawn(pour(
-                    logins.clone(),
-                    Arc::clone(&flood),
-                    operator.clone(),
-                    n,
-                ))
+                let flood = Arc::clone(&flood);
+                elsewhere.spawn(pour(logins.clone(), flood, operator.clone(), n))
             })
             .collect();
         let began = Instant::now();
@@ -86,13 +106,46 @@ async fn main() -> Result<()> {
         per_second(wrong),
         per_second(refused)
     );
-    figures::head("Check, warm", "calm", "flooded");
-    for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
-        let (calm, flooded) = (quantile(&mut calm, part), quantile(&mut flooded, part));
-        figures::line(name, "ms", calm * 1e3, flooded * 1e3);
+    for (name, before) in [("calm", &mut calm), ("busy", &mut busy)] {
+        figures::head("Check, warm", name, "flooded");
+        for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
+            let (before, flooded) = (quantile(before, part), quantile(&mut flooded, part));
+            figures::line(name, "ms", before * 1e3, flooded * 1e3);
+        }
     }
+    elsewhere.shutdown_background();
     fleet.stop().await?;
     Ok(())
+}
+
+/// Threads for those who flood, and their connection.
+fn elsewhere() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .on_thread_start(|| give_way(FLOOD_NICE))
+        .enable_all()
+        .build()
+        .context("threads for the flood")
+}
+
+fn give_way(nice: i32) {
+    if let Err(error) = setpriority_process(Some(gettid()), nice) {
+        eprintln!("a thread that should doesn't give way: {error}");
+    }
+}
+
+/// Works on much memory until it is stopped.
+fn keep_busy(stop: &AtomicBool) {
+    give_way(BUSY_NICE);
+    let mut memory = vec![0_u64; BUSY_BYTES / size_of::<u64>()];
+    let mut last = 1_u64;
+    while !stop.load(Ordering::Relaxed) {
+        for word in &mut memory {
+            last = last.wrapping_mul(6_364_136_223_846_793_005) ^ *word;
+            *word = last;
+        }
+    }
+    std::hint::black_box(memory);
 }
 
 /// Signs in from ever new places, so that no lock ends the flood: half of the tasks with the right password, half as people
