@@ -1,5 +1,7 @@
 //! The one seam for spawning: every background task is known, is told when to end, and is waited for.
 
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +12,8 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks {
     tracker: TaskTracker,
     cancel: CancellationToken,
+    /// Name of the first worker that ended before it was told to.
+    lost: Arc<OnceLock<&'static str>>,
 }
 
 impl Tasks {
@@ -19,7 +23,32 @@ impl Tasks {
         Self::default()
     }
 
-    /// Runs a task. It must end soon after [`Self::cancelled`]; if it panics, that is logged and the rest goes on.
+    /// Runs a worker, which lives until [`Self::cancelled`] and ends soon after. If it panics or ends before, the process
+    /// ends in order, so that whoever supervises it begins it anew: none says that it serves and leaves its work undone.
+    #[allow(clippy::disallowed_methods)]
+    pub fn keep(&self, name: &'static str, worker: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.tracker.spawn(worker);
+        let tasks = self.clone();
+        self.tracker.spawn(async move {
+            let ended = handle.await;
+            if !tasks.cancel.is_cancelled() {
+                let why =
+                    ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned());
+                tracing::error!(task = name, why, "a worker ended, and so does the process");
+                let _ = tasks.lost.set(name);
+                tasks.cancel();
+            }
+        });
+    }
+
+    /// The worker that ended before it was told to, if one did.
+    #[must_use]
+    pub fn lost(&self) -> Option<&'static str> {
+        self.lost.get().copied()
+    }
+
+    /// Runs a task of one request or stream. It must end soon after [`Self::cancelled`]; if it panics, that is logged and
+    /// the rest goes on.
     #[allow(clippy::disallowed_methods)]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tracker.spawn(task);
@@ -56,5 +85,32 @@ impl Tasks {
         {
             tracing::warn!("background tasks did not end in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_or_returns_ends_the_process_and_a_request_doesn_t() {
+        let worker: [(&str, fn()); 2] = [("panics", || panic!("a fault")), ("returns", || ())];
+        for (name, work) in worker {
+            let tasks = Tasks::new();
+            tasks.keep("other", tasks.token().cancelled_owned());
+            tasks.spawn("request", async { panic!("a fault") });
+            tasks.keep(name, async move { work() });
+            tasks.cancelled().await;
+            assert_eq!(tasks.lost(), Some(name));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ends_when_told_is_not_lost() {
+        let tasks = Tasks::new();
+        tasks.keep("worker", tasks.token().cancelled_owned());
+        tasks.spawn("request", async { panic!("a fault") });
+        tasks.end(Duration::from_secs(10)).await;
+        assert_eq!(tasks.lost(), None);
     }
 }

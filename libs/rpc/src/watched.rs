@@ -46,7 +46,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
             value: Arc::clone(&value),
         };
         let cancel = tasks.token();
-        tasks.spawn("watched file", async move {
+        tasks.keep("watched file", async move {
             loop {
                 tokio::select! {
                     () = cancel.cancelled() => return,

@@ -40,11 +40,11 @@ pub(crate) async fn until_ended(
         .set_service_status("", ServingStatus::NotServing)
         .await;
     let tasks = &runtime.tasks;
-    tasks.spawn(
+    tasks.keep(
         "readiness",
         probe(reporter.clone(), runtime.store.clone(), tasks.clone()),
     );
-    tasks.spawn("sweep", sweep(runtime.store.clone(), tasks.clone()));
+    tasks.keep("sweep", sweep(runtime.store.clone(), tasks.clone()));
     let verifier = Verifier::new(runtime.trust.clone(), name);
     let listener = tokio::net::TcpListener::bind(shared.listen)
         .await
@@ -74,6 +74,9 @@ pub(crate) async fn until_ended(
         () = hurried => tracing::warn!("requests were still running at the end"),
     }
     tasks.end(GRACE).await;
+    if let Some(worker) = tasks.lost() {
+        anyhow::bail!("the worker `{worker}` ended by a fault; the log says which");
+    }
     tracing::info!("ended");
     Ok(())
 }
@@ -89,6 +92,8 @@ async fn end_asked_for(reporter: HealthReporter, tasks: Tasks) {
     tokio::select! {
         _ = terminated => {}
         _ = tokio::signal::ctrl_c() => {}
+        // A worker was lost.
+        () = tasks.cancelled() => {}
     }
     tracing::info!("draining");
     reporter

@@ -95,7 +95,7 @@ impl Service for Identity {
             None => None,
         };
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
-        runtime.tasks.spawn("feed", fill);
+        runtime.tasks.keep("feed", fill);
         let revocations =
             revocations::Feed::new(runtime.store.clone(), tail.clone(), runtime.tasks.clone());
         let (links, links_asked) = links::queue();
@@ -122,19 +122,19 @@ impl Service for Identity {
         });
         runtime
             .tasks
-            .spawn("sweep", Arc::clone(&app).sweep(runtime.tasks.clone()));
-        runtime.tasks.spawn(
+            .keep("sweep", Arc::clone(&app).sweep(runtime.tasks.clone()));
+        runtime.tasks.keep(
             "ends of providers",
             Arc::clone(&app).end_provider_sessions(runtime.tasks.clone()),
         );
-        runtime.tasks.spawn(
+        runtime.tasks.keep(
             "sign-ups",
             Arc::clone(&app).end_sign_ups(runtime.tasks.clone()),
         );
         runtime
             .tasks
-            .spawn("mails", Arc::clone(&app).send_mails(runtime.tasks.clone()));
-        runtime.tasks.spawn(
+            .keep("mails", Arc::clone(&app).send_mails(runtime.tasks.clone()));
+        runtime.tasks.keep(
             "links",
             Arc::clone(&app).make_links(links_asked, runtime.tasks.clone()),
         );
@@ -236,6 +236,6 @@ fn follow_tenants(registry: &Replicas, config: &Config, runtime: &Runtime) -> Te
     let follower = Follower::new(registry, Arc::clone(&view));
     runtime
         .tasks
-        .spawn("tenants", follower.run(runtime.tasks.token()));
+        .keep("tenants", follower.run(runtime.tasks.token()));
     Tenants::new(view, Lookup::new(registry), config.freshness_grace())
 }

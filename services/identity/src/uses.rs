@@ -50,7 +50,7 @@ impl Uses {
             shards: Arc::default(),
             store,
         };
-        tasks.spawn("uses of keys", uses.clone().write_on(tasks.clone()));
+        tasks.keep("uses of keys", uses.clone().write_on(tasks.clone()));
         uses
     }
 

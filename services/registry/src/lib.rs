@@ -51,7 +51,7 @@ impl Service for Registry {
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
         let catalogue = Arc::new(read_catalogue(&config.plans_file)?);
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
-        runtime.tasks.spawn("feed", fill);
+        runtime.tasks.keep("feed", fill);
         let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "identity");
         let identity = Replicas::new(&config.identity_addrs, call_as)
             .map_err(|why| anyhow::anyhow!("TENANTRY_IDENTITY_ADDRS: {why}"))?;
@@ -74,18 +74,18 @@ impl Service for Registry {
         app.load_catalogue()
             .await
             .context("the plan catalogue can't be loaded into the database; was `migrate` run?")?;
-        runtime.tasks.spawn(
+        runtime.tasks.keep(
             "ends of trials",
             app.clone().end_trials(runtime.tasks.token()),
         );
-        runtime.tasks.spawn(
+        runtime.tasks.keep(
             "domains",
             app.clone().look_after_domains(runtime.tasks.clone()),
         );
         let purges = app.clone().work_purges_off(runtime.tasks.clone());
-        runtime.tasks.spawn("purges", purges);
+        runtime.tasks.keep("purges", purges);
         let imports = app.clone().work_imports_off(runtime.tasks.clone());
-        runtime.tasks.spawn("imports", imports);
+        runtime.tasks.keep("imports", imports);
         Ok(
             Routes::new(TenantServiceServer::new(service::tenants::Tenants::new(
                 app.clone(),

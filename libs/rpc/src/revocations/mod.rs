@@ -63,7 +63,7 @@ impl Revocations {
     pub fn follow(identity: &Replicas, grace: Duration, tasks: &Tasks) -> Self {
         let revocations = Self::unheard(grace);
         let follower = Follower::new(identity, revocations.clone());
-        tasks.spawn("revocations", follower.run(tasks.token()));
+        tasks.keep("revocations", follower.run(tasks.token()));
         revocations
     }
 

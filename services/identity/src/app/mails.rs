@@ -71,7 +71,9 @@ impl App {
 
     /// Sends what was written down, until cancelled. What fails is tried again at its next time.
     pub(crate) async fn send_mails(self: Arc<Self>, tasks: Tasks) {
-        let Some(mailer) = &self.mail else { return };
+        let Some(mailer) = &self.mail else {
+            return tasks.cancelled().await;
+        };
         loop {
             while !tasks.token().is_cancelled() {
                 match self.send_some(mailer).await {

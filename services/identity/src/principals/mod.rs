@@ -152,7 +152,7 @@ impl Principals {
     /// The holders, and the task that follows the changes of them, spawned.
     pub(crate) fn start(store: Store, tail: Tail, grace: Duration, tasks: &Tasks) -> Self {
         let changes = Arc::new(Changes::default());
-        tasks.spawn(
+        tasks.keep(
             "changes of principals",
             Arc::clone(&changes).follow(tail, tasks.token()),
         );
