@@ -7,6 +7,7 @@ pub mod context;
 pub mod event;
 pub mod filter;
 pub mod ids;
+pub mod network;
 pub mod page;
 pub mod permission;
 pub mod random;
@@ -21,6 +22,7 @@ pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, PlanId, ProjectId,
     RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UserId,
 };
+pub use network::network;
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use tenant::{TenantRef, TenantStatus};

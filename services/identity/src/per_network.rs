@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use crate::domain::lockout;
-
 /// How long a counter counts.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Most counters kept.
@@ -35,13 +33,15 @@ impl PerNetwork {
 
     /// Counts one more; `false` where it is one too many.
     pub(crate) fn take(&self, ip: &str) -> bool {
-        let counter = self.counters.get_with(lockout::network(ip), Arc::default);
+        let counter = self
+            .counters
+            .get_with(tenantry_core::network(ip), Arc::default);
         counter.fetch_add(1, Ordering::Relaxed) < self.most
     }
 
     /// Whether there were as many as may be.
     pub(crate) fn is_spent(&self, ip: &str) -> bool {
-        let counter = self.counters.get(&lockout::network(ip));
+        let counter = self.counters.get(&tenantry_core::network(ip));
         counter.is_some_and(|n| n.load(Ordering::Relaxed) >= self.most)
     }
 }

@@ -13,11 +13,10 @@ use crate::assertion::{GATEWAY, HEADER, Verified, Verifier};
 const INTERNAL: &str = "/tenantry.internal.";
 /// Lists the services and their contracts; for operators.
 const REFLECTION: &str = "/grpc.reflection.";
+/// Asked by the gateway and by whoever supervises the process.
+pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
 /// What needs no identity because it is how identity and health come about; no route of the gateway leads here.
-const EXEMPT: &[&str] = &[
-    "/grpc.health.v1.Health/",
-    "/envoy.service.auth.v3.Authorization/",
-];
+const EXEMPT: &[&str] = &[HEALTH, "/envoy.service.auth.v3.Authorization/"];
 
 /// The caller's context; `None` for exempt methods.
 pub(super) fn establish(

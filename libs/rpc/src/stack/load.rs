@@ -1,70 +1,98 @@
-//! Step 4: how many requests one process handles at once. Whoever comes through the gateway has a share of the places, so
-//! that no tenant's burst takes those of the others. What the fleet itself asks has places of its own: the gateway's question,
-//! health, and other services are never refused for what callers do.
+//! Step 4: how many requests one process handles at once, in parts that can't take one another's places: of those who signed
+//! in, of strangers, of the gateway that asks about requests, and of other services. Among those who signed in each tenant and
+//! each principal has a share, among strangers each network, so that a burst takes its own share and no more. Health is asked
+//! seldom and costs nothing: it is always answered.
 
-use futures::future::Either;
-use tenantry_core::{PrincipalKind, Refusal, RequestContext, TenantId};
+use tenantry_core::{PrincipalKind, Refusal, RequestContext, TenantId, network};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use uuid::Uuid;
 
+use super::identity::{self, HEALTH};
 use crate::places::{Full, Place, Places};
 
-/// Most requests of callers at once; each open stream counts only until it begins.
+/// Most requests at once of those who signed in; each open stream counts only until it begins.
 pub(super) const MOST: usize = 1024;
-/// Most of them of one tenant, of one principal who acts in none, or of one address without a credential.
-pub(super) const MOST_OF_ONE: usize = MOST / 4;
-/// Most requests of the fleet itself at once: several times the callers', each of whose begins with a question of the gateway's.
-const MOST_OF_FLEET: usize = 4096;
-
-/// For whom a place is taken.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
-    Tenant(TenantId),
-    Principal(Uuid),
-    Address(String),
-}
-
-impl Holder {
-    fn of(ctx: &RequestContext) -> Self {
-        match (ctx.tenant_id(), ctx.principal.kind) {
-            (Some(tenant), _) => Self::Tenant(tenant),
-            (None, PrincipalKind::Anonymous) => Self::Address(ctx.origin.ip.clone()),
-            (None, _) => Self::Principal(ctx.principal.id),
-        }
-    }
-}
+/// Most of them in one tenant, and of one principal in whichever tenants.
+pub(super) const MOST_OF_ONE: usize = MOST / 8;
+/// Most requests at once of those who have no credential, as to sign in; and of one network.
+pub(super) const MOST_OF_STRANGERS: usize = MOST / 4;
+pub(super) const MOST_OF_NETWORK: usize = MOST_OF_STRANGERS / 8;
+/// Most questions of the gateway at once: several times the requests that they are about.
+pub(super) const MOST_QUESTIONS: usize = 4096;
+/// Most requests of other services at once.
+const MOST_OF_SERVICES: usize = 4096;
 
 /// The places of one process.
 #[derive(Debug)]
 pub(super) struct Load {
-    callers: Places<Holder>,
-    fleet: Semaphore,
+    of_tenants: Places<TenantId>,
+    of_principals: Places<String>,
+    of_networks: Places<String>,
+    questions: Semaphore,
+    of_services: Semaphore,
+}
+
+/// What one request takes; free again once it is dropped.
+#[derive(Debug)]
+pub(super) enum Taken<'a> {
+    Nothing,
+    OfFleet(#[allow(dead_code)] SemaphorePermit<'a>),
+    OfStranger(#[allow(dead_code)] Place<String>),
+    OfPrincipal {
+        _principal: Place<String>,
+        _tenant: Option<Place<TenantId>>,
+    },
 }
 
 impl Load {
     pub(super) fn new() -> Self {
         Self {
-            callers: Places::new(MOST, MOST_OF_ONE),
-            fleet: Semaphore::new(MOST_OF_FLEET),
+            of_tenants: Places::new(MOST, MOST_OF_ONE),
+            of_principals: Places::new(MOST, MOST_OF_ONE),
+            of_networks: Places::new(MOST_OF_STRANGERS, MOST_OF_NETWORK),
+            questions: Semaphore::new(MOST_QUESTIONS),
+            of_services: Semaphore::new(MOST_OF_SERVICES),
         }
     }
 
-    /// A place for a request of this caller, or of the fleet itself; free again once it is dropped.
+    /// A place for a request for this path, of this caller where the method wants to know one.
     pub(super) fn take(
         &self,
+        path: &str,
         caller: Option<&RequestContext>,
-    ) -> Result<Either<Place<Holder>, SemaphorePermit<'_>>, Refusal> {
+    ) -> Result<Taken<'_>, Refusal> {
         let Some(caller) = caller else {
-            let place = self.fleet.try_acquire();
-            return place.map(Either::Right).map_err(|_| of_all());
+            if path.starts_with(HEALTH) {
+                return Ok(Taken::Nothing);
+            }
+            let place = self.questions.try_acquire();
+            return place.map(Taken::OfFleet).map_err(|_| of_all());
         };
-        let place = self.callers.take(Holder::of(caller));
-        place.map(Either::Left).map_err(|full| match full {
-            Full::ForAll => of_all(),
-            Full::ForOne(most) => Refusal::overloaded(format!(
-                "{most} requests of this tenant or caller are under way here, as many as one may have. Wait for answers before you send more.",
-            )),
+        if identity::is_internal(path) {
+            let place = self.of_services.try_acquire();
+            return place.map(Taken::OfFleet).map_err(|_| of_all());
+        }
+        if caller.principal.kind == PrincipalKind::Anonymous {
+            let place = self.of_networks.take(network(&caller.origin.ip));
+            return place
+                .map(Taken::OfStranger)
+                .map_err(|full| refuse(full, "from your network"));
+        }
+        let tenant = caller.tenant_id().map(|id| self.of_tenants.take(id));
+        let tenant = tenant.transpose();
+        let principal = self.of_principals.take(caller.principal.key());
+        Ok(Taken::OfPrincipal {
+            _tenant: tenant.map_err(|full| refuse(full, "of this tenant"))?,
+            _principal: principal.map_err(|full| refuse(full, "of yours"))?,
         })
+    }
+}
+
+fn refuse(full: Full, whose: &str) -> Refusal {
+    match full {
+        Full::ForAll => of_all(),
+        Full::ForOne(most) => Refusal::overloaded(format!(
+            "{most} requests {whose} are under way here, as many as may be. Wait for answers before you send more.",
+        )),
     }
 }
 

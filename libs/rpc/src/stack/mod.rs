@@ -146,9 +146,7 @@ where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
     let ctx = identity::establish(&shared.verifier, &request, origin)?;
-    let caller = ctx.as_ref();
-    let caller = caller.filter(|_| !identity::is_internal(request.uri().path()));
-    let _place = shared.load.take(caller)?;
+    let _place = shared.load.take(request.uri().path(), ctx.as_ref())?;
     let deadline = deadline(request.headers());
     // Health and the gateway's question are answered in their own contracts' words.
     let ours = ctx.is_some();

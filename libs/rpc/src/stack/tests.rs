@@ -2,18 +2,19 @@
 
 use futures::future::{BoxFuture, pending};
 use serde_json::json;
-use tenantry_core::{Permissions, PrincipalKind, TenantId};
+use tenantry_core::{Permissions, PrincipalKind, TenantId, UserId};
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::load::{MOST, MOST_OF_ONE};
+use super::load::{MOST, MOST_OF_NETWORK, MOST_OF_ONE, MOST_OF_STRANGERS, MOST_QUESTIONS};
 use super::*;
 use crate::assertion::{Claims, FLEET, GATEWAY, HEADER, sign};
 use crate::keys::{KeyRing, Trust};
 use crate::watched::Watched;
 
+const LOGIN: &str = "/tenantry.identity.v1.AuthService/Login";
 const GET: &str = "/tenantry.registry.v1.TenantService/GetTenant";
 const LOOKUP: &str = "/tenantry.internal.registry.v1.TenantFeedService/LookupTenant";
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -75,11 +76,15 @@ impl Fleet {
 
     /// What the gateway says of someone who acts in this tenant.
     fn acts_in(&self, tenant: TenantId) -> String {
+        self.acts(UserId::new().uuid(), tenant)
+    }
+
+    fn acts(&self, sub: Uuid, tenant: TenantId) -> String {
         let claims = Claims {
             iss: GATEWAY.to_owned(),
             aud: FLEET.to_owned(),
             kind: PrincipalKind::User,
-            sub: Uuid::from_u128(1),
+            sub,
             tenant: Some(tenant),
             perms: Permissions::NONE,
             ..Claims::of_service("", "")
@@ -102,16 +107,17 @@ impl Fleet {
 
     /// Requests that are under way until they are dropped.
     fn hanging(&self, assertion: &str, count: usize) -> Vec<UnderWay> {
-        let mut hanging = Vec::new();
-        for _ in 0..count {
-            let mut request = request(GET, assertion);
-            request.headers_mut().insert(HANG, "1".parse().unwrap());
-            let mut under_way = self.stack.layer(Handlers).call(request);
-            let mut now = Context::from_waker(std::task::Waker::noop());
-            assert!(under_way.as_mut().poll(&mut now).is_pending());
-            hanging.push(under_way);
-        }
-        hanging
+        (0..count)
+            .map(|_| self.hang(request(GET, assertion)))
+            .collect()
+    }
+
+    fn hang(&self, mut request: http::Request<Body>) -> UnderWay {
+        request.headers_mut().insert(HANG, "1".parse().unwrap());
+        let mut under_way = self.stack.layer(Handlers).call(request);
+        let mut now = Context::from_waker(std::task::Waker::noop());
+        assert!(under_way.as_mut().poll(&mut now).is_pending());
+        under_way
     }
 }
 
@@ -159,6 +165,56 @@ async fn what_the_fleet_itself_asks_is_answered_when_callers_have_taken_all_plac
     );
     drop(bursts);
     assert!(fleet.is_answered(GET, &other).await);
+}
+
+#[tokio::test]
+async fn one_principal_takes_its_share_in_whichever_tenants() {
+    let fleet = Fleet::new();
+    let one = UserId::new().uuid();
+    let burst: Vec<_> = (0..MOST_OF_ONE)
+        .map(|_| fleet.hang(request(GET, &fleet.acts(one, TenantId::new()))))
+        .collect();
+    let refused = fleet.ask(request(GET, &fleet.acts(one, TenantId::new())));
+    assert_eq!(refused.await.unwrap().code(), Code::ResourceExhausted);
+    let other = fleet.acts_in(TenantId::new());
+    assert!(fleet.is_answered(GET, &other).await, "someone else");
+    drop(burst);
+}
+
+#[tokio::test]
+async fn strangers_take_no_place_of_those_who_signed_in_and_a_network_its_share() {
+    let fleet = Fleet::new();
+    let login = |ip: String| {
+        let request = http::Request::post(LOGIN).header("x-envoy-external-address", ip);
+        request.body(Body::empty()).unwrap()
+    };
+    let burst: Vec<_> = (0..MOST_OF_NETWORK)
+        .map(|n| fleet.hang(login(format!("2001:db8::{n:x}"))))
+        .collect();
+    let refused = fleet.ask(login("2001:db8::ffff".to_owned())).await.unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "one network");
+    let far = "2001:db8:1::1".to_owned();
+    assert!(fleet.ask(login(far.clone())).await.is_none(), "another");
+    let others: Vec<_> = (0..MOST_OF_STRANGERS - MOST_OF_NETWORK)
+        .map(|n| fleet.hang(login(format!("2001:db8:2:{n:x}::1"))))
+        .collect();
+    let refused = fleet.ask(login(far)).await.unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "all networks");
+    let customer = fleet.acts_in(TenantId::new());
+    assert!(fleet.is_answered(GET, &customer).await, "who signed in");
+    drop((burst, others));
+}
+
+#[tokio::test]
+async fn health_is_answered_when_the_gateway_asks_as_much_as_it_may() {
+    let fleet = Fleet::new();
+    let questions: Vec<_> = (0..MOST_QUESTIONS)
+        .map(|_| fleet.hang(request(CHECK, "")))
+        .collect();
+    assert!(!fleet.is_answered(CHECK, "").await);
+    assert!(fleet.is_answered(HEALTH, "").await);
+    assert!(fleet.is_answered(LOOKUP, &fleet.service()).await);
+    drop(questions);
 }
 
 #[tokio::test]

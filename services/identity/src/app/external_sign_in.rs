@@ -18,7 +18,6 @@ use super::sessions::stream;
 use super::sign_in::Pair;
 use crate::domain::external_sign_in::{Handed, Pending, Person, Ties};
 use crate::domain::identity_provider::{IdentityProvider, Scope};
-use crate::domain::lockout;
 use crate::domain::member::Member;
 use crate::domain::principal::display_name;
 use crate::domain::rights::{Reach, Realm};
@@ -237,7 +236,7 @@ impl App {
         };
         let (session, refresh) =
             Session::begin(user, session_tenant, BegunBy::Provider, clock::now());
-        let network = lockout::network(&ctx.origin.ip);
+        let network = tenantry_core::network(&ctx.origin.ip);
         store::external_sign_ins::insert_session(
             tx.conn(),
             &session,

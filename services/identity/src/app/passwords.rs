@@ -182,7 +182,7 @@ impl App {
             return Ok(());
         }
         store::users::lock(tx.conn(), user.id).await?;
-        let network = lockout::network(&ctx.origin.ip);
+        let network = tenantry_core::network(&ctx.origin.ip);
         if !store::password_resets::consume(tx.conn(), &token, &network).await? {
             return Err(Error::ResetToken);
         }

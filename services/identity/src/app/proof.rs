@@ -76,7 +76,7 @@ impl App {
         let account = self.account(email);
         Attempt {
             account,
-            network: lockout::network(&ctx.origin.ip),
+            network: tenantry_core::network(&ctx.origin.ip),
             buckets: lockout::of_sign_in(account, &ctx.origin.ip),
         }
     }

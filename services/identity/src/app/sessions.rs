@@ -13,7 +13,6 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::proof::Proven;
 use super::sign_in::Pair;
-use crate::domain::lockout;
 use crate::domain::member::User;
 use crate::domain::session::{Begun, BegunBy, Session};
 use crate::error::Error;
@@ -57,7 +56,7 @@ impl App {
     ) -> Result<Pair, Error> {
         let (session, refresh) =
             Session::begin(proven.user.id, tenant, BegunBy::Password, clock::now());
-        let network = lockout::network(&ctx.origin.ip);
+        let network = tenantry_core::network(&ctx.origin.ip);
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if !store::sessions::insert(tx.conn(), &session, &proven.hash, &ctx.origin, &network)
             .await?

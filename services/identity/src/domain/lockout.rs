@@ -6,16 +6,13 @@
 //! far later, against guessing from many networks, and then not for networks where the person signed in or used a link from
 //! their mail. What remains is a wait of at most a quarter of an hour, and such a link.
 
-use std::net::IpAddr;
-
 use jiff::{SignedDuration, Timestamp};
+use tenantry_core::network;
 
 /// Longest lock.
 const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 /// Failures past its bound that a bucket holds: 2^10 seconds are longer than the longest lock.
 const MOST_DOUBLINGS: i64 = 10;
-/// The network of a client whose address isn't known.
-const UNKNOWN: &str = "unknown";
 
 /// What one bucket bears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,18 +97,6 @@ fn key(account: &[u8], network: &str) -> Key {
 fn in_order(mut buckets: Buckets) -> Buckets {
     buckets.sort_by(|one, other| one.0.cmp(&other.0));
     buckets
-}
-
-/// What a client can't change at will: its address, for IPv6 the 64 bits that are given to one customer.
-pub(crate) fn network(ip: &str) -> String {
-    match ip.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => ip.to_string(),
-        Ok(IpAddr::V6(ip)) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        Err(_) => UNKNOWN.to_owned(),
-    }
 }
 
 /// A bucket as it stands in its row.
@@ -215,15 +200,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn a_network_is_what_one_customer_has() {
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("2001:db8:1:2:a::1"), network("2001:db8:1:2:b::2"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network(""), UNKNOWN);
     }
 
     #[test]
