@@ -69,8 +69,8 @@ const READS: &[(Read, &str)] = &[
         "search: all have it, by name, page of 50",
     ),
     (
-        Read::Search("abc", Found::Page(5)),
-        "search: one in 140 has it, by name, page of 5",
+        Read::Search("abc", Found::Page(3)),
+        "search: one in 140 has it, by name, page of 3",
     ),
 ];
 
