@@ -15,7 +15,8 @@ use crate::error::Error;
 
 /// Rows read next in order for each one wanted: a text that one in ten has fills the page.
 const FIRST_READ: i64 = 10;
-/// Most rows read in order, where the first ones had the text at all: one in two hundred then fills a usual page.
+/// Most rows read in order, where the first ones had the text so often that these fill the page: for a usual one, one in two
+/// hundred.
 const MOST_READ: i64 = 10_000;
 
 /// Name and slug as the index has them.
@@ -37,10 +38,11 @@ pub(super) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<T
     let mut rows = ((wanted + query.offset) * FIRST_READ).min(MOST_READ);
     loop {
         let found = read(conn, query, in_order(query, rows)?).await?;
-        if found.len() as i64 == wanted {
+        let count = found.len() as i64;
+        if count == wanted {
             return Ok(found);
         }
-        if found.is_empty() || rows == MOST_READ {
+        if rows == MOST_READ || count * MOST_READ < wanted * rows {
             break;
         }
         rows = MOST_READ;
