@@ -431,5 +431,5 @@ async fn what_is_larger_than_can_be_read_is_the_caller_s_fault() {
         .tenants(&operator())
         .create_tenant(named(&"x".repeat(5_000_000)))
         .await;
-    assert_eq!(why(refused), Reason::InvalidArgument);
+    assert_eq!(why(refused), Reason::BodyTooLarge);
 }
