@@ -6,7 +6,7 @@ pub mod call;
 pub mod client;
 pub mod convert;
 pub mod keys;
-mod places;
+pub mod places;
 pub mod revocations;
 pub mod stack;
 pub mod status;

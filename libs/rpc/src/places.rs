@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Places, and who holds how many of them. What is kept is bounded by the places themselves.
 #[derive(Debug)]
-pub(crate) struct Places<K> {
+pub struct Places<K> {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<HashMap<K, usize>>>,
     most_of_one: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Places<K> {
 
 /// Which bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub enum Full {
     /// All places are taken.
     ForAll,
     /// The holder has as many as one may, which is so many.
@@ -26,7 +26,7 @@ pub(crate) enum Full {
 
 impl<K: Clone + Eq + Hash> Places<K> {
     /// So many places, so many of them for one holder.
-    pub(crate) fn new(most: usize, most_of_one: usize) -> Self {
+    pub fn new(most: usize, most_of_one: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(most)),
             taken: Arc::default(),
@@ -35,7 +35,7 @@ impl<K: Clone + Eq + Hash> Places<K> {
     }
 
     /// One more place for this holder, free again once it is dropped.
-    pub(crate) fn take(&self, holder: K) -> Result<Place<K>, Full> {
+    pub fn take(&self, holder: K) -> Result<Place<K>, Full> {
         let permit = Arc::clone(&self.free).try_acquire_owned();
         let permit = permit.map_err(|_| Full::ForAll)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl<K> Clone for Places<K> {
 
 /// One taken place.
 #[derive(Debug)]
-pub(crate) struct Place<K: Eq + Hash> {
+pub struct Place<K: Eq + Hash> {
     taken: Arc<Mutex<HashMap<K, usize>>>,
     holder: K,
     _permit: OwnedSemaphorePermit,

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tenantry_core::event::Event;
 use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, clock};
 use tenantry_rpc::Tasks;
+use tenantry_rpc::places::Full;
 use tenantry_store::TenantTx;
 
 use super::App;
@@ -24,6 +25,8 @@ const LOOKS_AT_ONCE: usize = 16;
 /// Most looks that callers wait for at the same time. Each may take as long as a silent DNS, so they get a small part of the
 /// requests that a replica serves at once.
 pub(super) const ASKED_LOOKS_AT_ONCE: usize = 64;
+/// Most of them for domains of one tenant, whose DNS may be silent for good.
+pub(super) const ASKED_LOOKS_OF_ONE: usize = 8;
 /// How long each of those who look by themselves waits, once no domain is due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long nobody else takes a domain that one has taken: longer than the look, and the writing of what it showed.
@@ -36,11 +39,9 @@ impl App {
         if let Some(answer) = self.verified_before(change).await? {
             return Ok(answer);
         }
-        let turn = self.asked_looks.try_acquire().map_err(|_| {
-            Refusal::overloaded("As many domains are looked for as can be at once. Try again in some seconds; this one is also looked for by itself.")
-        })?;
+        let place = self.asked_looks.take(change.tenant).map_err(busy)?;
         let look = self.resolver.txt(&record_name(change.name)).await;
-        drop(turn);
+        drop(place);
         let written = self.write_look(change, &look, true).await;
         // Rolled back with its request id, a refusal would leave no trace of the look.
         match &written {
@@ -197,6 +198,17 @@ impl App {
         }
         Ok(true)
     }
+}
+
+/// The refusal of a look that callers would wait for beyond the bounds.
+fn busy(full: Full) -> Refusal {
+    let whose = match full {
+        Full::ForAll => "domains",
+        Full::ForOne(_) => "domains of this tenant",
+    };
+    Refusal::overloaded(format!(
+        "As many {whose} are looked for as can be at once. Try again in some seconds; this one is also looked for by itself."
+    ))
 }
 
 /// The tenant and the one that holds the domain, both locked, in the order of their ids: so two that take a domain from each

@@ -26,8 +26,9 @@ use std::sync::Arc;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::{RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
+use tenantry_rpc::places::Places;
 use tenantry_store::Store;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::dns::Resolver;
 use crate::domain::list::{Position, Query};
@@ -36,7 +37,7 @@ use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{list, tenants as rows, tree};
 
-use domain_looks::ASKED_LOOKS_AT_ONCE;
+use domain_looks::{ASKED_LOOKS_AT_ONCE, ASKED_LOOKS_OF_ONE};
 
 pub(crate) use create::Parent;
 pub(crate) use domains::DomainChange;
@@ -53,8 +54,8 @@ pub(crate) struct App {
     /// Identity, to call.
     identity: Replicas,
     resolver: Resolver,
-    /// Looks in the DNS that callers wait for.
-    asked_looks: Arc<Semaphore>,
+    /// Looks in the DNS that callers wait for, by the tenant whose domain it is.
+    asked_looks: Places<TenantId>,
     /// The domain whose subdomains name tenants; empty for none.
     base_domain: String,
     /// Wake this replica's workers.
@@ -75,7 +76,7 @@ impl App {
             catalogue,
             identity,
             resolver,
-            asked_looks: Arc::new(Semaphore::new(ASKED_LOOKS_AT_ONCE)),
+            asked_looks: Places::new(ASKED_LOOKS_AT_ONCE, ASKED_LOOKS_OF_ONE),
             base_domain,
             purge_started: Arc::new(Notify::new()),
             import_started: Arc::new(Notify::new()),
