@@ -1,15 +1,18 @@
 //! Looking for domains' records in the DNS: when that is asked for, and by itself when a domain is due. What a look showed is
 //! written in one transaction with its events, also where it takes the domain from another tenant.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::stream::{self, Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tenantry_core::event::Event;
 use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, clock};
 use tenantry_rpc::Tasks;
 use tenantry_rpc::places::Full;
 use tenantry_store::TenantTx;
+use tokio::sync::Notify;
 
 use super::App;
 use super::domains::{DomainChange, held, named, told};
@@ -19,15 +22,15 @@ use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{domains, tenants};
 
-/// Most domains that a replica looks for by itself at the same time: a DNS that is slow to answer holds up the looks for its
-/// own names and no others.
+/// Most domains that a replica looks for by itself at the same time, each of another tenant: a DNS that is slow to answer
+/// holds up the looks for its own tenant's names, until as many tenants have such a one.
 const LOOKS_AT_ONCE: usize = 16;
 /// Most looks that callers wait for at the same time. Each may take as long as a silent DNS, so they get a small part of the
 /// requests that a replica serves at once.
 pub(super) const ASKED_LOOKS_AT_ONCE: usize = 64;
 /// Most of them for domains of one tenant, whose DNS may be silent for good.
 pub(super) const ASKED_LOOKS_OF_ONE: usize = 8;
-/// How long each of those who look by themselves waits, once no domain is due.
+/// How long a replica waits, once no domain is due, before it asks again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long nobody else takes a domain that one has taken: longer than the look, and the writing of what it showed.
 const TAKEN_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -148,37 +151,50 @@ impl App {
 
     /// Looks for what is due, until the process ends. What it is just looking for then, another replica takes in its time.
     pub(crate) async fn look_after_domains(self, tasks: Tasks) {
-        let lookers = (0..LOOKS_AT_ONCE).map(|_| self.look_at_due_domains());
+        let busy = Busy::default();
+        let looks = self.due_domains(&busy).for_each_concurrent(LOOKS_AT_ONCE, async |domain| {
+            if let Err(error) = self.look_at_due(&domain).await {
+                tracing::warn!(error = %error, "the look for a domain that is due is not ended");
+            }
+            busy.ended(domain.tenant_id);
+        });
         tokio::select! {
             () = tasks.cancelled() => {}
-            _ = join_all(lookers) => {}
+            () = looks => {}
         }
     }
 
-    /// Looks for one domain after the other, as they come due. A look that fails is logged, and comes again when the domain
-    /// is free to be taken.
-    async fn look_at_due_domains(&self) {
-        loop {
-            match self.look_at_a_due_domain().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(error = %error, "a domain that is due can't be looked for");
+    /// The domains, as they come due, of tenants that no look is under way for. A fault is logged, and it goes on.
+    fn due_domains(&self, busy: &Busy) -> impl Stream<Item = Domain> {
+        stream::unfold((), move |()| async move {
+            loop {
+                match self.take_due(busy).await {
+                    Ok(Some(domain)) => return Some((domain, ())),
+                    Ok(None) => busy.one_ended_within(LOOK_EVERY).await,
+                    Err(error) => {
+                        tracing::warn!(error = %error, "the domains that are due can't be read");
+                        tokio::time::sleep(LOOK_EVERY).await;
+                    }
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        })
     }
 
-    /// Takes one domain, if one is due, and looks for it.
-    async fn look_at_a_due_domain(&self) -> Result<bool, Error> {
+    /// Takes one domain, if one is due.
+    async fn take_due(&self, busy: &Busy) -> Result<Option<Domain>, Error> {
         let now = clock::now();
         let until = now.saturating_add(TAKEN_FOR).unwrap_or(Timestamp::MAX);
         let mut platform = self.store.platform().await?;
-        let Some(domain) = domains::take_due(platform.conn(), now, until).await? else {
-            return Ok(false);
-        };
+        let taken = domains::take_due(platform.conn(), now, until, &busy.tenants()).await?;
         platform.commit().await?;
+        if let Some(domain) = &taken {
+            busy.begun(domain.tenant_id);
+        }
+        Ok(taken)
+    }
+
+    /// Looks for a domain that was taken. If that fails, it comes again when the domain is free to be taken.
+    async fn look_at_due(&self, domain: &Domain) -> Result<(), Error> {
         let ctx = RequestContext::of_service(OWN, Permissions::PLATFORM);
         let change = DomainChange {
             ctx: &ctx,
@@ -196,7 +212,40 @@ impl App {
             }
             Err(error) => return Err(error),
         }
-        Ok(true)
+        Ok(())
+    }
+}
+
+/// The tenants that this replica just looks for a domain of by itself: one at a time for each, so that who has many domains
+/// and a silent DNS holds up those alone.
+#[derive(Debug, Default)]
+struct Busy {
+    tenants: Mutex<HashSet<TenantId>>,
+    /// Wakes who waits for something to be due: a tenant's next domain may be.
+    ended: Notify,
+}
+
+impl Busy {
+    fn begun(&self, tenant: TenantId) {
+        self.locked().insert(tenant);
+    }
+
+    fn ended(&self, tenant: TenantId) {
+        self.locked().remove(&tenant);
+        self.ended.notify_one();
+    }
+
+    fn tenants(&self) -> Vec<TenantId> {
+        self.locked().iter().copied().collect()
+    }
+
+    /// Waits until a look ends, and no longer than this.
+    async fn one_ended_within(&self, wait: Duration) {
+        let _ = tokio::time::timeout(wait, self.ended.notified()).await;
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashSet<TenantId>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

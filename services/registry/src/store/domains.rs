@@ -168,22 +168,26 @@ pub(crate) async fn set_names(conn: &mut PgConnection, tenant: &Tenant) -> Resul
     Ok(())
 }
 
-/// Takes the domain that has been due the longest, if one is, on the platform's connection: nobody else takes it before `until`.
+/// Takes the domain that has been due the longest, if one is, of another tenant than these, on the platform's connection:
+/// nobody else takes it before `until`.
 #[tracing::instrument(name = "domains.take_due", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn take_due(
     conn: &mut PgConnection,
     now: Timestamp,
     until: Timestamp,
+    but_of: &[TenantId],
 ) -> Result<Option<Domain>, Error> {
+    let but_of: Vec<Uuid> = but_of.iter().map(|tenant| tenant.uuid()).collect();
     sqlx::query_as!(
         DomainRow,
         "UPDATE domains AS d SET next_check_at = $2
-         FROM (SELECT tenant_id, name FROM domains WHERE next_check_at <= $1
+         FROM (SELECT tenant_id, name FROM domains WHERE next_check_at <= $1 AND tenant_id <> ALL ($3)
                ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due
          WHERE d.tenant_id = due.tenant_id AND d.name = due.name
          RETURNING d.*",
         PgTime(now) as PgTime,
         PgTime(until) as PgTime,
+        &but_of,
     )
     .fetch_optional(conn)
     .await?
