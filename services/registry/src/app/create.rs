@@ -2,12 +2,12 @@
 
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::tenant::DEFAULT_PROJECT;
-use tenantry_core::{Refusal, RequestContext, TenantId, TenantRef, clock};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
 use super::event::event;
-use super::subscriptions::newest;
+use super::subscriptions::newest_plan;
 use crate::domain::slug;
 use crate::domain::tenant::{MAX_LEVELS, NewTenant, Place, Tenant};
 use crate::error::Error;
@@ -86,9 +86,12 @@ impl App {
         id: TenantId,
         new: NewTenant,
     ) -> Result<Tenant, Error> {
-        let plan = newest(tx, &new.project, self.plan_name(&new.plan)).await?;
+        let plan = newest_plan(tx, &new.project, self.plan_name(&new.plan)).await?;
+        if !ctx.allows(Permission::PlatformTenantsManage) {
+            new.limits.check_within(&plan.definition)?;
+        }
         let slug = take_slug(tx, id, &new).await?;
-        let tenant = new.create(id, slug, plan, clock::now());
+        let tenant = new.create(id, slug, plan.version_of_tenants(), clock::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let kind = ("tenant", id.uuid());
         let event = event(ctx, "tenant.created", kind, None, Some(&tenant))?;

@@ -85,6 +85,16 @@ pub(super) async fn newest(
     project: &str,
     name: &str,
 ) -> Result<PlanVersion, Error> {
+    let plan = newest_plan(tx, project, name).await?;
+    Ok(plan.version_of_tenants())
+}
+
+/// The newest version of a plan, with all that it says.
+pub(super) async fn newest_plan(
+    tx: &mut TenantTx,
+    project: &str,
+    name: &str,
+) -> Result<Plan, Error> {
     let plan = plans::find(tx.conn(), project, name, None).await?;
-    Ok(plan.ok_or(Error::PlanNotFound)?.version_of_tenants())
+    plan.ok_or(Error::PlanNotFound)
 }

@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use tenantry_core::refusal::Violations;
+use tenantry_core::{Permission, Reason, Refusal};
+
+use crate::domain::plan::Definition;
 
 /// Bytes of a gigabyte.
 const BYTES_PER_GB: i64 = 1_000_000_000;
@@ -47,6 +50,24 @@ impl AskedLimits {
                 );
             }
         }
+    }
+
+    /// Refuses more than the plan has: whoever manages the platform's tenants gives that, and nobody else.
+    pub(crate) fn check_within(self, plan: &Definition) -> Result<(), Refusal> {
+        for (field, asked, resource_type, unit) in self.fields() {
+            let most = plan.limit(resource_type).map(|limit| limit.limit / unit);
+            if let (Some(asked), Some(most)) = (asked, most)
+                && i64::from(asked) > most
+            {
+                let permission = Permission::PlatformTenantsManage;
+                return Err(Refusal::new(
+                    Reason::PermissionDenied,
+                    format!("{field} is more than the plan {} has, which is {most}: that needs the permission {permission}. Ask for no more, choose a larger plan, or ask an operator.", plan.key),
+                )
+                .with("permission", permission.name()));
+            }
+        }
+        Ok(())
     }
 
     /// The limits as they are kept.

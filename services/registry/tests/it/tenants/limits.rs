@@ -8,7 +8,9 @@ use tenantry_proto::internal::registry::v1::{
 use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant};
 use tonic::Streaming;
 
-use crate::support::{Replica, World, fields, member, named, operator, rename, service, soon, why};
+use crate::support::{
+    Replica, World, fields, member, named, operator, reason, rename, service, soon, why,
+};
 
 fn limited() -> CreateTenantRequest {
     CreateTenantRequest {
@@ -119,6 +121,53 @@ async fn a_limit_below_zero_is_refused_with_all_that_is_wrong_beside() {
 }
 
 #[tokio::test]
+async fn a_parents_people_ask_for_no_more_than_the_plan_has() {
+    let world = World::start().await;
+    let parent = world.tenant("Parent").await;
+    let caller = member(
+        &parent,
+        &[Permission::TenantsCreate, Permission::TenantsManage],
+    );
+    let mut tenants = world.tenants(&caller);
+    let below = |request| CreateTenantRequest {
+        parent_id: parent.id.clone(),
+        ..request
+    };
+    let all_of_free = CreateTenantRequest {
+        max_users: Some(5),
+        max_classes: Some(5),
+        max_storage_gb: Some(1),
+        ..named("Acme")
+    };
+    tenants
+        .create_tenant(below(all_of_free.clone()))
+        .await
+        .unwrap();
+    let one_more = |field| {
+        let mut request = all_of_free.clone();
+        match field {
+            "max_users" => request.max_users = Some(6),
+            "max_classes" => request.max_classes = Some(6),
+            _ => request.max_storage_gb = Some(2),
+        }
+        request
+    };
+    for field in ["max_users", "max_classes", "max_storage_gb"] {
+        let refused = tenants.create_tenant(below(one_more(field))).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(reason(&refused), Reason::PermissionDenied, "{field}");
+        assert!(refused.message().contains(field), "{refused}");
+        // An operator asks for it, and so does who chooses a plan that has it.
+        world.create(below(one_more(field))).await;
+        let on_more = CreateTenantRequest {
+            subscription_tier: "basic".to_owned(),
+            ..one_more(field)
+        };
+        tenants.create_tenant(below(on_more)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn limits_are_part_of_the_request_that_a_repetition_is_held_against() {
     let world = World::start().await;
     let parent = world.tenant("Parent").await;
@@ -126,6 +175,7 @@ async fn limits_are_part_of_the_request_that_a_repetition_is_held_against() {
     let request = CreateTenantRequest {
         parent_id: parent.id.clone(),
         request_id: "once".to_owned(),
+        subscription_tier: "professional".to_owned(),
         ..limited()
     };
     let first: Tenant = tenants
