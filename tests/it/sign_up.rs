@@ -187,9 +187,11 @@ async fn a_project_that_is_closed_lets_nobody_in() -> Result<()> {
         (403, "SIGN_UP_CLOSED")
     );
     let absent = json!({"name": "Acme", "project": unique("absent")});
+    let absent = person.rest.post(PATH, absent).await?;
     assert_eq!(
-        person.rest.post(PATH, absent).await?.reason(),
-        "PROJECT_NOT_FOUND"
+        (absent.status, absent.reason().as_str()),
+        (403, "SIGN_UP_CLOSED"),
+        "which projects there are isn't anyone's to learn"
     );
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(crate) enum Error {
     TenantNotFound,
     #[error("no such project")]
     ProjectNotFound,
-    #[error("the project admits no sign-up")]
+    #[error("no project of this key admits sign-up")]
     SignUpClosed,
     #[error("no such plan")]
     PlanNotFound,
@@ -115,7 +115,7 @@ impl From<Error> for Refusal {
             Error::Kept(status) => return Self::tenant_kept(status),
             Error::SignUpClosed => (
                 Reason::SignUpClosed,
-                "Nobody signs up in this project by themselves. Ask the people who run it for a tenant, or for an invitation to one.".to_owned(),
+                "There is no project of this key where people sign up by themselves. Ask those who run it for a tenant, or for an invitation to one.".to_owned(),
             ),
             Error::ProjectNotFound => (
                 Reason::ProjectNotFound,

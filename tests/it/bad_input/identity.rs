@@ -61,7 +61,7 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
         ),
         (
             sign_up(json!({"name": "A", "project": "absent"})),
-            "PROJECT_NOT_FOUND",
+            "SIGN_UP_CLOSED",
         ),
         (sign_up(json!({"name": "A", "request_id": "a b"})), INVALID),
         (auth("password:forgot", json!({"email": "nobody"})), INVALID),

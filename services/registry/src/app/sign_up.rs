@@ -40,8 +40,8 @@ impl App {
         let mut tx = self.store.begin(id).await?;
         match projects::hold_sign_up(tx.conn(), &new.project).await? {
             Some(SignUp::Open) => {}
-            Some(SignUp::Closed) => return Err(Error::SignUpClosed),
-            None => return Err(Error::ProjectNotFound),
+            // One answer for both: anyone may ask, and which projects there are isn't anyone's to learn.
+            Some(SignUp::Closed) | None => return Err(Error::SignUpClosed),
         }
         let tenant = self.write_new(&mut tx, ctx, id, new).await?;
         tx.commit().await?;

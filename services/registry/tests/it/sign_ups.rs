@@ -115,7 +115,7 @@ async fn of_two_with_one_slug_the_other_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_closed_project_lets_nobody_in_and_an_absent_one_is_none() {
+async fn a_closed_project_and_an_absent_one_let_nobody_in_with_the_same_bytes() {
     let world = World::start().await;
     let close = UpdateProjectRequest {
         project: "default".to_owned(),
@@ -136,7 +136,8 @@ async fn a_closed_project_lets_nobody_in_and_an_absent_one_is_none() {
     let refused = sign_ups
         .create_signed_up_tenant(asked(TenantId::new(), "acme"))
         .await;
-    assert_eq!(why(refused), Reason::SignUpClosed);
+    let closed = refused.unwrap_err();
+    assert_eq!(reason(&closed), Reason::SignUpClosed);
     let again = sign_ups
         .create_signed_up_tenant(asked(before, "before"))
         .await;
@@ -147,7 +148,10 @@ async fn a_closed_project_lets_nobody_in_and_an_absent_one_is_none() {
             ..asked(TenantId::new(), "acme")
         };
         let refused = sign_ups.create_signed_up_tenant(request).await;
-        assert_eq!(why(refused), Reason::ProjectNotFound, "{project:?}");
+        let absent = refused.unwrap_err();
+        assert_eq!(absent.code(), closed.code(), "{project:?}");
+        assert_eq!(absent.message(), closed.message());
+        assert_eq!(absent.details(), closed.details());
     }
 }
 
