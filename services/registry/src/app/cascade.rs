@@ -9,7 +9,7 @@ use tenantry_core::event::Event;
 use tenantry_store::AcrossTx;
 
 use super::App;
-use super::tenants::{Change, event};
+use super::tenants::{Change, tenant_event};
 use crate::domain::tenant::{Along, Around, Step, Tenant};
 use crate::error::Error;
 use crate::store::{tenants, tree};
@@ -50,7 +50,7 @@ impl App {
                 }
             };
             let Some(after) = after else { continue };
-            let event = event(change.ctx, after.action, &before, &after.tenant)?;
+            let event = tenant_event(change.ctx, after.action, &before, &after.tenant)?;
             events.push((before.id, event));
             if before.id == change.id {
                 root = after.tenant.clone();

@@ -15,8 +15,8 @@ use tenantry_store::TenantTx;
 use tokio::sync::Notify;
 
 use super::App;
-use super::domains::{DomainChange, held, named, told};
-use crate::domain::custom_domain::{Domain, Look, Told, record_name};
+use super::domains::{DomainChange, domain_event, held, named};
+use crate::domain::custom_domain::{Domain, Look, News, record_name};
 use crate::domain::purge::OWN;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
@@ -110,13 +110,16 @@ impl App {
         }
         let after = before.looked(look, clock::now());
         domains::update(tx.conn(), &after).await?;
-        let event = match before.told(&after) {
-            Some(Told::OfTenant(action)) => {
+        let event = match before.news(&after) {
+            Some(News::OfTenant(action)) => {
                 Some(named(&mut tx, change.ctx, &tenant, action).await?)
             }
-            Some(Told::OfDomain(action)) => {
-                Some(told(change.ctx, action, Some(&before), Some(&after))?)
-            }
+            Some(News::OfDomain(action)) => Some(domain_event(
+                change.ctx,
+                action,
+                Some(&before),
+                Some(&after),
+            )?),
             None => None,
         };
         events.extend(event.map(|event| (tenant.id, event)));

@@ -7,7 +7,7 @@ use tenantry_store::TenantTx;
 
 use super::App;
 use super::event::event;
-use super::tenants::event as tenants_event;
+use super::tenants::tenant_event;
 use crate::domain::custom_domain::{Domain, MAX_DOMAINS};
 use crate::domain::tenant::{Tenant, Transition};
 use crate::error::Error;
@@ -55,8 +55,13 @@ impl App {
         if !domains::insert(tx.conn(), &domain).await? {
             return Err(Error::DomainTaken);
         }
-        tx.record(&told(change.ctx, "domain.created", None, Some(&domain))?)
-            .await?;
+        tx.record(&domain_event(
+            change.ctx,
+            "domain.created",
+            None,
+            Some(&domain),
+        )?)
+        .await?;
         tx.finish(change.key, &domain).await?;
         Ok(domain)
     }
@@ -99,7 +104,7 @@ impl App {
         let event = if domain.in_use() {
             named(&mut tx, change.ctx, &tenant, "tenant.domain_removed").await?
         } else {
-            told(change.ctx, "domain.deleted", Some(&domain), None)?
+            domain_event(change.ctx, "domain.deleted", Some(&domain), None)?
         };
         tx.record(&event).await?;
         tx.finish(change.key, &domain).await?;
@@ -131,11 +136,11 @@ pub(super) async fn named(
         .collect();
     let Transition { tenant, action } = before.named_by(names, action, clock::now());
     domains::set_names(tx.conn(), &tenant).await?;
-    tenants_event(ctx, action, before, &tenant)
+    tenant_event(ctx, action, before, &tenant)
 }
 
 /// The event of a change of a domain that leaves which domains name the tenant as they are.
-pub(super) fn told(
+pub(super) fn domain_event(
     ctx: &RequestContext,
     action: &str,
     before: Option<&Domain>,

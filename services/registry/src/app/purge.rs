@@ -7,7 +7,7 @@ use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataSe
 use tenantry_proto::internal::data::v1::{CountRequest, PurgeRequest};
 use tenantry_rpc::client::Replicas;
 
-use super::tenants::{event, lock, replay};
+use super::tenants::{lock, replay, tenant_event};
 use super::{App, Change};
 use crate::domain::purge::{Count, OWN, Part, Purge, Report, StartedBy};
 use crate::domain::tenant::{Tenant, Transition};
@@ -124,7 +124,7 @@ impl App {
             failures: 0,
         };
         purges::insert(tx.conn(), &purge).await?;
-        let event = event(change.ctx, action, &before, &tenant)?;
+        let event = tenant_event(change.ctx, action, &before, &tenant)?;
         tx.record(&event).await?;
         tx.finish(change.key, &tenant).await?;
         self.purge_started.notify_one();

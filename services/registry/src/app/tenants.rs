@@ -7,6 +7,7 @@ use tenantry_core::{RequestContext, TenantId, TenantRef, clock};
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::event::event;
 use crate::domain::tenant::{Around, Outcome, Patch, Step, Tenant, Transition};
 use crate::error::Error;
 use crate::store::{holds, slugs, tenants, tree};
@@ -131,21 +132,21 @@ pub(super) async fn write(
         slugs::free(tx.conn(), tenant.id, &before.project, &before.slug).await?;
     }
     tenants::update(tx.conn(), &tenant).await?;
-    let event = event(change.ctx, action, &before, &tenant)?;
+    let event = tenant_event(change.ctx, action, &before, &tenant)?;
     tx.record(&event).await?;
     tx.finish(change.key, &tenant).await?;
     Ok(tenant)
 }
 
 /// The event of a tenant's change.
-pub(super) fn event(
+pub(super) fn tenant_event(
     ctx: &RequestContext,
     action: &str,
     before: &Tenant,
     after: &Tenant,
 ) -> Result<Event, Error> {
     let kind = ("tenant", after.id.uuid());
-    super::event::event(ctx, action, kind, Some(before), Some(after))
+    event(ctx, action, kind, Some(before), Some(after))
 }
 
 /// The first answer to a request that comes again, while the tenant still admits its caller.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::subscriptions::newest;
-use super::tenants::event;
+use super::tenants::tenant_event;
 use crate::domain::purge::OWN;
 use crate::domain::tenant::Transition;
 use crate::error::Error;
@@ -83,7 +83,8 @@ impl App {
         };
         tenants::update(tx.conn(), &tenant).await?;
         let ctx = RequestContext::of_service(OWN, Permissions::NONE);
-        tx.record(&event(&ctx, action, &before, &tenant)?).await?;
+        tx.record(&tenant_event(&ctx, action, &before, &tenant)?)
+            .await?;
         Ok(tx.commit().await?)
     }
 }

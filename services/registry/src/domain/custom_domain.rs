@@ -65,7 +65,7 @@ pub(crate) struct Domain {
 
 /// What a change of a domain's status is told as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum News {
     /// Which domains name the tenant has changed: an event of the tenant.
     OfTenant(&'static str),
     /// Nothing but the domain has: an event of its own.
@@ -200,15 +200,15 @@ impl Domain {
     }
 
     /// What is told of a change to this other status, if it is another.
-    pub(crate) fn told(&self, after: &Self) -> Option<Told> {
+    pub(crate) fn news(&self, after: &Self) -> Option<News> {
         if self.status == after.status {
             return None;
         }
         Some(match after.status {
-            DomainStatus::Pending => Told::OfTenant("tenant.domain_removed"),
-            DomainStatus::Failing => Told::OfDomain("domain.failing"),
-            DomainStatus::Verified if self.in_use() => Told::OfDomain("domain.recovered"),
-            DomainStatus::Verified => Told::OfTenant("tenant.domain_added"),
+            DomainStatus::Pending => News::OfTenant("tenant.domain_removed"),
+            DomainStatus::Failing => News::OfDomain("domain.failing"),
+            DomainStatus::Verified if self.in_use() => News::OfDomain("domain.recovered"),
+            DomainStatus::Verified => News::OfTenant("tenant.domain_added"),
         })
     }
 

@@ -2,13 +2,13 @@
 
 use futures::future::join_all;
 use prost_types::FieldMask;
-use tenantry_core::{Permission, Reason};
+use tenantry_core::Reason;
 use tenantry_proto::registry::v1::{
     CreateProjectRequest, CreateTenantRequest, GetProjectRequest, Project, UpdateProjectRequest,
     UpdateTenantRequest,
 };
 
-use crate::support::{World, fields, member, named, operator, reason, why};
+use crate::support::{World, all_of_a_tenant, fields, member, named, operator, reason, why};
 
 fn sign_up(value: &str) -> UpdateProjectRequest {
     UpdateProjectRequest {
@@ -151,7 +151,7 @@ async fn a_bad_update_of_a_project_is_told_what_is_wrong() {
 async fn a_tenants_people_neither_read_nor_change_projects() {
     let world = World::start().await;
     let tenant = world.tenant("Acme").await;
-    let mut projects = world.projects(&member(&tenant, &Permission::ALL[8..]));
+    let mut projects = world.projects(&member(&tenant, &all_of_a_tenant()));
     let get = GetProjectRequest {
         project: "default".to_owned(),
     };

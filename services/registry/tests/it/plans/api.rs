@@ -11,7 +11,7 @@ use tenantry_rpc::assertion::Claims;
 use tenantry_testkit::cluster::Role;
 
 use super::{create, get, list, new_plan, price, project, update, versions};
-use crate::support::{World, fields, member, operator, reason, why};
+use crate::support::{World, all_of_a_tenant, fields, member, operator, reason, why};
 
 #[tokio::test]
 async fn a_plan_is_found_by_key_and_alias_and_listed_behind_those_of_the_file() {
@@ -377,7 +377,7 @@ async fn anyone_reads_plans_and_only_those_with_the_right_change_them() {
         perms: Permissions::PLATFORM.without(manager.perms),
         ..operator()
     };
-    let own = member(&tenant, &Permission::ALL[8..]);
+    let own = member(&tenant, &all_of_a_tenant());
     for caller in [&without, &own] {
         let mut plans = world.plans(caller);
         plans.list_plans(ListPlansRequest::default()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Whose plans are read: those of the caller's project, and to operators those of each.
 
-use tenantry_core::{Permission, Permissions, Reason};
+use tenantry_core::{Permissions, Reason};
 use tenantry_proto::registry::v1::{
     CreatePlanRequest, CreateTenantRequest, GetPlanRequest, ListPlanVersionsRequest,
     ListPlansRequest,
@@ -8,7 +8,7 @@ use tenantry_proto::registry::v1::{
 use tenantry_rpc::assertion::Claims;
 
 use super::{create, list, new_plan, project};
-use crate::support::{World, member, named, operator, reason, why};
+use crate::support::{World, all_of_a_tenant, member, named, operator, reason, why};
 
 #[tokio::test]
 async fn the_plans_of_a_tenants_people_are_those_of_its_project() {
@@ -40,6 +40,7 @@ async fn the_plans_of_a_tenants_people_are_those_of_its_project() {
     let refused = world.plans(&member(&here, &[])).get_plan(get).await;
     assert_eq!(why(refused), Reason::PlanNotFound);
 }
+
 #[tokio::test]
 async fn other_projects_are_absent_to_all_but_operators_byte_by_byte() {
     let world = World::start().await;
@@ -54,10 +55,10 @@ async fn other_projects_are_absent_to_all_but_operators_byte_by_byte() {
         below: Permissions::NONE,
         ..operator()
     };
-    let all = &Permission::ALL[8..];
+    let all = all_of_a_tenant();
     for (caller, foreign, own) in [
-        (member(&here, all), "second", "default"),
-        (member(&there, all), "default", "second"),
+        (member(&here, &all), "second", "default"),
+        (member(&there, &all), "default", "second"),
         (nobodys.clone(), "second", "default"),
     ] {
         let asked = async |project: &str| {

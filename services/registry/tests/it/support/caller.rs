@@ -33,6 +33,13 @@ pub(crate) fn member(tenant: &Tenant, permissions: &[Permission]) -> Claims {
     }
 }
 
+/// All that someone may do in a tenant: every permission but the platform's.
+pub(crate) fn all_of_a_tenant() -> Vec<Permission> {
+    let all = Permission::ALL.iter().copied();
+    all.filter(|permission| !Permissions::PLATFORM.contains(*permission))
+        .collect()
+}
+
 /// A service of the fleet that calls registry.
 pub(crate) fn service(name: &str) -> Claims {
     Claims::of_service(name, "registry")

@@ -7,7 +7,7 @@ mod refused;
 mod replica;
 mod world;
 
-pub(crate) use caller::{Assertions, member, operator, service};
+pub(crate) use caller::{Assertions, all_of_a_tenant, member, operator, service};
 pub(crate) use golden::assert_golden;
 pub(crate) use keeper::{Keeper, MEMBERS};
 pub(crate) use refused::{fields, reason, why};
