@@ -65,7 +65,8 @@ impl Lookup {
             .await
     }
 
-    /// The tenant as it is now: nobody who has just made or moved it is told what was so before.
+    /// The tenant as it is now, or as it was when a look-up began that is still under way: whoever has just made or moved it
+    /// may join one that began before, and is told what was so up to [`LOOKUP_TIMEOUT`] ago.
     pub(super) async fn now(
         &self,
         project: &str,
