@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenantry_core::TenantId;
+use tenantry_core::role::Role;
 use uuid::Uuid;
 
 use super::field;
@@ -29,8 +30,8 @@ pub(crate) struct Mail {
     pub(crate) letter: Letter,
 }
 
-/// What a mail says. Whoever has others added or asks for links writes none of it but the name of a tenant that invites,
-/// which goes into words as [`quoted`] only.
+/// What a mail says. Of what whoever has others added or asks for links chose, it holds the name of a tenant that invites,
+/// the address of who invites and the roles, which go into words as [`quoted`], [`shown`] and [`as_roles`] only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Letter {
     /// Tells a person that they were added to a tenant.
@@ -40,6 +41,7 @@ pub(crate) enum Letter {
         tenant_name: String,
         /// Who invites, by the name that the API shows; empty for a program. It goes into words as [`shown`] only.
         by: String,
+        /// Their keys.
         roles: Vec<String>,
         until: Timestamp,
         token: String,
@@ -145,11 +147,29 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("“{cut}”")
 }
 
-/// Who invites, as it stands in a mail to a stranger: a plain address, else nobody. A quoted part of an address can hold any
-/// words, and so can the name of someone for whom a tenant's own identity provider speaks.
+/// Who invites, as it stands in a mail to a stranger: a plain address, else nobody. Other parts of an address before its @
+/// can hold any words or signs, and so can the name of someone for whom a tenant's own identity provider speaks.
 pub(crate) fn shown(name: &str) -> &str {
-    let plain = !name.contains(['"', '(', ' ']) && field::email(name).is_ok();
-    if plain { name } else { "" }
+    let plain = |c: char| c.is_alphanumeric() || ".-_+".contains(c);
+    let local = name.rsplit_once('@').map(|(local, _)| local);
+    let is_plain =
+        local.is_some_and(|local| local.chars().all(plain)) && field::email(name).is_ok();
+    if is_plain { name } else { "" }
+}
+
+/// Roles as they stand in a mail to a stranger: the built-in ones by name. The keys of a tenant's own are words that its people
+/// chose.
+pub(crate) fn as_roles(keys: &[String]) -> String {
+    let (built_in, own): (Vec<&str>, Vec<&str>) = keys
+        .iter()
+        .map(String::as_str)
+        .partition(|key| key.parse::<Role>().is_ok());
+    let own = (!own.is_empty()).then_some("a role of the organization");
+    built_in
+        .into_iter()
+        .chain(own)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What stands for a character that isn't seen: those of another width, direction or place than what is read.
@@ -230,14 +250,37 @@ mod tests {
 
     #[test]
     fn who_invites_is_shown_as_a_plain_address_or_not_at_all() {
-        assert_eq!(shown("ann@example.com"), "ann@example.com");
+        for plain in [
+            "ann@example.com",
+            "ann.o-neil_2+work@example.com",
+            "jörg@example.com",
+        ] {
+            assert_eq!(shown(plain), plain);
+        }
         for any_words in [
+            "you/won!{call=0800}@example.com",
+            "pay#now@example.com",
+            "o'neil@example.com",
+            "ann",
             "\"pay at http://evil.example\"@example.com",
             &display_name("ann@example.com", "", "https://evil.example"),
             &display_name("", "pay at http://evil.example", "https://evil.example"),
         ] {
             assert_eq!(shown(any_words), "", "{any_words}");
         }
+    }
+
+    #[test]
+    fn the_keys_of_a_tenants_own_roles_stand_in_no_mail() {
+        let roles =
+            |keys: &[&str]| as_roles(&keys.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(roles(&["member"]), "member");
+        assert_eq!(roles(&["admin", "viewer"]), "admin, viewer");
+        assert_eq!(roles(&["call-0800-555-0100"]), "a role of the organization");
+        assert_eq!(
+            roles(&["call", "member", "0800-555-0100"]),
+            "member, a role of the organization"
+        );
     }
 
     #[test]

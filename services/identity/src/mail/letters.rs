@@ -61,10 +61,11 @@ letter!(Welcome, "welcome.txt", "welcome.html", |it| {
 
 /// Asks a person to join a tenant.
 pub(super) struct Invitation<'a> {
-    /// Its name in quotation marks: nothing else in a mail is written by a tenant's people.
+    /// Its name in quotation marks.
     pub(super) tenant: String,
-    /// Who invites; empty for a program.
+    /// The address of who invites; empty for a program, and where it isn't a plain one.
     pub(super) by: &'a str,
+    /// Those of the platform by name, a tenant's own as such.
     pub(super) roles: String,
     pub(super) until: String,
     pub(super) link: String,

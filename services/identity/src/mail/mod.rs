@@ -104,7 +104,7 @@ impl Mailer {
                 let letter = letters::Invitation {
                     tenant: mail::quoted(tenant_name),
                     by: mail::shown(by),
-                    roles: roles.join(", "),
+                    roles: mail::as_roles(roles),
                     until: in_words(*until),
                     link: self.public_url.link("invitations", token),
                 };
