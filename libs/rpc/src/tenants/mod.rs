@@ -165,6 +165,15 @@ impl Tenants {
         Ok(ancestors)
     }
 
+    /// Whether a tenant lies below another as the view knows it, within the grace; `None` where it doesn't know. Registry isn't
+    /// asked.
+    #[must_use]
+    pub fn known_below(&self, id: TenantId, above: TenantId) -> Option<bool> {
+        let entry = self.remembered("", &TenantRef::Id(id))?;
+        let ancestors = self.view.ancestors(&entry)?;
+        Some(ancestors.iter().any(|ancestor| ancestor.id == above))
+    }
+
     /// Whether the view is fresh, or the best there is for now: a walk must not wait for registry at each step.
     fn may_serve_view(&self) -> bool {
         let age = self.view.age();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, UserId, clock};
+use tenantry_core::{RequestContext, TenantId, UserId, clock};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use uuid::Uuid;
@@ -19,6 +19,11 @@ use crate::domain::role::RoleKey;
 use crate::error::Error;
 use crate::store;
 use crate::store::users::Credentials;
+
+/// Most tenants of one user that are looked at, to see whether one lies below another.
+const MOST_LOOKED_AT: i64 = 100;
+/// Most of these that registry is asked about: ones made so lately that the view doesn't know them.
+const MOST_ASKED: usize = 1;
 
 /// A person to add by address.
 #[derive(Debug)]
@@ -185,8 +190,8 @@ impl App {
         Ok(member)
     }
 
-    /// Whether the address is that of a user who is related. An address that nobody has is looked for like any other: time
-    /// tells nothing either.
+    /// Whether the address is that of a user who is related. An address that nobody has is looked for like any other, by the
+    /// same queries.
     async fn is_related_address(&self, tenant: &TenantEntry, email: &str) -> Result<bool, Error> {
         let known = {
             let mut tx = self.store.read(tenant.id).await?;
@@ -197,7 +202,8 @@ impl App {
     }
 
     /// Whether the user is a member of the tenant, of one above it or of one below it, or came to it by a provider of its
-    /// own.
+    /// own. Of one who belongs to many, the newest [`MOST_LOOKED_AT`] are looked at from below, in memory: what it takes is
+    /// bounded, whoever it is.
     async fn is_related(&self, tenant: &TenantEntry, user: UserId) -> Result<bool, Error> {
         {
             let mut tx = self.store.read(tenant.id).await?;
@@ -205,24 +211,40 @@ impl App {
                 return Ok(true);
             }
         }
+        let above = self.tenants.ancestors(tenant).await?;
+        let mut near = vec![tenant.id.uuid()];
+        near.extend(above.iter().map(|ancestor| ancestor.id.uuid()));
         let theirs = {
             let mut tx = self.store.platform().await?;
-            store::members::tenants_of(&mut tx, user).await?
+            store::members::tenants_of(&mut tx, user, &near, MOST_LOOKED_AT).await?
         };
-        let above = self.tenants.ancestors(tenant).await?;
+        if theirs.iter().any(|id| near.contains(&id.uuid())) {
+            return Ok(true);
+        }
+        let mut asked = 0;
         for id in theirs {
-            if id == tenant.id || above.iter().any(|ancestor| ancestor.id == id) {
-                return Ok(true);
-            }
-            let Some(entry) = self.tenants.get(id).await? else {
-                continue;
+            let is_below = match self.tenants.known_below(id, tenant.id) {
+                Some(known) => known,
+                None if asked == MOST_ASKED => false,
+                None => {
+                    asked += 1;
+                    self.is_below(id, tenant.id).await?
+                }
             };
-            let up = self.tenants.ancestors(&entry).await?;
-            if up.iter().any(|ancestor| ancestor.id == tenant.id) {
+            if is_below {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The same of one tenant that the view doesn't know.
+    async fn is_below(&self, id: TenantId, above: TenantId) -> Result<bool, Error> {
+        let Some(entry) = self.tenants.get(id).await? else {
+            return Ok(false);
+        };
+        let up = self.tenants.ancestors(&entry).await?;
+        Ok(up.iter().any(|ancestor| ancestor.id == above))
     }
 
     /// One page of members, by address.

@@ -10,9 +10,6 @@ use crate::domain::member::{Member, UserMembership};
 use crate::domain::role::RoleKey;
 use crate::error::Error;
 
-/// Most tenants of one user that a look-up across tenants considers.
-const MAX_TENANTS: i64 = 1_000;
-
 /// A membership as it stands in its row.
 pub(super) struct Row {
     pub(super) tenant_id: Uuid,
@@ -245,13 +242,20 @@ pub(crate) async fn of_user(
         .collect())
 }
 
-/// The tenants of a user, across all.
+/// Some tenants of a user, across all: of these first, then the newest.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn tenants_of(tx: &mut PlatformTx, user: UserId) -> Result<Vec<TenantId>, Error> {
+pub(crate) async fn tenants_of(
+    tx: &mut PlatformTx,
+    user: UserId,
+    first: &[Uuid],
+    most: i64,
+) -> Result<Vec<TenantId>, Error> {
     let rows = sqlx::query_scalar!(
-        "SELECT tenant_id FROM memberships WHERE user_id = $1 ORDER BY tenant_id LIMIT $2",
+        "SELECT tenant_id FROM memberships WHERE user_id = $1
+         ORDER BY tenant_id = ANY($2) DESC, tenant_id DESC LIMIT $3",
         user.uuid(),
-        MAX_TENANTS,
+        first,
+        most,
     )
     .fetch_all(tx.conn())
     .await?;

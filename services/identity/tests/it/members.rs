@@ -1,5 +1,7 @@
 //! Members of a tenant.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{TenantId, UserId};
 use tenantry_proto::identity::v1 as wire;
@@ -218,6 +220,33 @@ async fn an_address_that_signs_in_elsewhere_is_refused_with_the_bytes_of_one_tha
     world.member(elsewhere, "ben@acme.example", "member").await;
     let theirs = add(&world, &owner, chosen("ben@acme.example")).await;
     assert_eq!(reason(&theirs.unwrap_err()), "INVITATION_REQUIRED");
+}
+
+#[tokio::test]
+async fn who_belongs_to_hundreds_of_tenants_is_found_below_and_costs_no_look_up_each() {
+    let world = World::start().await;
+    let top = world.tenant("top", None).await;
+    let below = world.tenant("below", Some(top)).await;
+    let stranger = world.tenant("stranger", None).await;
+    world.member(below, "ann@example.com", "member").await;
+    let admin = world.member(top, "admin@example.com", "admin").await;
+    let owner = world.member(stranger, "owner@example.com", "owner").await;
+    // Elsewhere too, in tenants that no replica has heard of.
+    sqlx::query(
+        "INSERT INTO identity.memberships (tenant_id, user_id, email, name, roles, created_at)
+         SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, user_id, email, name, roles, created_at
+         FROM identity.memberships, generate_series(1, 300) AS n WHERE email = 'ann@example.com'",
+    )
+    .execute(&mut world.superuser().await)
+    .await
+    .unwrap();
+    let ask = create("ann@example.com", &["viewer"]);
+    let before = world.registry.looked_up.load(Ordering::Relaxed);
+    let refused = add(&world, &owner, ask.clone()).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVITATION_REQUIRED");
+    let looked_up = world.registry.looked_up.load(Ordering::Relaxed) - before;
+    assert!(looked_up < 5, "{looked_up}");
+    add(&world, &admin, ask).await.unwrap();
 }
 
 #[tokio::test]

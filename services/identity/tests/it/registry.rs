@@ -1,6 +1,7 @@
 //! A stand-in for registry: the tenants that a test says, watched and looked up, and those that people sign up for.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Registry {
     /// What comes of the next sign-ups.
     mishaps: Arc<Mutex<VecDeque<Mishap>>>,
     gone: CancellationToken,
+    /// How many tenants were looked up so far.
+    pub(crate) looked_up: Arc<AtomicUsize>,
     pub(crate) address: String,
 }
 
@@ -52,6 +55,7 @@ impl Registry {
             tenants: Arc::new(watch::Sender::new(Vec::new())),
             mishaps: Arc::default(),
             gone: CancellationToken::new(),
+            looked_up: Arc::default(),
             address: format!("http://{}", listener.local_addr().unwrap()),
         };
         let serving = tonic::transport::Server::builder()
@@ -86,11 +90,29 @@ impl Registry {
         called.map(|tenant| tenant.id.parse().unwrap()).collect()
     }
 
+    /// A tenant of another project than the default one.
+    pub(crate) fn add_to(&self, project: &str, slug: &str) -> TenantId {
+        let id = TenantId::new();
+        self.put_into(project, id, slug, None, &[]);
+        id
+    }
+
     fn put(&self, id: TenantId, slug: &str, parent: Option<TenantId>, domains: &[&str]) {
+        self.put_into("default", id, slug, parent, domains);
+    }
+
+    fn put_into(
+        &self,
+        project: &str,
+        id: TenantId,
+        slug: &str,
+        parent: Option<TenantId>,
+        domains: &[&str],
+    ) {
         self.tenants.send_modify(|tenants| {
             tenants.push(TenantEntry {
                 id: id.to_string(),
-                project: "default".to_owned(),
+                project: project.to_owned(),
                 slug: slug.to_owned(),
                 status: "active".to_owned(),
                 plan: "free".to_owned(),
@@ -140,7 +162,7 @@ impl SignUpService for Registry {
             .iter()
             .any(|t| t.id == asked.tenant_id);
         if !is_made && !matches!(mishap, Some(Mishap::Refused)) {
-            self.put(id, &asked.slug, None, &[]);
+            self.put_into(&asked.project, id, &asked.slug, None, &[]);
         }
         match mishap {
             Some(Mishap::Lost) => Err(Status::unavailable("nobody hears of it")),
@@ -197,12 +219,16 @@ impl TenantFeedService for Registry {
         &self,
         request: Request<LookupTenantRequest>,
     ) -> Result<Response<TenantEntry>, Status> {
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
         let asked = request.into_inner();
         let tenants = self.tenants.borrow();
         tenants
             .iter()
             .find(|tenant| {
-                tenant.id == asked.id || (asked.id.is_empty() && tenant.slug == asked.slug)
+                let named = (asked.project.as_str(), asked.slug.as_str());
+                tenant.id == asked.id
+                    || (asked.id.is_empty()
+                        && named == (tenant.project.as_str(), tenant.slug.as_str()))
             })
             .cloned()
             .map(Response::new)
