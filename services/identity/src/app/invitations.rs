@@ -131,9 +131,9 @@ impl App {
         let mut invitation = open(&mut tx, ctx, id).await?;
         let before = invitation.facts();
         let now = clock::now();
-        invitation.revoked_at = Some(now);
-        store::invitations::revoke(&mut tx, id, now).await?;
-        store::mails::drop_about(&mut tx, id.uuid()).await?;
+        let mail_dropped = store::mails::drop_about(&mut tx, id.uuid()).await?;
+        invitation.revoked(now, mail_dropped);
+        store::invitations::revoke(&mut tx, &invitation).await?;
         tx.record(&event(ctx, "invitation.revoked", before, &invitation))
             .await?;
         tx.finish(key.as_ref(), &invitation).await?;

@@ -97,6 +97,15 @@ impl Invitation {
         self.mail_at = Some(now);
     }
 
+    /// The same without a link that works, and without its mail where that still waited.
+    pub(crate) const fn revoked(&mut self, now: Timestamp, mail_dropped: bool) {
+        self.revoked_at = Some(now);
+        if mail_dropped {
+            self.mail = MailState::Failed;
+            self.mail_at = Some(now);
+        }
+    }
+
     /// What events say of it.
     pub(crate) fn facts(&self) -> Value {
         json!({

@@ -221,19 +221,18 @@ pub(crate) async fn send_again(
     Ok(())
 }
 
-/// Writes that it was revoked.
+/// Writes that it was revoked, and where its mail stands since then.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn revoke(
-    tx: &mut TenantTx,
-    id: InvitationId,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub(crate) async fn revoke(tx: &mut TenantTx, invitation: &Invitation) -> Result<(), Error> {
     let tenant = tx.scope().uuid();
     sqlx::query!(
-        "UPDATE invitations SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2",
+        "UPDATE invitations SET revoked_at = $3, mail_state = $4, mail_state_at = coalesce($5, mail_state_at)
+         WHERE tenant_id = $1 AND id = $2",
         tenant,
-        id.uuid(),
-        PgTime(now) as PgTime,
+        invitation.id.uuid(),
+        invitation.revoked_at.map(PgTime) as Option<PgTime>,
+        invitation.mail.name(),
+        invitation.mail_at.map(PgTime) as Option<PgTime>,
     )
     .execute(tx.conn())
     .await?;

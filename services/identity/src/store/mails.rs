@@ -70,18 +70,18 @@ pub(crate) async fn count_today(tx: &mut TenantTx) -> Result<i64, Error> {
     .await?)
 }
 
-/// Removes what waits about something that is over.
+/// Removes what waits about something that is over; tells whether anything did.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn drop_about(tx: &mut TenantTx, about: Uuid) -> Result<(), Error> {
+pub(crate) async fn drop_about(tx: &mut TenantTx, about: Uuid) -> Result<bool, Error> {
     let tenant = tx.scope().uuid();
-    sqlx::query!(
+    let dropped = sqlx::query!(
         "DELETE FROM mails WHERE tenant_id = $1 AND about = $2",
         tenant,
         about,
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(dropped.rows_affected() > 0)
 }
 
 /// How many of the transaction's tenant wait, counted so far.
@@ -170,7 +170,7 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Has a mail wait for so long, and tells the invitation that it is about.
+/// Has a mail wait for so long, while it is of use, and tells the invitation that it is about.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn put_off(
     tx: &mut PlatformTx,
@@ -179,7 +179,7 @@ pub(crate) async fn put_off(
 ) -> Result<(), Error> {
     sqlx::query!(
         "WITH off AS (
-             UPDATE mails SET next_at = clock_timestamp() + make_interval(secs => $3)
+             UPDATE mails SET next_at = least(clock_timestamp() + make_interval(secs => $3), ends_at)
              WHERE tenant_id = $1 AND id = $2 RETURNING tenant_id, about)
          UPDATE invitations AS i SET mail_state = $4, mail_state_at = clock_timestamp()
          FROM off WHERE i.tenant_id = off.tenant_id AND i.id = off.about",
@@ -193,11 +193,12 @@ pub(crate) async fn put_off(
     Ok(())
 }
 
-/// Some that are of no use any more.
+/// Some that are of no use any more, and that no replica has taken up: what it has may be sent yet.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn ended(tx: &mut PlatformTx, most: i64) -> Result<Vec<Ids>, Error> {
     let rows = sqlx::query!(
-        "SELECT tenant_id, id, about FROM mails WHERE ends_at <= clock_timestamp() ORDER BY ends_at LIMIT $1",
+        "SELECT tenant_id, id, about FROM mails WHERE ends_at <= clock_timestamp() AND next_at <= clock_timestamp()
+         ORDER BY ends_at LIMIT $1",
         most,
     )
     .fetch_all(tx.conn())

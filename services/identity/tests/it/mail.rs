@@ -118,7 +118,7 @@ async fn an_acknowledged_mail_outlives_its_replica_and_a_transport_that_is_away_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_that_waits_goes_with_its_invitation_and_with_its_use() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let acme = world.tenant("acme", None).await;
     let owner = world.member(acme, "owner@example.com", "owner").await;
     world.post.nth("owner@example.com", 1).await.unwrap();
@@ -143,10 +143,47 @@ async fn a_mail_that_waits_goes_with_its_invitation_and_with_its_use() {
         ..Default::default()
     };
     let ask = world.ask(&owner, request).await.unwrap();
-    world.invitations(0).revoke_invitation(ask).await.unwrap();
+    let revoked = world.invitations(0).revoke_invitation(ask).await;
+    let revoked = revoked.unwrap().into_inner();
     assert_eq!(waiting(&world).await.0, 1);
-    sqlx::query("UPDATE identity.mails SET ends_at = clock_timestamp()")
-        .execute(&mut world.superuser().await)
+    let request = wire::GetInvitationRequest {
+        invitation: revoked.id.clone(),
+        ..Default::default()
+    };
+    let ask = world.ask(&owner, request).await.unwrap();
+    let found = world.invitations(1).get_invitation(ask).await.unwrap();
+    assert_eq!(found.into_inner(), revoked);
+    assert_eq!(revoked.mail_state, "failed", "no mail is tried again");
+    assert_eq!(revoked.mail_state_at, revoked.revoked_at);
+    // The other is in a replica's hands when its time ends: it is let be until the lease is over.
+    world.end().await;
+    let mut past = world.superuser().await;
+    sqlx::query(
+        "UPDATE identity.mails
+         SET tries = 1, ends_at = clock_timestamp(), next_at = clock_timestamp() + interval '1 hour'",
+    )
+    .execute(&mut past)
+    .await
+    .unwrap();
+    // Replicas look for what is over before they take up anything: once the next mail is sent, they have.
+    fs::rename(
+        world.mail_folder().with_extension("away"),
+        world.mail_folder(),
+    )
+    .unwrap();
+    world.restart().await;
+    let request = wire::RequestPasswordResetRequest {
+        email: OPERATOR.to_owned(),
+    };
+    world
+        .passwords()
+        .request_password_reset(request)
+        .await
+        .unwrap();
+    world.post.nth(OPERATOR, 1).await.unwrap();
+    until_waiting(&world, (1, 1)).await;
+    sqlx::query("UPDATE identity.mails SET next_at = clock_timestamp()")
+        .execute(&mut past)
         .await
         .unwrap();
     until_waiting(&world, (0, 0)).await;

@@ -1,12 +1,13 @@
 //! Mails by SMTP, to a server that isn't ours, and what an invitation tells of its mail.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::envoy::Tls;
 use tenantry_testkit::paths;
 use tenantry_testkit::smtp::SmtpServer;
+use tenantry_testkit::wait;
 
 use crate::caller::Who;
 use crate::replica::MailTo;
@@ -40,21 +41,16 @@ async fn invite(world: &World, owner: &Who, email: &str) -> wire::Invitation {
 
 /// The invitation once its mail stands so.
 async fn until(world: &World, owner: &Who, id: &str, state: &str) -> wire::Invitation {
-    let began = Instant::now();
-    loop {
+    let reached = wait::until(state, WITHIN, async || {
         let request = wire::GetInvitationRequest {
             invitation: id.to_owned(),
             ..Default::default()
         };
-        let ask = world.ask(owner, request).await.unwrap();
-        let now = world.invitations(1).get_invitation(ask).await.unwrap();
-        let now = now.into_inner();
-        if now.mail_state == state {
-            return now;
-        }
-        assert!(began.elapsed() < WITHIN, "not {state}: {now:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        let ask = world.ask(owner, request).await?;
+        let now = world.invitations(1).get_invitation(ask).await?;
+        Ok(Some(now.into_inner()).filter(|now| now.mail_state == state))
+    });
+    reached.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,10 +103,12 @@ async fn a_refusal_for_now_is_tried_again_and_one_for_good_is_told_until_it_is_s
     assert_eq!(again.into_inner().mail_state, "queued");
     until(&world, &owner, &refused.id, "failed").await;
     // What waits too long is given up as well.
-    sqlx::query("UPDATE identity.mails SET ends_at = clock_timestamp()")
-        .execute(&mut world.superuser().await)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE identity.mails SET ends_at = clock_timestamp(), next_at = clock_timestamp()",
+    )
+    .execute(&mut world.superuser().await)
+    .await
+    .unwrap();
     until(&world, &owner, &busy.id, "failed").await;
 }
 
