@@ -54,6 +54,7 @@ use tonic::service::Routes;
 
 pub use config::{Command, Config};
 pub use mail::{MailUrl, PublicUrl};
+use service::at_host::AtHost;
 pub use store::tenant_data::TENANT_TABLES;
 
 /// Longest wait at the start for a first view of all tenants, and how often it is asked for.
@@ -141,15 +142,17 @@ impl Service for Identity {
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
         let base_domain = config.base_domain.unwrap_or_default().to_ascii_lowercase();
+        let of_host: Arc<str> = base_domain.as_str().into();
         let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions, base_domain);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
         let reflection_alpha = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
         Ok(Routes::new(AuthorizationServer::new(authorizer))
-            .add_service(AuthServiceServer::new(service::auth::Auth(Arc::clone(
-                &app,
-            ))))
+            .add_service(AtHost::new(
+                AuthServiceServer::new(service::auth::Auth(Arc::clone(&app))),
+                &of_host,
+            ))
             .add_service(MemberServiceServer::new(service::members::Members(
                 Arc::clone(&app),
             )))
@@ -159,8 +162,11 @@ impl Service for Identity {
             .add_service(ApiKeyServiceServer::new(service::api_keys::ApiKeys(
                 Arc::clone(&app),
             )))
-            .add_service(ExternalSignInServiceServer::new(
-                service::external_sign_in::ExternalSignIns(Arc::clone(&app)),
+            .add_service(AtHost::new(
+                ExternalSignInServiceServer::new(service::external_sign_in::ExternalSignIns(
+                    Arc::clone(&app),
+                )),
+                &of_host,
             ))
             .add_service(IdentityProviderServiceServer::new(
                 service::identity_providers::IdentityProviders(Arc::clone(&app)),
@@ -168,8 +174,11 @@ impl Service for Identity {
             .add_service(OperatorServiceServer::new(service::operators::Operators(
                 Arc::clone(&app),
             )))
-            .add_service(OrganizationServiceServer::new(
-                service::organizations::Organizations(Arc::clone(&app)),
+            .add_service(AtHost::new(
+                OrganizationServiceServer::new(service::organizations::Organizations(Arc::clone(
+                    &app,
+                ))),
+                &of_host,
             ))
             .add_service(MemberRoleServiceServer::new(
                 service::member_roles::MemberRoles(Arc::clone(&app)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
-use tenantry_core::tenant::{Admission, project_or_default};
+use tenantry_core::tenant::Admission;
 use tenantry_core::{
     IdentityProviderId, Principal, PrincipalKind, RequestContext, TenantId, TenantRef, UserId,
     clock,
@@ -31,7 +31,6 @@ use crate::store::identity_providers::Known;
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) tenant: Option<TenantRef>,
-    /// Empty for the default.
     pub(crate) project: String,
     pub(crate) provider: IdentityProviderId,
     pub(crate) redirect_uri: String,
@@ -84,7 +83,7 @@ impl App {
     /// The provider that a beginning names, and the tenant that the session is to be for: the tenant's own provider, else
     /// the project's.
     async fn provider_of(&self, start: &Start) -> Result<Option<(Known, Option<TenantId>)>, Error> {
-        let project = project_or_default(&start.project);
+        let project = &start.project;
         let entry = match &start.tenant {
             Some(name) => self.tenants.find(project, name).await?,
             None => None,
@@ -99,7 +98,7 @@ impl App {
         }
         let mut tx = self.store.read(TenantId::PLATFORM).await?;
         let known = store::identity_providers::get(&mut tx, start.provider).await?;
-        let scope = Scope::Project(project.to_owned());
+        let scope = Scope::Project(project.clone());
         // A tenant that isn't there is refused at the end, like one that the person isn't a member of.
         let session_tenant = start
             .tenant

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tenantry_core::tenant::project_or_default;
 use tenantry_core::{
     PrincipalKind, RequestContext, TenantId, TenantRef, TenantSelection, UserId, clock,
 };
@@ -22,6 +21,7 @@ pub(crate) struct Login {
     pub(crate) password: SecretString,
     /// The tenant that the session is for.
     pub(crate) tenant: Option<TenantRef>,
+    /// Of which its slug is.
     pub(crate) project: String,
 }
 
@@ -61,7 +61,6 @@ impl App {
         name: &TenantRef,
         project: &str,
     ) -> Result<TenantId, Error> {
-        let project = project_or_default(project);
         let entry = self.tenants.find(project, name).await?;
         let entry = entry.ok_or(Error::TenantNotFound)?;
         let standing = {

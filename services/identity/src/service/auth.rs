@@ -12,6 +12,7 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
+use super::at_host::HostProject;
 use crate::app::App;
 use crate::app::sign_in::Login;
 use crate::convert;
@@ -25,8 +26,9 @@ pub(crate) struct Auth(pub(crate) Arc<App>);
 impl AuthService for Auth {
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<TokenPair>, Status> {
         answer(async {
+            let host = HostProject::read(&request);
             let call = open(request)?;
-            let login = parse_login(call.message)?;
+            let login = parse_login(call.message, &host)?;
             Ok(convert::pair(self.0.login(&call.ctx, login).await?))
         })
         .await
@@ -78,7 +80,8 @@ impl AuthService for Auth {
     }
 }
 
-fn parse_login(message: LoginRequest) -> Result<Login, Refusal> {
+fn parse_login(message: LoginRequest, host: &HostProject) -> Result<Login, Refusal> {
+    let project = host.or(&message.project)?;
     let mut wrong = Violations::new();
     let email = wrong.take("email", field::email(&message.email));
     if message.password.is_empty() {
@@ -91,6 +94,6 @@ fn parse_login(message: LoginRequest) -> Result<Login, Refusal> {
         email: email.unwrap_or_default(),
         password: message.password.into(),
         tenant: TenantRef::parse(&message.tenant),
-        project: message.project,
+        project,
     })
 }

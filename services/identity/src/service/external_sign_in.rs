@@ -11,6 +11,7 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
+use super::at_host::HostProject;
 use crate::app::App;
 use crate::app::external_sign_in::Start;
 use crate::convert;
@@ -33,8 +34,9 @@ impl ExternalSignInService for ExternalSignIns {
         request: Request<StartExternalSignInRequest>,
     ) -> Result<Response<ExternalSignIn>, Status> {
         answer(async {
+            let host = HostProject::read(&request);
             let call = open(request)?;
-            let start = parse_start(call.message)?;
+            let start = parse_start(call.message, &host)?;
             let begun = self.0.start_external_sign_in(&call.ctx, start).await?;
             Ok(convert::external_sign_in(begun))
         })
@@ -63,7 +65,8 @@ impl ExternalSignInService for ExternalSignIns {
     }
 }
 
-fn parse_start(message: StartExternalSignInRequest) -> Result<Start, Refusal> {
+fn parse_start(message: StartExternalSignInRequest, host: &HostProject) -> Result<Start, Refusal> {
+    let project = host.or(&message.project)?;
     let mut wrong = Violations::new();
     if !message.project.is_empty() {
         wrong.take("project", identity_provider::project(&message.project));
@@ -82,7 +85,7 @@ fn parse_start(message: StartExternalSignInRequest) -> Result<Start, Refusal> {
     match provider {
         Some(provider) => wrong.check().map(|()| Start {
             tenant,
-            project: message.project,
+            project,
             provider,
             redirect_uri: message.redirect_uri,
         }),

@@ -1,6 +1,7 @@
 //! Handlers: each authorises, parses, calls one use case and converts.
 
 pub(crate) mod api_keys;
+pub(crate) mod at_host;
 pub(crate) mod auth;
 pub(crate) mod external_sign_in;
 pub(crate) mod identity_providers;

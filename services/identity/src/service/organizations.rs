@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tenantry_core::tenant::project_or_default;
 use tenantry_core::{Refusal, TenantSelection};
 use tenantry_proto::identity::v1::SignUpRequest;
 use tenantry_proto::identity::v1::organization_service_server::OrganizationService;
@@ -10,6 +9,7 @@ use tenantry_proto::registry::v1::Tenant;
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
+use super::at_host::HostProject;
 use crate::app::App;
 use crate::app::sessions::Own;
 use crate::domain::sign_up::Asked;
@@ -22,12 +22,15 @@ pub(crate) struct Organizations(pub(crate) Arc<App>);
 impl OrganizationService for Organizations {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<Tenant>, Status> {
         answer(async {
+            let host = HostProject::read(&request);
             let mut call = open(request)?;
             // None is needed; but one that was named and isn't there is told as ever.
             if call.ctx.tenant == TenantSelection::NotFound {
                 return Err(Refusal::tenant_not_found());
             }
             let own = Own::of(&call.ctx)?;
+            // Another project is another request, whether the message names it or the host.
+            call.message.project = host.or(&call.message.project)?;
             let key = call.request_key(|message| &mut message.request_id)?;
             let asked = parse(call.message);
             asked.check()?;
@@ -41,7 +44,7 @@ fn parse(message: SignUpRequest) -> Asked {
     Asked {
         name: message.name,
         slug: message.slug,
-        project: project_or_default(&message.project).to_owned(),
+        project: message.project,
         email: message.email,
         billing_email: message.billing_email,
         contact_phone: message.contact_phone,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use tenantry_core::seal::Sealer;
 use tenantry_identity::{Config, Identity};
 use tenantry_rpc::assertion::Verifier;
-use tenantry_rpc::client::channel;
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
@@ -16,7 +15,6 @@ use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::pgbouncer::PgBouncer;
 use tokio::net::TcpListener;
-use tonic::transport::Channel;
 use tonic::transport::server::TcpIncoming;
 
 use crate::registry::Registry;
@@ -32,7 +30,7 @@ pub(crate) struct MailTo {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// Starts a replica, which runs as long as the tasks.
+/// Starts a replica, which runs as long as the tasks; returns its address.
 pub(crate) async fn replica(
     database: &TestDatabase,
     pooler: Option<&PgBouncer>,
@@ -40,7 +38,7 @@ pub(crate) async fn replica(
     keys: &Keys,
     mail: &MailTo,
     tasks: &Tasks,
-) -> Channel {
+) -> String {
     let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
     let options = |role| {
         let url = cluster.url("identity", role, database.name());
@@ -85,5 +83,5 @@ pub(crate) async fn replica(
             tasks.token().cancelled_owned(),
         );
     tasks.spawn("identity", async move { server.await.unwrap() });
-    channel(&address).unwrap()
+    address
 }

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 use tenantry_proto::identity::v1 as wire;
+use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
 use tenantry_rpc::assertion::HEADER;
 use tonic::{Code, Request};
 
@@ -44,6 +45,40 @@ async fn an_unknown_address_is_refused_like_a_wrong_password() {
     );
     let bad = world.auth().login(login("", "", "")).await.unwrap_err();
     assert_eq!(bad.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn at_a_projects_host_a_sign_in_is_of_that_project_and_may_not_name_another() {
+    let world = World::start().await;
+    let ours = world.tenant("acme", None).await;
+    let theirs = world.registry.add_to("two", "acme");
+    world.member(ours, "ann@example.com", "member").await;
+    world.member(theirs, "ann@example.com", "member").await;
+    let login = async |host: &str, project: &str| {
+        let request = wire::LoginRequest {
+            project: project.to_owned(),
+            ..login("ann@example.com", PASSWORD, "acme")
+        };
+        let mut auth = AuthServiceClient::new(world.at_host(host));
+        let pair = auth
+            .login(request)
+            .await
+            .map_err(|status| reason(&status))?;
+        let who = Who::bearer(&pair.into_inner().access_token);
+        Ok(world.assertion(&who).await.unwrap().tenant.unwrap())
+    };
+    let conflict = Err("TENANT_CONFLICT".to_owned());
+    for (host, project, tenant) in [
+        ("acme.two.tenants.example", "", Ok(theirs)),
+        ("acme.two.tenants.example:8443", "two", Ok(theirs)),
+        ("acme.two.tenants.example", "default", conflict.clone()),
+        ("acme.tenants.example", "", Ok(ours)),
+        ("acme.tenants.example", "two", conflict),
+        ("api.example", "", Ok(ours)),
+        ("api.example", "two", Ok(theirs)),
+    ] {
+        assert_eq!(login(host, project).await, tenant, "{host} {project}");
+    }
 }
 
 #[tokio::test]

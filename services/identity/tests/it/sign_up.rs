@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use tenantry_core::TenantId;
 use tenantry_proto::identity::v1 as wire;
+use tenantry_proto::identity::v1::organization_service_client::OrganizationServiceClient;
 use tenantry_proto::registry::v1::Tenant;
 use tonic::Status;
 
@@ -270,6 +271,34 @@ async fn who_reaches_one_tenant_alone_and_what_is_no_person_signs_up_for_none() 
     assert!(world.registry.called("mine").is_empty());
     let operator = Who::bearer(&world.operator);
     sign_up(&world, &operator, asked("mine", "")).await.unwrap();
+}
+
+#[tokio::test]
+async fn at_a_projects_host_people_sign_up_in_that_project_and_may_not_name_another() {
+    let world = World::start().await;
+    let theirs = world.registry.add_to("two", "acme");
+    let ann = world.member(theirs, "ann@example.com", "member").await;
+    let host = "acme.two.tenants.example";
+    let sign_up = async |project: &str, slug: &str| {
+        let request = wire::SignUpRequest {
+            project: project.to_owned(),
+            ..asked(slug, "")
+        };
+        let ask = world
+            .ask(&ann.clone().with(":authority", host), request)
+            .await?;
+        let mut there = OrganizationServiceClient::new(world.at_host(host));
+        there.sign_up(ask).await
+    };
+    sign_up("", "mine").await.unwrap();
+    let refused = sign_up("default", "other").await.unwrap_err();
+    assert_eq!(reason(&refused), "TENANT_CONFLICT");
+    let projects: Vec<String> =
+        sqlx::query_scalar("SELECT asked->>'project' FROM identity.sign_ups")
+            .fetch_all(&mut world.superuser().await)
+            .await
+            .unwrap();
+    assert_eq!(projects, ["two"]);
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataSe
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_rpc::Tasks;
 use tenantry_rpc::assertion::{Claims, HEADER, sign};
+use tenantry_rpc::client::channel;
 use tenantry_rpc::keys::KeyRing;
 use tenantry_runtime::Service as _;
 use tenantry_testkit::cluster::Role;
@@ -38,7 +39,7 @@ use tenantry_testkit::keys::Keys;
 use tenantry_testkit::mail::Post;
 use tenantry_testkit::paths;
 use tenantry_testkit::pgbouncer::PgBouncer;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::caller::{Assertion, Who, denial, reason};
@@ -66,6 +67,8 @@ pub(crate) struct World {
     mail_folder: PathBuf,
     mail_to: MailTo,
     replicas: Vec<Channel>,
+    /// Addresses of the replicas.
+    addresses: Vec<String>,
     tasks: Tasks,
     /// The mails that both replicas sent.
     pub(crate) post: Post,
@@ -131,6 +134,7 @@ impl World {
             pooler,
             keys,
             replicas: Vec::new(),
+            addresses: Vec::new(),
             tasks: Tasks::new(),
             post: Post::new(mail.clone()),
             mail_to: MailTo {
@@ -159,11 +163,14 @@ impl World {
         self.end().await;
         self.tasks = Tasks::new();
         self.replicas.clear();
+        self.addresses.clear();
         for _ in 0..2 {
             let pooler = self.pooler.as_ref();
             let (database, registry, keys) = (&self.database, &self.registry, &self.keys);
             let started = replica(database, pooler, registry, keys, &self.mail_to, &self.tasks);
-            self.replicas.push(started.await);
+            let address = started.await;
+            self.replicas.push(channel(&address).unwrap());
+            self.addresses.push(address);
         }
     }
 
@@ -263,6 +270,13 @@ impl World {
 
     pub(crate) fn auth(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.replicas[0].clone())
+    }
+
+    /// A replica, as those reach it who send their requests to this host.
+    pub(crate) fn at_host(&self, host: &str) -> Channel {
+        let endpoint = Endpoint::from_shared(self.addresses[0].clone()).unwrap();
+        let origin = format!("http://{host}").parse().unwrap();
+        endpoint.origin(origin).connect_lazy()
     }
 
     /// The same of another replica.

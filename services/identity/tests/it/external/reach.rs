@@ -3,6 +3,7 @@
 use serde_json::json;
 use tenantry_core::{Permission, TenantId};
 use tenantry_proto::identity::v1 as wire;
+use tenantry_proto::identity::v1::external_sign_in_service_client::ExternalSignInServiceClient;
 use tenantry_testkit::oidc_provider::OidcProvider;
 
 use super::{FAILED, PAGE, finish, me, provider, refused, sign_in};
@@ -335,6 +336,31 @@ async fn a_projects_provider_reaches_what_its_people_are_members_of_and_makes_no
             .await;
         assert_eq!(refused(outcome), "TENANT_NOT_FOUND", "{name}");
     }
+}
+
+#[tokio::test]
+async fn at_a_projects_host_a_sign_in_begins_in_that_project_and_may_not_name_another() {
+    let world = World::start().await;
+    world.tenant("acme", None).await;
+    let theirs = world.registry.add_to("two", "acme");
+    let owner = world.member(theirs, "owner@example.com", "owner").await;
+    let at = OidcProvider::start().await.unwrap();
+    let of_theirs = provider(&world, &owner, &at.issuer(), |_| {}).await;
+    let begin = async |host: &str, project: &str| {
+        let request = wire::StartExternalSignInRequest {
+            tenant: "acme".to_owned(),
+            project: project.to_owned(),
+            provider: of_theirs.id.clone(),
+            redirect_uri: PAGE.to_owned(),
+        };
+        let mut there = ExternalSignInServiceClient::new(world.at_host(host));
+        there.start_external_sign_in(request).await
+    };
+    begin("acme.two.tenants.example", "").await.unwrap();
+    begin("api.example", "two").await.unwrap();
+    assert_eq!(refused(begin("acme.tenants.example", "").await), FAILED);
+    let another = begin("acme.two.tenants.example", "default").await;
+    assert_eq!(refused(another), "TENANT_CONFLICT");
 }
 
 #[tokio::test]
