@@ -256,6 +256,42 @@ async fn tenants_of_every_project_are_reached_at_the_subdomain_that_they_are_sho
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_sign_in_in_the_project_of_the_host_that_they_come_to() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let (project, slug) = (unique("project"), unique("same"));
+    let made = operator.post("/api/v1/projects", json!({"key": project}));
+    made.await?.ok()?;
+    let (email, password) = (
+        format!("{}@example.com", unique("ada")),
+        "a long enough secret",
+    );
+    let mut hosts = Vec::new();
+    for project in ["default", &project] {
+        let body = json!({"name": "Same", "slug": slug, "project": project});
+        let id = text(&create_tenant(&operator, body).await?, "id");
+        let user = json!({"email": email, "password": password, "roles": ["member"]});
+        let users = format!("/api/v1/tenants/{id}/users");
+        operator.post(&users, user).await?.ok()?;
+        hosts.push((shown(&operator, &id).await?, id));
+    }
+    let login = json!({"email": email, "password": password, "tenant": slug});
+    for (host, id) in &hosts {
+        let at_host = fleet.rest()?.header("host", host);
+        let pair = at_host.post("/api/v1/auth/login", login.clone()).await?;
+        let token = text(&pair.ok()?, "access_token");
+        let me = fleet.rest()?.bearer(&token).get("/api/v1/auth/me").await?;
+        assert_eq!(me.ok()?["tenant_id"], id.as_str(), "{host}");
+    }
+    let mut elsewhere = login;
+    elsewhere["project"] = json!("default");
+    let at_second = fleet.rest()?.header("host", &hosts[1].0);
+    let refused = at_second.post("/api/v1/auth/login", elsewhere).await?;
+    assert_eq!(refused.reason(), "TENANT_CONFLICT");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenants_subdomain_never_stands_above_those_of_a_project() -> Result<()> {
     let fleet = fleet().await?;
     let operator = fleet.operator_rest()?;
