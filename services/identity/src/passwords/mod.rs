@@ -7,24 +7,36 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_core::Refusal;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::password;
 use crate::error::Error;
 use argon::Hasher;
 use threads::Threads;
 
-/// Hashes waiting for a thread, per thread; whoever comes then is told to wait.
+/// Those whose turn it is, per thread: one is hashed while the database is asked about the next and told of the last.
+const TURNS_PER_THREAD: usize = 3;
+
+/// Those waiting for their turn, per thread; whoever comes then is told to wait.
 const WAITING_PER_THREAD: usize = 16;
 
 /// Hashes and verifies passwords.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     threads: Threads,
-    /// Hashes running or waiting.
+    /// Those whose turn it is, and those who wait for it.
     admitted: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     /// The hash of nobody's password, verified where there is no user, so that the answer takes as long.
     nobody: Arc<str>,
+}
+
+/// A turn at hashing. Whoever has to ask the database about a password takes one first, and keeps it while it does: else a
+/// flood of sign-ins would come to the database at once, however few of them are hashed at a time.
+pub(crate) struct Turn<'a> {
+    passwords: &'a Passwords,
+    /// Held by the hash too, which goes on when nobody waits for it any more.
+    places: Arc<[OwnedSemaphorePermit; 2]>,
 }
 
 impl Passwords {
@@ -37,7 +49,10 @@ impl Passwords {
             nobody: hasher.hash(&tenantry_core::random::bytes::<32>())?.into(),
             threads: Threads::start(threads, &hasher)
                 .map_err(|error| Error::Crypto(error.to_string()))?,
-            admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
+            admitted: Arc::new(Semaphore::new(
+                threads * (TURNS_PER_THREAD + WAITING_PER_THREAD),
+            )),
+            turns: Arc::new(Semaphore::new(threads * TURNS_PER_THREAD)),
         })
     }
 
@@ -51,15 +66,32 @@ impl Passwords {
     ) -> Result<String, Error> {
         let password = password.clone();
         let about: Vec<String> = about.iter().map(|text| (*text).to_owned()).collect();
-        self.run(move |hasher| {
-            let about: Vec<&str> = about.iter().map(String::as_str).collect();
-            password::strength(password.expose_secret(), &about)
-                .map_err(|why| Refusal::field(field, why))?;
-            hasher.hash(password.expose_secret().as_bytes())
-        })
-        .await?
+        self.turn()
+            .await?
+            .run(move |hasher| {
+                let about: Vec<&str> = about.iter().map(String::as_str).collect();
+                password::strength(password.expose_secret(), &about)
+                    .map_err(|why| Refusal::field(field, why))?;
+                hasher.hash(password.expose_secret().as_bytes())
+            })
+            .await?
     }
 
+    /// Waits for a turn, in the order of coming. Refuses while too many wait.
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, Error> {
+        let admitted = Arc::clone(&self.admitted)
+            .try_acquire_owned()
+            .map_err(|_| Error::HashingFull)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| unfinished())?;
+        Ok(Turn {
+            passwords: self,
+            places: Arc::new([admitted, turn]),
+        })
+    }
+}
+
+impl Turn<'_> {
     /// Whether this is the password of that hash; without a hash it isn't, after the same time.
     pub(crate) async fn verify(
         &self,
@@ -68,39 +100,32 @@ impl Passwords {
     ) -> Result<bool, Error> {
         let password = password.clone();
         let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.nobody.to_string());
+        let stored = stored.unwrap_or_else(|| self.passwords.nobody.to_string());
         let matches = self
             .run(move |hasher| hasher.verify(password.expose_secret().as_bytes(), &stored))
             .await??;
         Ok(matches && known)
     }
 
-    /// Refuses while no hash would be begun, before anything else is done for who asks for one.
-    pub(crate) fn ready(&self) -> Result<(), Error> {
-        if self.admitted.available_permits() == 0 {
-            return Err(Error::HashingFull);
-        }
-        Ok(())
-    }
-
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Hasher) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let admitted = Arc::clone(&self.admitted)
-            .try_acquire_owned()
-            .map_err(|_| Error::HashingFull)?;
         let (tell, told) = oneshot::channel();
-        self.threads.queue(move |hasher| {
+        let places = Arc::clone(&self.places);
+        self.passwords.threads.queue(move |hasher| {
             // Nobody waits for what was given up before it began; what began holds its place to the end.
             if !tell.is_closed() {
                 let _ = tell.send(work(hasher));
             }
-            drop(admitted);
+            drop(places);
         });
-        told.await
-            .map_err(|_| Error::Crypto("the hash was not finished".to_owned()))
+        told.await.map_err(|_| unfinished())
     }
+}
+
+fn unfinished() -> Error {
+    Error::Crypto("the hash was not finished".to_owned())
 }
 
 impl std::fmt::Debug for Passwords {
@@ -111,6 +136,10 @@ impl std::fmt::Debug for Passwords {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -122,15 +151,11 @@ mod tests {
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        assert!(
-            passwords
-                .verify(&right, Some(stored.clone()))
-                .await
-                .unwrap()
-        );
+        let turn = passwords.turn().await.unwrap();
+        assert!(turn.verify(&right, Some(stored.clone())).await.unwrap());
         let wrong = SecretString::from("battery staple");
-        assert!(!passwords.verify(&wrong, Some(stored)).await.unwrap());
-        assert!(!passwords.verify(&right, None).await.unwrap());
+        assert!(!turn.verify(&wrong, Some(stored)).await.unwrap());
+        assert!(!turn.verify(&right, None).await.unwrap());
     }
 
     #[tokio::test]
@@ -149,8 +174,43 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let places = u32::try_from(passwords.admitted.available_permits()).unwrap();
         let _all = passwords.admitted.acquire_many(places).await.unwrap();
-        assert!(matches!(passwords.ready(), Err(Error::HashingFull)));
-        let refused = passwords.verify(&SecretString::from("x"), None).await;
+        let refused = passwords.turn().await;
         assert!(matches!(refused, Err(Error::HashingFull)));
+    }
+
+    #[tokio::test]
+    async fn those_who_come_at_once_wait_for_their_turn() {
+        let passwords = Passwords::new().unwrap();
+        let mut taken = Vec::new();
+        for _ in 0..passwords.turns.available_permits() {
+            taken.push(passwords.turn().await.unwrap());
+        }
+        let mut next = pin!(passwords.turn());
+        assert!(next.as_mut().now_or_never().is_none());
+        taken.pop();
+        assert!(next.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_nobody_waits_for_any_more_keeps_its_turn_to_the_end() {
+        let passwords = Passwords::new().unwrap();
+        let all = passwords.turns.available_permits();
+        let (begun, seen) = oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let turn = passwords.turn().await.unwrap();
+        let given_up = turn.run(move |_| {
+            let _ = begun.send(());
+            ends.recv()
+        });
+        tokio::select! {
+            _ = given_up => panic!("it ended"),
+            seen = seen => seen.unwrap(),
+        }
+        drop(turn);
+        assert_eq!(passwords.turns.available_permits(), all - 1);
+        drop(end);
+        let every = u32::try_from(all).unwrap();
+        let freed = passwords.turns.acquire_many(every).await;
+        assert!(freed.is_ok());
     }
 }

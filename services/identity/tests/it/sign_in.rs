@@ -47,6 +47,41 @@ async fn an_unknown_address_is_refused_like_a_wrong_password() {
     assert_eq!(bad.code(), Code::InvalidArgument);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_sign_ins_comes_to_the_database_no_faster_than_it_is_hashed() {
+    const FLOOD: usize = 64;
+    let world = World::start().await;
+    let connections = async || {
+        sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = 'identity_app'",
+        )
+        .fetch_one(&mut world.superuser().await)
+        .await
+        .unwrap()
+    };
+    let before = connections().await;
+    let tries = (0..FLOOD).map(|n| {
+        let mut auth = world.auth();
+        async move {
+            let email = format!("nobody{n}@example.com");
+            auth.login(login(&email, PASSWORD, "")).await.unwrap_err()
+        }
+    });
+    let refused = futures::future::join_all(tries).await;
+    assert!(refused.iter().any(|status| reason(status) == "OVERLOADED"));
+    assert!(
+        refused
+            .iter()
+            .any(|status| reason(status) == "BAD_CREDENTIALS")
+    );
+    // Three turns for each thread, and one thread for two cores; nothing closes a connection that is free so soon.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let turns = i64::try_from(3 * (cores / 2).max(1)).unwrap();
+    let opened = connections().await - before;
+    assert!(opened <= turns, "{opened} connections for {turns} turns");
+}
+
 #[tokio::test]
 async fn at_a_projects_host_a_sign_in_is_of_that_project_and_may_not_name_another() {
     let world = World::start().await;
