@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::role::Role;
 use tenantry_rpc::keys::KeyRing;
-use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::postgres::Durability;
 use uuid::Uuid;
 
 /// One in a thousand is a suspended business tenant; each has a name and a time of its own; the first `$2` are a tree, its
@@ -60,6 +61,18 @@ pub fn tenant(n: i64) -> Uuid {
 pub fn tenant_in_use(n: i64, tenants: i64) -> Uuid {
     let n = n * 7_919 % tenants + 1;
     tenant(if n % 1_000 == 7 { n - 1 } else { n })
+}
+
+/// A fleet with a database of its own that needn't outlive a fault.
+///
+/// # Errors
+/// When it doesn't start.
+pub async fn fleet() -> Result<Fleet> {
+    Fleet::start(FleetConfig {
+        database: Database::Own(Durability::None),
+        ..FleetConfig::default()
+    })
+    .await
 }
 
 /// A connection that sees everything.

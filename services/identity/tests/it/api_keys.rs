@@ -1,15 +1,20 @@
 //! API keys.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::ApiKeyId;
 use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::wait;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
 use crate::service_accounts;
 use crate::world::{World, until};
+
+/// Longest time until a key ends that was given two seconds.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 fn create(name: &str, permissions: &[&str], request_id: &str) -> wire::CreateApiKeyRequest {
     wire::CreateApiKeyRequest {
@@ -98,9 +103,10 @@ async fn an_end_that_has_passed_is_refused_with_a_request_id_too_but_not_in_a_re
     }
     let soon = tenantry_core::clock::now().as_second() + 2;
     let first = make(&world, &owner, ending(soon, "once")).await.unwrap();
-    while tenantry_core::clock::now().as_second() <= soon {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let passed = wait::until("end of the key", ENDS_WITHIN, async || {
+        Ok((tenantry_core::clock::now().as_second() > soon).then_some(()))
+    });
+    passed.await.unwrap();
     let again = make(&world, &owner, ending(soon, "once")).await.unwrap();
     assert_eq!(again, first);
 }

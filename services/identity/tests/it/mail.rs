@@ -1,9 +1,10 @@
 //! Mails, as they arrive, and what becomes of them when they can't.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::wait;
 
 use crate::caller::{Who, reason};
 use crate::world::{OPERATOR, World};
@@ -28,11 +29,11 @@ async fn waiting(world: &World) -> (i64, i64) {
 }
 
 async fn until_waiting(world: &World, expected: (i64, i64)) {
-    let began = Instant::now();
-    while waiting(world).await != expected {
-        assert!(began.elapsed() < WITHIN, "{:?}", waiting(world).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait::until(&format!("{expected:?} mails"), WITHIN, async || {
+        Ok((waiting(world).await == expected).then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use tenantry_core::TenantId;
 use tenantry_proto::identity::v1 as wire;
 use tenantry_proto::identity::v1::organization_service_client::OrganizationServiceClient;
 use tenantry_proto::registry::v1::Tenant;
+use tenantry_testkit::wait;
 use tonic::Status;
 
 use crate::caller::{Who, reason};
@@ -53,18 +54,11 @@ async fn owns(world: &World, who: &Who, tenant: TenantId) -> bool {
 async fn all_looked_at(world: &World) {
     let mut database = world.superuser().await;
     let due = "UPDATE identity.sign_ups SET look_at = clock_timestamp() WHERE look_at IS NOT NULL";
-    let looked = async {
-        while sqlx::query(due)
-            .execute(&mut database)
-            .await
-            .unwrap()
-            .rows_affected()
-            > 0
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(LOOKS_WITHIN, looked).await.unwrap();
+    let looked = wait::until("end of the looks", LOOKS_WITHIN, async || {
+        let left = sqlx::query(due).execute(&mut database).await?;
+        Ok((left.rows_affected() == 0).then_some(()))
+    });
+    looked.await.unwrap();
 }
 
 /// How many came to a tenant.

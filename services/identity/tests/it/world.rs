@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::TenantId;
@@ -37,8 +37,8 @@ use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::mail::Post;
-use tenantry_testkit::paths;
 use tenantry_testkit::pgbouncer::PgBouncer;
+use tenantry_testkit::{paths, wait};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -257,15 +257,14 @@ impl World {
         let mut connection = PgConnection::connect(url.as_str()).await.unwrap();
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        let began = Instant::now();
-        while !sqlx::query_scalar::<_, bool>(waiting)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
-        {
-            assert!(began.elapsed() < WAITING, "nobody waits");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        wait::until("transaction that waits", WAITING, async || {
+            let waits: bool = sqlx::query_scalar(waiting)
+                .fetch_one(&mut connection)
+                .await?;
+            Ok(waits.then_some(()))
+        })
+        .await
+        .unwrap();
     }
 
     pub(crate) fn auth(&self) -> AuthServiceClient<Channel> {
@@ -456,9 +455,6 @@ impl World {
 
 /// Waits until it holds, at most [`SOON`].
 pub(crate) async fn until(holds: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < SOON, "not within {SOON:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let held = wait::until("such state", SOON, async || Ok(holds().await.then_some(())));
+    held.await.unwrap();
 }

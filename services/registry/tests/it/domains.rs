@@ -1,7 +1,5 @@
 //! Custom domains against a real DNS server: shown by a record, one tenant's alone, lost with the record.
 
-use std::time::Duration;
-
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use sqlx::PgConnection;
@@ -10,8 +8,9 @@ use tenantry_proto::registry::v1::{
     CreateDomainRequest, DeleteDomainRequest, Domain, GetDomainRequest, GetTenantRequest,
     ListDomainsRequest, Tenant, VerifyDomainRequest,
 };
+use tenantry_testkit::wait;
 
-use crate::support::{Replica, World, member, operator, reason, soon, why};
+use crate::support::{Replica, SOON, World, member, operator, reason, why};
 
 const MANAGER: &[P] = &[P::TenantsRead, P::DomainsRead, P::DomainsManage];
 
@@ -94,12 +93,11 @@ async fn becomes(world: &World, tenant: &Tenant, name: &str, status: &str) {
     .execute(&mut owner)
     .await
     .unwrap();
-    soon(async {
-        while get(world, tenant, name).await.status != status {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    wait::until(status, SOON, async || {
+        Ok((get(world, tenant, name).await.status == status).then_some(()))
     })
-    .await;
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -266,12 +264,11 @@ async fn a_tenants_names_whose_dns_is_silent_hold_up_no_other_tenants_however_ma
     // Some of them shall be looked for before the other tenant's is due.
     let all_due = "UPDATE domains SET next_check_at = clock_timestamp() - interval '1 hour' WHERE name LIKE 'silent%'";
     sqlx::query(all_due).execute(&mut owner).await.unwrap();
-    soon(async {
-        while taken(&mut owner, &silent).await == 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    wait::until("look for a silent name", SOON, async || {
+        Ok((taken(&mut owner, &silent).await > 0).then_some(()))
     })
-    .await;
+    .await
+    .unwrap();
     becomes(&world, &other, "acme.com", "verified").await;
     let taken = taken(&mut owner, &silent).await;
     assert!(
@@ -399,16 +396,11 @@ async fn a_domain_that_stays_anothers_is_looked_for_no_longer_than_any_and_says_
         .execute(&mut world.owner().await)
         .await
         .unwrap();
-    let contested = soon(async {
-        loop {
-            let domain = get(&world, &second, "acme.com").await;
-            if domain.next_check_at.is_none() {
-                break domain;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let contested = wait::until("end of the looks", SOON, async || {
+        let domain = get(&world, &second, "acme.com").await;
+        Ok(domain.next_check_at.is_none().then_some(domain))
+    });
+    let contested = contested.await.unwrap();
     assert_eq!(contested.status, "pending");
     assert!(
         contested.problem.contains("another tenant"),

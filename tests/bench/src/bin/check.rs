@@ -7,8 +7,6 @@ use anyhow::Result;
 use tenantry_bench::drive::Target;
 use tenantry_bench::side::{Side, compare, noop};
 use tenantry_bench::{figures, load, question};
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::statements::Statements;
 
 const TENANTS: i64 = 1_000;
@@ -22,12 +20,7 @@ const COUNTED: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        bootstrap: false,
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     load::tenants(&fleet, TENANTS, 0).await?;
     let mut credentials = load::keys(&fleet, CREDENTIALS / 2, TENANTS).await?;
     credentials.extend(load::sessions(&fleet, CREDENTIALS / 2, TENANTS).await?);

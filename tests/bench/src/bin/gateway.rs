@@ -11,8 +11,7 @@ use tenantry_bench::side::{Side, compare, noop};
 use tenantry_bench::{figures, load};
 use tenantry_proto::registry::v1::{ListProjectsRequest, ListProjectsResponse};
 use tenantry_testkit::envoy::{EnvoyConfig, render};
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::probe::Probe;
 use tenantry_testkit::process::Command;
 use tenantry_testkit::tools::Tool;
@@ -74,12 +73,7 @@ async fn gateway(fleet: &Fleet, upstream: SocketAddr, asks: bool) -> Result<(Uni
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        bootstrap: false,
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     load::tenants(&fleet, TENANTS, 0).await?;
     let mut credentials = load::keys(&fleet, CREDENTIALS / 2, TENANTS).await?;
     credentials.extend(load::sessions(&fleet, CREDENTIALS / 2, TENANTS).await?);

@@ -5,8 +5,6 @@ use anyhow::{Context as _, Result};
 use tenantry_bench::drive::Target;
 use tenantry_bench::side::{Side, compare};
 use tenantry_bench::{figures, load, question};
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
 use uuid::Uuid;
 
 const KEYS: i64 = 1_000;
@@ -18,12 +16,7 @@ const ROUNDS: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        bootstrap: false,
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     load::tenants(&fleet, KEYS, 0).await?;
     let keys = load::keys(&fleet, KEYS, KEYS).await?;
     let identity = fleet.service("identity", 0);

@@ -11,8 +11,7 @@ use tenantry_proto::envoy::service::auth::v3::CheckResponse;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1 as wire;
 use tenantry_rpc::assertion::HEADER;
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::fleet::Fleet;
 use tonic::metadata::MetadataMap;
 
 const TENANTS: i64 = 1_000;
@@ -137,12 +136,7 @@ async fn admitted(fleet: &Fleet, token: &str, tenant: &str) -> Result<MetadataMa
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        bootstrap: false,
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     load::tenants(&fleet, TENANTS, 0).await?;
     let token = &load::sessions(&fleet, 1, TENANTS).await?[0];
     let crowded = load::tenant(1);

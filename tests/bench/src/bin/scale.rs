@@ -7,8 +7,7 @@ use anyhow::{Result, ensure};
 use tenantry_bench::drive::Target;
 use tenantry_bench::side::{Side, compare, memory_mib};
 use tenantry_bench::{figures, load, question};
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::fleet::Fleet;
 
 const FEW: (i64, i64) = (1_000, 1_000);
 const MANY: (i64, i64) = (1_000_000, 100_000);
@@ -25,12 +24,7 @@ const MOST_MIB: f64 = 1_536.0;
 
 /// A fleet with so many tenants and keys, and the secrets of its keys.
 async fn start((tenants, keys): (i64, i64)) -> Result<(Fleet, Vec<String>)> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        bootstrap: false,
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     let began = Instant::now();
     load::tenants(&fleet, tenants, 0).await?;
     let secrets = load::keys(&fleet, keys, tenants).await?;

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
-use tenantry_bench::{figures, question};
+use tenantry_bench::{figures, load, question};
 use tenantry_proto::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1::LoginRequest;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig, Operator};
-use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::fleet::Operator;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -51,11 +50,7 @@ struct Flood {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(FleetConfig {
-        database: Database::Own(Durability::None),
-        ..FleetConfig::default()
-    })
-    .await?;
+    let fleet = load::fleet().await?;
     let address = format!("http://{}", fleet.service("identity", 0).address());
     // Envoy has connections of its own for its questions.
     let questions = Channel::from_shared(address.clone())?.connect().await?;

@@ -10,8 +10,7 @@ use tenantry_proto::registry::v1 as wire;
 use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
 use tenantry_rpc::assertion::{Claims, FLEET, GATEWAY, HEADER, sign};
 use tenantry_rpc::keys::KeyRing;
-use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
-use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::fleet::Fleet;
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -83,12 +82,7 @@ struct Side {
 
 impl Side {
     async fn start(tenants: i64) -> Result<Self> {
-        let fleet = Fleet::start(FleetConfig {
-            database: Database::Own(Durability::None),
-            bootstrap: false,
-            ..FleetConfig::default()
-        })
-        .await?;
+        let fleet = load::fleet().await?;
         let began = Instant::now();
         load::tenants(&fleet, tenants, SUBTREE).await?;
         println!(

@@ -1,10 +1,11 @@
 //! How sessions end with the provider that began them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::oidc_provider::OidcProvider;
+use tenantry_testkit::wait;
 use uuid::Uuid;
 
 use super::{FAILED, begin, finish, provider, refused, sign_in, signed_in};
@@ -96,22 +97,18 @@ async fn a_providers_end_is_felt_at_once_however_many_sessions_it_began() {
     let refused_refresh = world.auth_of(1).refresh(refresh).await;
     assert_eq!(refused(refused_refresh), "CREDENTIAL_REVOKED");
 
-    let began = Instant::now();
-    loop {
+    wait::until("one session left", FOLLOW_WITHIN, async || {
         let left: (i64, i64) = sqlx::query_as(
             "SELECT count(*) FILTER (WHERE ended_at IS NULL), (SELECT count(*) FROM identity.provider_ends)
              FROM identity.sessions WHERE provider_id = $1",
         )
         .bind(id)
         .fetch_one(&mut database)
-        .await
-        .unwrap();
-        if left == (1, 0) {
-            break;
-        }
-        assert!(began.elapsed() < FOLLOW_WITHIN, "left: {left:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        .await?;
+        Ok((left == (1, 0)).then_some(()))
+    })
+    .await
+    .unwrap();
     let told: (i64, i64) = sqlx::query_as(
         "SELECT count(*), count(DISTINCT event #>> '{resource,id}') FROM identity.outbox
          WHERE tenant_id = $1 AND action = 'session.ended'",

@@ -4,14 +4,13 @@ mod api;
 mod rows;
 mod workers;
 
-use std::time::Duration;
-
 use tenantry_proto::registry::v1::{
     GetTenantImportRequest, ImportTenantsRequest, ListTenantImportRowsRequest, TenantImport,
     TenantImportRow,
 };
+use tenantry_testkit::wait;
 
-use crate::support::{Replica, World, operator, soon};
+use crate::support::{Replica, SOON, World, operator};
 
 /// An import of a CSV file.
 fn csv(content: impl Into<String>) -> ImportTenantsRequest {
@@ -44,16 +43,11 @@ async fn once(
     import: &TenantImport,
     is: impl Fn(&TenantImport) -> bool,
 ) -> TenantImport {
-    soon(async {
-        loop {
-            let now = get(replica, import).await;
-            if is(&now) {
-                return now;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
+    let reached = wait::until("such import", SOON, async || {
+        let now = get(replica, import).await;
+        Ok(is(&now).then_some(now))
+    });
+    reached.await.unwrap()
 }
 
 async fn ended(replica: &Replica, import: &TenantImport) -> TenantImport {

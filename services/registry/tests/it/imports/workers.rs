@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tenantry_proto::registry::v1::CancelTenantImportRequest;
+use tenantry_testkit::wait;
 
 use super::{csv, ended, import, made, once, rows, start};
-use crate::support::{World, operator, soon};
+use crate::support::{SOON, World, operator};
 
 fn file(rows: usize) -> String {
     let rows = (1..=rows).map(|n| format!("Tenant {n},tenant-{n},crm-{n}\n"));
@@ -149,17 +150,11 @@ async fn an_import_that_ended_long_ago_is_removed_with_its_rows() {
         .await
         .unwrap();
     let left = "SELECT array_agg(DISTINCT import_id::text) FROM tenant_import_rows";
-    soon(async {
-        while sqlx::query_scalar::<_, Vec<String>>(left)
-            .fetch_one(&mut owner)
-            .await
-            .unwrap()
-            .len()
-            > 1
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    wait::until("sweep of the old rows", SOON, async || {
+        let left: Vec<String> = sqlx::query_scalar(left).fetch_one(&mut owner).await?;
+        Ok((left.len() == 1).then_some(()))
     })
-    .await;
+    .await
+    .unwrap();
     assert_eq!(rows(&world, &young, "").await.len(), 1);
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant, UpdateTenantRequest};
 
 /// An event that is waited for this long in vain doesn't come.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Waits for an event that must come.
 #[track_caller]
