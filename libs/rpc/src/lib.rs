@@ -19,4 +19,4 @@ pub mod watched;
 pub use call::{Call, answer, open};
 pub use stack::Stack;
 pub use status::status;
-pub use tasks::Tasks;
+pub use tasks::{Tasks, contained};

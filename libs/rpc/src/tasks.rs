@@ -1,9 +1,11 @@
 //! The one seam for spawning: every background task is known, is told when to end, and is waited for.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +27,7 @@ impl Tasks {
 
     /// Runs a worker, which lives until [`Self::cancelled`] and ends soon after. If it panics or ends before, the process
     /// ends in order, so that whoever supervises it begins it anew: none says that it serves and leaves its work undone.
+    /// What it takes up one by one it does [`contained`], since the next replica would take up the same.
     #[allow(clippy::disallowed_methods)]
     pub fn keep(&self, name: &'static str, worker: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tracker.spawn(worker);
@@ -88,6 +91,16 @@ impl Tasks {
     }
 }
 
+/// Does one item of a worker's work. If that panics, it is logged and gives nothing: the item waits until it is due again, on
+/// whichever replica, and the others go on.
+pub async fn contained<T>(task: &'static str, item: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(item).catch_unwind().await;
+    if done.is_err() {
+        tracing::error!(task, "an item of this task panicked, and has to wait");
+    }
+    done.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +116,24 @@ mod tests {
             tasks.cancelled().await;
             assert_eq!(tasks.lost(), Some(name));
         }
+    }
+
+    #[tokio::test]
+    async fn an_item_that_panics_gives_nothing_and_the_worker_goes_on() {
+        let tasks = Tasks::new();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let stop = tasks.token();
+        tasks.keep("worker", async move {
+            let mut all = Vec::new();
+            for item in [0_u8, 1, 2] {
+                let work = async { u8::MAX.checked_div(item).expect("a fault") };
+                all.push(contained("worker", work).await);
+            }
+            done.send(all).unwrap();
+            stop.cancelled().await;
+        });
+        assert_eq!(ended.await.unwrap(), [None, Some(255), Some(127)]);
+        assert_eq!(tasks.lost(), None);
     }
 
     #[tokio::test]

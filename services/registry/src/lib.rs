@@ -39,7 +39,7 @@ pub use store::purges::TENANT_TABLES;
 pub struct Registry;
 
 impl Service for Registry {
-    const NAME: &'static str = "registry";
+    const NAME: &'static str = domain::OWN;
     const ABOUT: &'static str = "Tenantry's registry: projects, tenants and plans";
     type Config = Config;
     type Command = NoCommands;

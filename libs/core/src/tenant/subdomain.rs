@@ -24,11 +24,14 @@ pub fn in_subdomain<'a>(host: &'a str, base_domain: &str) -> Option<(&'a str, &'
         return None;
     }
     let below = host.strip_suffix(base_domain)?.strip_suffix('.')?;
-    match below.split_once('.') {
-        _ if below.is_empty() => None,
-        Some((slug, project)) => Some((project, slug)),
-        None => Some((DEFAULT_PROJECT, below)),
-    }
+    let (slug, project) = match below.split_once('.') {
+        // The default project's tenants have one host, without it.
+        Some((_, DEFAULT_PROJECT)) => return None,
+        Some(named) => named,
+        None => (below, DEFAULT_PROJECT),
+    };
+    let is_one = |label: &str| !label.is_empty() && !label.contains('.');
+    (is_one(slug) && is_one(project)).then_some((project, slug))
 }
 
 /// The name of a request's authority in the form that names are compared in: without port and final dot, in lower case.
@@ -68,9 +71,6 @@ mod tests {
         assert_eq!(tenant, Some((DEFAULT_PROJECT, "second")));
         let below = in_subdomain("acme.second.tenants.example", BASE);
         assert_eq!(below, Some(("second", "acme")));
-        // Deeper names are of a project that no key can be.
-        let deeper = in_subdomain("a.acme.second.tenants.example", BASE);
-        assert_eq!(deeper, Some(("acme.second", "a")));
     }
 
     #[test]
@@ -81,6 +81,11 @@ mod tests {
             ".tenants.example",
             "xtenants.example",
             "acme.tenants.example.evil",
+            "acme.default.tenants.example",
+            "a.acme.second.tenants.example",
+            ".second.tenants.example",
+            "acme..tenants.example",
+            "..tenants.example",
             "127.0.0.1",
         ] {
             assert_eq!(in_subdomain(host, BASE), None, "{host}");

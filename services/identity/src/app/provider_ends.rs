@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tenantry_core::TenantId;
 use tenantry_core::event::Event;
-use tenantry_rpc::Tasks;
+use tenantry_rpc::{Tasks, contained};
 
 use super::App;
 use crate::error::Error;
@@ -29,10 +29,10 @@ impl App {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             while !tasks.token().is_cancelled() {
-                match self.end_some().await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
+                match contained("ends of sessions", self.end_some()).await {
+                    Some(Ok(true)) => {}
+                    Some(Ok(false)) | None => break,
+                    Some(Err(error)) => {
                         tracing::warn!(error = %error, "sessions of a provider were not ended");
                         break;
                     }

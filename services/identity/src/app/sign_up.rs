@@ -14,9 +14,9 @@ use tenantry_core::{Kind, Reason, Refusal, RequestContext, TenantId, TenantRef, 
 use tenantry_proto::internal::registry::v1::CreateSignedUpTenantRequest;
 use tenantry_proto::internal::registry::v1::sign_up_service_client::SignUpServiceClient;
 use tenantry_proto::registry::v1::Tenant;
-use tenantry_rpc::Tasks;
 use tenantry_rpc::assertion::OnBehalfOf;
 use tenantry_rpc::status::refusal;
+use tenantry_rpc::{Tasks, contained};
 
 use super::App;
 use super::sessions::Own;
@@ -198,7 +198,8 @@ impl App {
         let due = store::sign_ups::take(tx.conn(), AT_ONCE, LOOK_AFTER_SECONDS).await?;
         tx.commit().await?;
         for sign_up in due {
-            if let Err(error) = self.look_at_sign_up(&sign_up).await {
+            let looked = contained("ends of sign-ups", self.look_at_sign_up(&sign_up));
+            if let Some(Err(error)) = looked.await {
                 tracing::info!(tenant.id = %sign_up.tenant, error = %error, "a sign-up was not ended");
             }
         }

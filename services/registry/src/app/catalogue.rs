@@ -13,8 +13,8 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::event::event;
 use super::plans::{CREATED, KIND, UPDATED};
+use crate::domain::OWN;
 use crate::domain::plan::{Definition, Plan};
-use crate::domain::purge::OWN;
 use crate::error::Error;
 use crate::store::{plans, projects};
 

@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 
 use super::App;
 use super::domains::{DomainChange, domain_event, held, named};
+use crate::domain::OWN;
 use crate::domain::custom_domain::{Domain, Look, News, record_name};
-use crate::domain::purge::OWN;
 use crate::domain::tenant::Tenant;
 use crate::error::Error;
 use crate::store::{domains, tenants};

@@ -9,7 +9,8 @@ use tenantry_rpc::client::Replicas;
 
 use super::tenants::{lock, replay, tenant_event};
 use super::{App, Change};
-use crate::domain::purge::{Count, OWN, Part, Purge, Report, StartedBy};
+use crate::domain::OWN;
+use crate::domain::purge::{Count, Part, Purge, Report, StartedBy};
 use crate::domain::tenant::{Tenant, Transition};
 use crate::error::Error;
 use crate::store::purges::{self, TENANT_TABLES};

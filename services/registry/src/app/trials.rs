@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::subscriptions::newest;
 use super::tenants::tenant_event;
-use crate::domain::purge::OWN;
+use crate::domain::OWN;
 use crate::domain::tenant::Transition;
 use crate::error::Error;
 use crate::store::{plans, tenants, trials};

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::refusal::Violation;
 use tenantry_core::{Permission, Permissions, Refusal, RequestContext, TenantId, TenantImportId};
 
-use super::purge::{OWN, StartedBy};
+use super::OWN;
+use super::purge::StartedBy;
 use super::tenant::NewTenant;
 
 /// Most imports that are under way at once. Some that start at the same instant may pass it by their number.

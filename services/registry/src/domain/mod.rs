@@ -13,3 +13,6 @@ pub(crate) mod purge;
 pub(crate) mod search;
 pub(crate) mod slug;
 pub(crate) mod tenant;
+
+/// The name of this service: of what it finds and does by itself, and of its own part of a purge, which comes last.
+pub(crate) const OWN: &str = "registry";

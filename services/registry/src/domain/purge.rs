@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 use tenantry_core::context::Origin;
 use tenantry_core::{Principal, TenantId};
 
-/// The service that keeps the tenants themselves; its part comes last and ends the purge.
-pub(crate) const OWN: &str = "registry";
 /// Longest pause after turns that failed.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
