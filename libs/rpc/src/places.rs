@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tenantry_core::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Places, and who holds how many of them. What is kept is bounded by the places themselves.
@@ -22,6 +23,21 @@ pub enum Full {
     ForAll,
     /// The holder has as many as one may, which is so many.
     ForOne(usize),
+}
+
+impl Full {
+    /// The refusal: of what there are too many under way, in words like `streams`, and whose they are, as `of this tenant`.
+    #[must_use]
+    pub fn refusal(self, what: &str, whose: &str) -> Refusal {
+        Refusal::overloaded(match self {
+            Self::ForAll => format!(
+                "As many {what} as this replica takes at once are under way. Try again in a second; another replica may have room."
+            ),
+            Self::ForOne(most) => format!(
+                "{most} {what} {whose} are under way here, as many as may be at once. Wait for one to end before you begin another."
+            ),
+        })
+    }
 }
 
 impl<K: Clone + Eq + Hash> Places<K> {

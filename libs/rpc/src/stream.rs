@@ -9,7 +9,7 @@ use tenantry_core::{Reason, Refusal, RequestContext, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::places::{Full, Place, Places};
+use crate::places::{Place, Places};
 use crate::revocations::RevocationWatch;
 
 /// Longest life of a stream.
@@ -48,21 +48,13 @@ impl StreamSlots {
         let of_credential = self.of_credentials.take(credential);
         let of_tenant = ctx.tenant_id().map(|id| self.of_tenants.take(id));
         Ok(StreamSlot {
-            _of_credential: of_credential.map_err(|full| taken(full, "credential"))?,
+            _of_credential: of_credential
+                .map_err(|full| full.refusal("streams", "of this credential"))?,
             _of_tenant: of_tenant
                 .transpose()
-                .map_err(|full| taken(full, "tenant"))?,
+                .map_err(|full| full.refusal("streams", "of this tenant"))?,
         })
     }
-}
-
-fn taken(full: Full, whose: &str) -> Refusal {
-    Refusal::overloaded(match full {
-        Full::ForAll => "This replica has as many open streams as it can serve. Try again; another replica may have room.".to_owned(),
-        Full::ForOne(most) => format!(
-            "This {whose} has {most} open streams here, as many as it may. Close one, or share one."
-        ),
-    })
 }
 
 /// The place of one open stream.

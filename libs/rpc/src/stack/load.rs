@@ -75,29 +75,18 @@ impl Load {
             let place = self.of_networks.take(network(&caller.origin.ip));
             return place
                 .map(Taken::OfStranger)
-                .map_err(|full| refuse(full, "from your network"));
+                .map_err(|full| full.refusal("requests", "from your network"));
         }
         let tenant = caller.tenant_id().map(|id| self.of_tenants.take(id));
         let tenant = tenant.transpose();
         let principal = self.of_principals.take(caller.principal.key());
         Ok(Taken::OfPrincipal {
-            _tenant: tenant.map_err(|full| refuse(full, "of this tenant"))?,
-            _principal: principal.map_err(|full| refuse(full, "of yours"))?,
+            _tenant: tenant.map_err(|full| full.refusal("requests", "of this tenant"))?,
+            _principal: principal.map_err(|full| full.refusal("requests", "of yours"))?,
         })
     }
 }
 
-fn refuse(full: Full, whose: &str) -> Refusal {
-    match full {
-        Full::ForAll => of_all(),
-        Full::ForOne(most) => Refusal::overloaded(format!(
-            "{most} requests {whose} are under way here, as many as may be. Wait for answers before you send more.",
-        )),
-    }
-}
-
 fn of_all() -> Refusal {
-    Refusal::overloaded(
-        "This service is at its bound of concurrent requests. Try again in a second.",
-    )
+    Full::ForAll.refusal("requests", "")
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tenantry_core::event::Event;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId, clock};
+use tenantry_core::{Permissions, RequestContext, TenantId, clock};
 use tenantry_rpc::Tasks;
-use tenantry_rpc::places::Full;
 use tenantry_store::TenantTx;
 use tokio::sync::Notify;
 
@@ -42,7 +41,8 @@ impl App {
         if let Some(answer) = self.verified_before(change).await? {
             return Ok(answer);
         }
-        let place = self.asked_looks.take(change.tenant).map_err(busy)?;
+        let place = self.asked_looks.take(change.tenant);
+        let place = place.map_err(|full| full.refusal("looks for domains", "of this tenant"))?;
         let look = self.resolver.txt(&record_name(change.name)).await;
         drop(place);
         let written = self.write_look(change, &look, true).await;
@@ -250,17 +250,6 @@ impl Busy {
     fn locked(&self) -> MutexGuard<'_, HashSet<TenantId>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The refusal of a look that callers would wait for beyond the bounds.
-fn busy(full: Full) -> Refusal {
-    let whose = match full {
-        Full::ForAll => "domains",
-        Full::ForOne(_) => "domains of this tenant",
-    };
-    Refusal::overloaded(format!(
-        "As many {whose} are looked for as can be at once. Try again in some seconds; this one is also looked for by itself."
-    ))
 }
 
 /// The tenant and the one that holds the domain, both locked, in the order of their ids: so two that take a domain from each
