@@ -22,7 +22,7 @@ pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, PlanId, ProjectId,
     RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UserId,
 };
-pub use network::network;
+pub use network::{network, site};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use tenant::{TenantRef, TenantStatus};

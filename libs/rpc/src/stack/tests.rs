@@ -8,7 +8,10 @@ use tonic::transport::Server;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::load::{MOST, MOST_OF_NETWORK, MOST_OF_ONE, MOST_OF_STRANGERS, MOST_QUESTIONS};
+use super::load::{
+    GLANCES, MOST, MOST_OF_NETWORK, MOST_OF_ONE, MOST_OF_SITE, MOST_OF_STRANGERS, MOST_QUESTIONS,
+    REFRESH,
+};
 use super::*;
 use crate::assertion::{Claims, FLEET, GATEWAY, HEADER, sign};
 use crate::keys::{KeyRing, Trust};
@@ -181,28 +184,66 @@ async fn one_principal_takes_its_share_in_whichever_tenants() {
     drop(burst);
 }
 
+/// A request of a stranger at this address.
+fn stranger(path: &str, ip: &str) -> http::Request<Body> {
+    let request = http::Request::post(path).header("x-envoy-external-address", ip);
+    request.body(Body::empty()).unwrap()
+}
+
+/// Sign-ins under way: as many as there may be, of so many networks at so many sites.
+fn sign_ins_that_hang(fleet: &Fleet) -> Vec<UnderWay> {
+    let all = (0..MOST_OF_STRANGERS).map(|n| {
+        let (site, network) = (n / MOST_OF_NETWORK, n % MOST_OF_NETWORK);
+        fleet.hang(stranger(
+            LOGIN,
+            &format!("2001:db8:f{site:x}:{network:x}::1"),
+        ))
+    });
+    all.collect()
+}
+
 #[tokio::test]
 async fn strangers_take_no_place_of_those_who_signed_in_and_a_network_its_share() {
     let fleet = Fleet::new();
-    let login = |ip: String| {
-        let request = http::Request::post(LOGIN).header("x-envoy-external-address", ip);
-        request.body(Body::empty()).unwrap()
-    };
     let burst: Vec<_> = (0..MOST_OF_NETWORK)
-        .map(|n| fleet.hang(login(format!("2001:db8::{n:x}"))))
+        .map(|n| fleet.hang(stranger(LOGIN, &format!("2001:db8::{n:x}"))))
         .collect();
-    let refused = fleet.ask(login("2001:db8::ffff".to_owned())).await.unwrap();
+    let refused = fleet.ask(stranger(LOGIN, "2001:db8::ffff")).await.unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted, "one network");
-    let far = "2001:db8:1::1".to_owned();
-    assert!(fleet.ask(login(far.clone())).await.is_none(), "another");
-    let others: Vec<_> = (0..MOST_OF_STRANGERS - MOST_OF_NETWORK)
-        .map(|n| fleet.hang(login(format!("2001:db8:2:{n:x}::1"))))
-        .collect();
-    let refused = fleet.ask(login(far)).await.unwrap();
+    assert!(
+        fleet.ask(stranger(LOGIN, "2001:db8:1::1")).await.is_none(),
+        "another"
+    );
+    drop(burst);
+    let all = sign_ins_that_hang(&fleet);
+    let refused = fleet.ask(stranger(LOGIN, "2001:db8:1::1")).await.unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted, "all networks");
     let customer = fleet.acts_in(TenantId::new());
     assert!(fleet.is_answered(GET, &customer).await, "who signed in");
-    drop((burst, others));
+    drop(all);
+}
+
+#[tokio::test]
+async fn whoever_has_many_networks_takes_the_share_of_a_site() {
+    let fleet = Fleet::new();
+    let burst: Vec<_> = (0..MOST_OF_SITE)
+        .map(|n| fleet.hang(stranger(LOGIN, &format!("2001:db8:5:{n:x}::1"))))
+        .collect();
+    let refused = fleet.ask(stranger(LOGIN, "2001:db8:5:ffff::1")).await;
+    assert_eq!(refused.unwrap().code(), Code::ResourceExhausted);
+    assert!(fleet.ask(stranger(LOGIN, "2001:db8:6::1")).await.is_none());
+    drop(burst);
+}
+
+#[tokio::test]
+async fn sessions_go_on_and_the_fleets_state_is_told_when_sign_ins_take_all_their_places() {
+    let fleet = Fleet::new();
+    let sign_ins = sign_ins_that_hang(&fleet);
+    for path in [REFRESH].iter().chain(GLANCES) {
+        let answered = fleet.ask(stranger(path, "2001:db8:1::1")).await.is_none();
+        assert!(answered, "{path}");
+    }
+    drop(sign_ins);
 }
 
 #[tokio::test]
