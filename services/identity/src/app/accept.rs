@@ -108,7 +108,7 @@ impl App {
             (Proof::Link, Some(password)) => {
                 let name = acceptance.name.as_deref().unwrap_or_default();
                 let about = [opened.invitation.email.as_str(), name];
-                self.hashed(Some(password), &about).await?
+                self.hashed(ctx, Some(password), &about).await?
             }
             (Proof::Link, None) => {
                 return Err(Refusal::field(

@@ -22,8 +22,6 @@ use crate::store::users::Credentials;
 
 /// Most tenants of one user that are looked at, to see whether one lies below another.
 const MOST_LOOKED_AT: i64 = 100;
-/// Most of these that registry is asked about: ones made so lately that the view doesn't know them.
-const MOST_ASKED: usize = 1;
 
 /// A person to add by address.
 #[derive(Debug)]
@@ -62,15 +60,28 @@ impl App {
     ) -> Result<Member, Error> {
         let welcome = ctx.is_operator() || self.is_related_address(tenant, &new.email).await?;
         let may_make = ctx.is_operator() || field::is_of(&new.email, &tenant.domains);
-        let about = [new.email.as_str(), &new.name];
-        let hash = self.hashed(new.password.as_ref(), &about).await?;
-        let mut tx = self.store.begin(tenant.id).await?;
-        if let Some(replay) = tx.claim(key.as_ref()).await? {
-            return Ok(replay.answer);
+        let admit = async |tx: &mut TenantTx| {
+            if let Some(replay) = tx.claim(key.as_ref()).await? {
+                return Ok(Some(replay.answer));
+            }
+            grantable(ctx, tx, &new.roles).await?;
+            if !welcome && !may_make {
+                return Err(Error::InvitationRequired);
+            }
+            Ok(None)
+        };
+        if new.password.is_some() {
+            // What was done, or is refused, costs no hash.
+            let mut tx = self.store.begin(tenant.id).await?;
+            if let Some(member) = admit(&mut tx).await? {
+                return Ok(member);
+            }
         }
-        grantable(ctx, &mut tx, &new.roles).await?;
-        if !welcome && !may_make {
-            return Err(Error::InvitationRequired);
+        let about = [new.email.as_str(), &new.name];
+        let hash = self.hashed(ctx, new.password.as_ref(), &about).await?;
+        let mut tx = self.store.begin(tenant.id).await?;
+        if let Some(member) = admit(&mut tx).await? {
+            return Ok(member);
         }
         let found = self
             .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
@@ -102,12 +113,15 @@ impl App {
     /// nobody's connection or claim waits for a place among the hashes.
     pub(super) async fn hashed(
         &self,
+        ctx: &RequestContext,
         password: Option<&SecretString>,
         about: &[&str],
     ) -> Result<Option<String>, Error> {
         match password {
             Some(password) => Ok(Some(
-                self.passwords.choose("password", password, about).await?,
+                self.passwords
+                    .choose(&ctx.origin, "password", password, about)
+                    .await?,
             )),
             None => Ok(None),
         }
@@ -202,8 +216,8 @@ impl App {
     }
 
     /// Whether the user is a member of the tenant, of one above it or of one below it, or came to it by a provider of its
-    /// own. Of one who belongs to many, the newest [`MOST_LOOKED_AT`] are looked at from below, in memory: what it takes is
-    /// bounded, whoever it is.
+    /// own. Of one who belongs to many, the newest [`MOST_LOOKED_AT`] are looked at from below, in memory, and one that was made
+    /// so lately that the view doesn't know it: what it takes is bounded, whoever it is.
     async fn is_related(&self, tenant: &TenantEntry, user: UserId) -> Result<bool, Error> {
         {
             let mut tx = self.store.read(tenant.id).await?;
@@ -221,21 +235,17 @@ impl App {
         if theirs.iter().any(|id| near.contains(&id.uuid())) {
             return Ok(true);
         }
-        let mut asked = 0;
+        let mut unknown = None;
         for id in theirs {
-            let is_below = match self.tenants.known_below(id, tenant.id) {
-                Some(known) => known,
-                None if asked == MOST_ASKED => false,
-                None => {
-                    asked += 1;
-                    self.is_below(id, tenant.id).await?
-                }
-            };
-            if is_below {
-                return Ok(true);
+            match self.tenants.known_below(id, tenant.id) {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => unknown = unknown.or(Some(id)),
             }
         }
-        Ok(false)
+        // Registry is asked about one, whether there is one or not: that takes time, and may fail.
+        self.is_below(unknown.unwrap_or_else(TenantId::new), tenant.id)
+            .await
     }
 
     /// The same of one tenant that the view doesn't know.

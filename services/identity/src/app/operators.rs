@@ -41,7 +41,7 @@ impl App {
             }
         }
         let about = [new.email.as_str(), &new.name];
-        let hash = self.hashed(new.password.as_ref(), &about).await?;
+        let hash = self.hashed(ctx, new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -67,7 +67,7 @@ impl App {
         new: NewOperator,
     ) -> Result<Operator, Error> {
         let about = [new.email.as_str(), &new.name];
-        let hash = self.hashed(new.password.as_ref(), &about).await?;
+        let hash = self.hashed(ctx, new.password.as_ref(), &about).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);

@@ -56,7 +56,7 @@ impl App {
         if change.new.expose_secret() == change.current.expose_secret() {
             return Err(Refusal::field("new_password", "must not be the present one").into());
         }
-        let hash = self.choose(&proven.user, &change.new).await?;
+        let hash = self.choose(ctx, &proven.user, &change.new).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if tx.claim::<()>(key.as_ref()).await?.is_some() {
             return Ok(());
@@ -176,7 +176,7 @@ impl App {
         if !works {
             return Err(Error::ResetToken);
         }
-        let hash = self.choose(&user, new).await?;
+        let hash = self.choose(ctx, &user, new).await?;
         let mut tx = self.store.begin(TenantId::PLATFORM).await?;
         if tx.claim::<()>(key.as_ref()).await?.is_some() {
             return Ok(());
@@ -203,9 +203,16 @@ impl App {
         Ok(tx.finish(key.as_ref(), &()).await?)
     }
 
-    async fn choose(&self, user: &User, new: &SecretString) -> Result<String, Error> {
+    async fn choose(
+        &self,
+        ctx: &RequestContext,
+        user: &User,
+        new: &SecretString,
+    ) -> Result<String, Error> {
         let about = [user.email.as_str(), &user.name];
-        self.passwords.choose("new_password", new, &about).await
+        self.passwords
+            .choose(&ctx.origin, "new_password", new, &about)
+            .await
     }
 
     /// Whether the request is a repetition of one that was done.

@@ -51,7 +51,7 @@ impl App {
         password: &SecretString,
     ) -> Result<Proven, Error> {
         // To the end: a flood of sign-ins comes to the database no faster than it is hashed.
-        let turn = self.passwords.turn().await?;
+        let turn = self.passwords.turn(&ctx.origin).await?;
         let attempt = self.attempt(ctx, email);
         let known = {
             let mut tx = self.store.read(TenantId::PLATFORM).await?;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tenantry_core::Refusal;
+use tenantry_core::context::Origin;
+use tenantry_rpc::places::{Place, Places};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::password;
@@ -18,14 +20,17 @@ use threads::Threads;
 const TURNS_PER_THREAD: usize = 3;
 
 /// Those waiting for their turn, per thread; whoever comes then is told to wait.
-const WAITING_PER_THREAD: usize = 16;
+const WAITING_PER_THREAD: usize = 32;
+
+/// What one network may have of all these places, so that it doesn't keep others from signing in.
+const SHARE: usize = 4;
 
 /// Hashes and verifies passwords.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     threads: Threads,
-    /// Those whose turn it is, and those who wait for it.
-    admitted: Arc<Semaphore>,
+    /// Those whose turn it is, and those who wait for it, by network.
+    admitted: Places<String>,
     turns: Arc<Semaphore>,
     /// The hash of nobody's password, verified where there is no user, so that the answer takes as long.
     nobody: Arc<str>,
@@ -36,7 +41,7 @@ pub(crate) struct Passwords {
 pub(crate) struct Turn<'a> {
     passwords: &'a Passwords,
     /// Held by the hash too, which goes on when nobody waits for it any more.
-    places: Arc<[OwnedSemaphorePermit; 2]>,
+    places: Arc<(Place<String>, OwnedSemaphorePermit)>,
 }
 
 impl Passwords {
@@ -44,14 +49,13 @@ impl Passwords {
     pub(crate) fn new() -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores / 2).max(1);
+        let most = threads * (TURNS_PER_THREAD + WAITING_PER_THREAD);
         let hasher = Arc::new(Hasher::default());
         Ok(Self {
             nobody: hasher.hash(&tenantry_core::random::bytes::<32>())?.into(),
             threads: Threads::start(threads, &hasher)
                 .map_err(|error| Error::Crypto(error.to_string()))?,
-            admitted: Arc::new(Semaphore::new(
-                threads * (TURNS_PER_THREAD + WAITING_PER_THREAD),
-            )),
+            admitted: Places::new(most, most / SHARE),
             turns: Arc::new(Semaphore::new(threads * TURNS_PER_THREAD)),
         })
     }
@@ -60,13 +64,14 @@ impl Passwords {
     /// set that is too easy to guess; `about` is what a guesser knows of the person, `field` what the request calls it.
     pub(crate) async fn choose(
         &self,
+        origin: &Origin,
         field: &'static str,
         password: &SecretString,
         about: &[&str],
     ) -> Result<String, Error> {
         let password = password.clone();
         let about: Vec<String> = about.iter().map(|text| (*text).to_owned()).collect();
-        self.turn()
+        self.turn(origin)
             .await?
             .run(move |hasher| {
                 let about: Vec<&str> = about.iter().map(String::as_str).collect();
@@ -77,16 +82,18 @@ impl Passwords {
             .await?
     }
 
-    /// Waits for a turn, in the order of coming. Refuses while too many wait.
-    pub(crate) async fn turn(&self) -> Result<Turn<'_>, Error> {
-        let admitted = Arc::clone(&self.admitted)
-            .try_acquire_owned()
+    /// Waits for a turn, in the order of coming. Refuses while too many wait, or too many of the caller's network.
+    pub(crate) async fn turn(&self, origin: &Origin) -> Result<Turn<'_>, Error> {
+        let network = tenantry_core::network(&origin.ip);
+        let admitted = self
+            .admitted
+            .take(network)
             .map_err(|_| Error::HashingFull)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| unfinished())?;
         Ok(Turn {
             passwords: self,
-            places: Arc::new([admitted, turn]),
+            places: Arc::new((admitted, turn)),
         })
     }
 }
@@ -142,16 +149,26 @@ mod tests {
 
     use super::*;
 
+    fn from(ip: &str) -> Origin {
+        Origin {
+            ip: ip.to_owned(),
+            ..Origin::default()
+        }
+    }
+
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_only() {
         let passwords = Passwords::new().unwrap();
         let right = SecretString::from("correct horse battery");
-        let stored = passwords.choose("password", &right, &[]).await.unwrap();
+        let stored = passwords
+            .choose(&from("192.0.2.1"), "password", &right, &[])
+            .await
+            .unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
-        let turn = passwords.turn().await.unwrap();
+        let turn = passwords.turn(&from("192.0.2.1")).await.unwrap();
         assert!(turn.verify(&right, Some(stored.clone())).await.unwrap());
         let wrong = SecretString::from("battery staple");
         assert!(!turn.verify(&wrong, Some(stored)).await.unwrap());
@@ -162,7 +179,9 @@ mod tests {
     async fn a_password_that_is_easy_to_guess_is_never_hashed() {
         let passwords = Passwords::new().unwrap();
         let chosen = SecretString::from("Password123!");
-        let refused = passwords.choose("new_password", &chosen, &[]).await;
+        let refused = passwords
+            .choose(&from("192.0.2.1"), "new_password", &chosen, &[])
+            .await;
         let Err(Error::Refused(refusal)) = refused else {
             panic!("{refused:?}");
         };
@@ -172,20 +191,40 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_is_told_so() {
         let passwords = Passwords::new().unwrap();
-        let places = u32::try_from(passwords.admitted.available_permits()).unwrap();
-        let _all = passwords.admitted.acquire_many(places).await.unwrap();
-        let refused = passwords.turn().await;
+        let mut all = Vec::new();
+        while let Ok(place) = passwords.admitted.take(all.len().to_string()) {
+            all.push(place);
+        }
+        let refused = passwords.turn(&from("192.0.2.1")).await;
         assert!(matches!(refused, Err(Error::HashingFull)));
+    }
+
+    #[tokio::test]
+    async fn one_network_leaves_places_to_others() {
+        let passwords = Passwords::new().unwrap();
+        let (flooding, other) = (from("192.0.2.1"), from("192.0.2.2"));
+        let (mut turns, mut waiting) = (Vec::new(), Vec::new());
+        loop {
+            let mut turn = Box::pin(passwords.turn(&flooding));
+            match turn.as_mut().now_or_never() {
+                Some(Ok(turn)) => turns.push(turn),
+                Some(Err(_)) => break,
+                None => waiting.push(turn),
+            }
+        }
+        let waits = passwords.turn(&other).now_or_never();
+        assert!(waits.is_none(), "it waits for its turn, or was refused");
     }
 
     #[tokio::test]
     async fn those_who_come_at_once_wait_for_their_turn() {
         let passwords = Passwords::new().unwrap();
+        let origin = from("192.0.2.2");
         let mut taken = Vec::new();
         for _ in 0..passwords.turns.available_permits() {
-            taken.push(passwords.turn().await.unwrap());
+            taken.push(passwords.turn(&from("192.0.2.1")).await.unwrap());
         }
-        let mut next = pin!(passwords.turn());
+        let mut next = pin!(passwords.turn(&origin));
         assert!(next.as_mut().now_or_never().is_none());
         taken.pop();
         assert!(next.await.is_ok());
@@ -197,7 +236,7 @@ mod tests {
         let all = passwords.turns.available_permits();
         let (begun, seen) = oneshot::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
-        let turn = passwords.turn().await.unwrap();
+        let turn = passwords.turn(&from("192.0.2.1")).await.unwrap();
         let given_up = turn.run(move |_| {
             let _ = begun.send(());
             ends.recv()

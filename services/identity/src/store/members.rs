@@ -242,7 +242,7 @@ pub(crate) async fn of_user(
         .collect())
 }
 
-/// Some tenants of a user, across all: of these first, then the newest.
+/// Some tenants of a user, across all: those of these, and the newest.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn tenants_of(
     tx: &mut PlatformTx,
@@ -251,8 +251,13 @@ pub(crate) async fn tenants_of(
     most: i64,
 ) -> Result<Vec<TenantId>, Error> {
     let rows = sqlx::query_scalar!(
-        "SELECT tenant_id FROM memberships WHERE user_id = $1
-         ORDER BY tenant_id = ANY($2) DESC, tenant_id DESC LIMIT $3",
+        r#"
+        SELECT tenant_id AS "tenant_id!" FROM (
+            (SELECT tenant_id FROM memberships WHERE user_id = $1 AND tenant_id = ANY($2))
+            UNION ALL
+            (SELECT tenant_id FROM memberships WHERE user_id = $1 ORDER BY tenant_id DESC LIMIT $3)
+        ) AS m
+        "#,
         user.uuid(),
         first,
         most,

@@ -182,6 +182,24 @@ async fn a_user_of_elsewhere_is_added_by_address_by_an_operator_only() {
     assert!(of_below.is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_not_the_tenants_to_add_takes_no_turn_at_hashing() {
+    let world = World::start().await;
+    let acme = world.tenant("acme", None).await;
+    let owner = world.member(acme, "owner@example.com", "owner").await;
+    let tries = (0..60).map(|n| {
+        let strangers = wire::CreateMemberRequest {
+            password: crate::world::PASSWORD.to_owned(),
+            ..create(&format!("nobody{n}@example.org"), &[])
+        };
+        add(&world, &owner, strangers)
+    });
+    // Of so many at once those who hash would be told to wait.
+    for refused in futures::future::join_all(tries).await {
+        assert_eq!(reason(&refused.unwrap_err()), "INVITATION_REQUIRED");
+    }
+}
+
 #[tokio::test]
 async fn an_address_that_signs_in_elsewhere_is_refused_with_the_bytes_of_one_that_nobody_has() {
     let world = World::start().await;

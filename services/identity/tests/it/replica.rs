@@ -47,7 +47,7 @@ pub(crate) async fn replica(
     let pools = PoolConfig {
         app: options(Role::App),
         platform: options(Role::Platform),
-        app_connections: 8,
+        app_connections: 32,
         platform_connections: 4,
         statement_cache: if pooler.is_some() { 0 } else { 100 },
     };
