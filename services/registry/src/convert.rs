@@ -148,6 +148,7 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
             .map(|asked| internal::RequestedLimit {
                 resource_type: asked.resource_type,
                 limit: asked.limit,
+                granted_by_operator: asked.granted_by_operator,
             })
             .collect(),
     }

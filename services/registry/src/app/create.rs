@@ -87,11 +87,13 @@ impl App {
         new: NewTenant,
     ) -> Result<Tenant, Error> {
         let plan = newest_plan(tx, &new.project, self.plan_name(&new.plan)).await?;
-        if !ctx.allows(Permission::PlatformTenantsManage) {
+        let limits_granted = ctx.allows(Permission::PlatformTenantsManage);
+        if !limits_granted {
             new.limits.check_within(&plan.definition)?;
         }
         let slug = take_slug(tx, id, &new).await?;
-        let tenant = new.create(id, slug, plan.version_of_tenants(), clock::now());
+        let plan = plan.version_of_tenants();
+        let tenant = new.create(id, slug, plan, limits_granted, clock::now());
         tenants::insert(tx.conn(), &tenant).await?;
         let kind = ("tenant", id.uuid());
         let event = event(ctx, "tenant.created", kind, None, Some(&tenant))?;

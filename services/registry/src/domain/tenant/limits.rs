@@ -23,6 +23,9 @@ pub(crate) struct AskedLimits {
 pub(crate) struct RequestedLimit {
     pub(crate) resource_type: String,
     pub(crate) limit: i64,
+    /// Whether someone asked for it who manages the platform's tenants: then it stands whatever plan the tenant moves to.
+    #[serde(default)]
+    pub(crate) granted_by_operator: bool,
 }
 
 impl AskedLimits {
@@ -71,13 +74,14 @@ impl AskedLimits {
     }
 
     /// The limits as they are kept.
-    pub(super) fn requested(self) -> Vec<RequestedLimit> {
+    pub(super) fn requested(self, granted_by_operator: bool) -> Vec<RequestedLimit> {
         let fields = self.fields().into_iter();
         fields
             .filter_map(|(_, asked, resource_type, unit)| {
                 Some(RequestedLimit {
                     resource_type: resource_type.to_owned(),
                     limit: i64::from(asked?) * unit,
+                    granted_by_operator,
                 })
             })
             .collect()
@@ -96,7 +100,7 @@ mod tests {
             max_storage_gb: Some(i32::MAX),
         };
         let kept: Vec<_> = most
-            .requested()
+            .requested(false)
             .into_iter()
             .map(|limit| (limit.resource_type, limit.limit))
             .collect();
@@ -107,6 +111,6 @@ mod tests {
                 ("storage_bytes".to_owned(), 2_147_483_647_000_000_000)
             ]
         );
-        assert!(AskedLimits::default().requested().is_empty());
+        assert!(AskedLimits::default().requested(true).is_empty());
     }
 }

@@ -133,12 +133,13 @@ impl NewTenant {
         })
     }
 
-    /// The tenant, under this id and slug and on this plan.
+    /// The tenant, under this id and slug and on this plan; its limits granted where an operator asks for them.
     pub(crate) fn create(
         self,
         id: TenantId,
         slug: String,
         plan: PlanVersion,
+        limits_granted: bool,
         now: Timestamp,
     ) -> Tenant {
         let trial = self.trial_days > 0;
@@ -176,7 +177,7 @@ impl NewTenant {
             deleted_at: None,
             purge_at: None,
             domains: Vec::new(),
-            requested_limits: self.limits.requested(),
+            requested_limits: self.limits.requested(limits_granted),
             purge_started_at: None,
             version: 1,
         }

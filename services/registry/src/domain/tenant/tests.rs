@@ -23,7 +23,8 @@ pub(super) fn tenant(trial_days: i32) -> Tenant {
     };
     new.check().unwrap();
     let id = TenantId::new();
-    new.create(id, "acme".into(), version("free", 1), Timestamp::UNIX_EPOCH)
+    let plan = version("free", 1);
+    new.create(id, "acme".into(), plan, false, Timestamp::UNIX_EPOCH)
 }
 
 fn version(key: &str, version: i32) -> PlanVersion {

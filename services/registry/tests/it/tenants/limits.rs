@@ -5,7 +5,7 @@ use tenantry_proto::internal::registry::v1::follow_tenants_response::Item;
 use tenantry_proto::internal::registry::v1::{
     FollowTenantsRequest, FollowTenantsResponse, LookupTenantRequest, TenantEntry,
 };
-use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant};
+use tenantry_proto::registry::v1::{CreateTenantRequest, Tenant, UpdateTenantRequest};
 use tonic::Streaming;
 
 use crate::support::{
@@ -164,6 +164,39 @@ async fn a_parents_people_ask_for_no_more_than_the_plan_has() {
             ..one_more(field)
         };
         tenants.create_tenant(below(on_more)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn followers_know_which_limits_an_operator_granted_whatever_plan_the_tenant_moves_to() {
+    let world = World::start().await;
+    let parent = world.tenant("Parent").await;
+    let people = [Permission::TenantsCreate, Permission::TenantsManage];
+    for (caller, granted) in [(member(&parent, &people), false), (operator(), true)] {
+        let mut tenants = world.tenants(&caller);
+        let large = CreateTenantRequest {
+            parent_id: parent.id.clone(),
+            subscription_tier: "professional".to_owned(),
+            ..limited()
+        };
+        let large = tenants.create_tenant(large).await.unwrap().into_inner();
+        let to_free = UpdateTenantRequest {
+            tenant: large.id.clone(),
+            subscription_tier: Some("free".to_owned()),
+            ..Default::default()
+        };
+        let mut tenants = world.tenants(&operator());
+        tenants.update_tenant(to_free).await.unwrap();
+        let lookup = LookupTenantRequest {
+            id: large.id.clone(),
+            ..Default::default()
+        };
+        let mut feed = world.feed(&service("identity"));
+        let entry = feed.lookup_tenant(lookup).await.unwrap().into_inner();
+        assert_eq!(entry.plan, "free");
+        let told = entry.requested_limits.iter();
+        let told: Vec<_> = told.map(|asked| asked.granted_by_operator).collect();
+        assert_eq!(told, [granted; 3]);
     }
 }
 
