@@ -19,19 +19,20 @@ const LOOK_WITHIN: Duration = Duration::from_secs(6);
 /// Most records of one name that are read.
 const MAX_RECORDS: usize = 100;
 
-/// Asks DNS servers; none where the system names none, and then no domain is shown to be anyone's.
+/// Asks DNS servers.
 #[derive(Clone)]
-pub(crate) struct Resolver(Option<TokioResolver>);
+pub(crate) struct Resolver(TokioResolver);
 
 impl Resolver {
-    /// A resolver that asks these servers; the system's where none is given.
-    pub(crate) fn new(servers: &[SocketAddr]) -> anyhow::Result<Self> {
+    /// A resolver that asks these servers; the system's where none is given. None where the system names none either: then
+    /// nothing is looked for, and no domain is shown to be anyone's.
+    pub(crate) fn new(servers: &[SocketAddr]) -> anyhow::Result<Option<Self>> {
         let mut builder = if servers.is_empty() {
             match TokioResolver::builder_tokio() {
                 Ok(builder) => builder,
                 Err(error) => {
                     tracing::warn!(error = %error, "the system names no DNS server: set TENANTRY_DNS_SERVERS to verify custom domains");
-                    return Ok(Self(None));
+                    return Ok(None);
                 }
             }
         } else {
@@ -46,18 +47,14 @@ impl Resolver {
         options.cache_size = 0;
         options.positive_max_ttl = Some(Duration::ZERO);
         options.negative_max_ttl = Some(Duration::ZERO);
-        Ok(Self(Some(
-            builder.build().context("the DNS resolver can't be made")?,
-        )))
+        let resolver = builder.build().context("the DNS resolver can't be made")?;
+        Ok(Some(Self(resolver)))
     }
 
     /// The TXT records of a name.
     pub(crate) async fn txt(&self, name: &str) -> Look {
-        let Some(resolver) = &self.0 else {
-            return Look::Unanswered;
-        };
         // With its final dot a name is taken as it stands, without the system's search list.
-        let look = resolver.txt_lookup(format!("{name}."));
+        let look = self.0.txt_lookup(format!("{name}."));
         match tokio::time::timeout(LOOK_WITHIN, look).await {
             Ok(Ok(found)) => Look::Records(
                 found

@@ -66,6 +66,8 @@ pub(crate) enum Error {
     DomainTaken,
     #[error("the domain is another tenant's")]
     DomainInUse,
+    #[error("there is no DNS server to ask")]
+    NoResolver,
     #[error("no record shows the domain: {0}")]
     DomainNotVerified(String),
     #[error("too many domains")]
@@ -215,7 +217,11 @@ impl From<Error> for Refusal {
             ),
             Error::DomainInUse => (
                 Reason::DomainTaken,
-                "The domain names another tenant, whose TXT record still stands. Remove that record first, then verify again.".to_owned(),
+                "The domain names another tenant, whose TXT record stood when it was last looked for. Once that record is removed, verify again.".to_owned(),
+            ),
+            Error::NoResolver => (
+                Reason::DomainNotVerified,
+                "This platform has no DNS server to ask, so it can't verify domains. The people who run it set TENANTRY_DNS_SERVERS.".to_owned(),
             ),
             Error::DomainNotVerified(what) => (Reason::DomainNotVerified, what),
             Error::TooManyDomains => (

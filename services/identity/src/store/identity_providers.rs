@@ -32,6 +32,21 @@ struct Row {
     updated_at: tenantry_store::time::PgTime,
 }
 
+/// A checked statement that gives providers, with each column by its name between its two halves: one that was prepared with
+/// `*` fails from the moment a migration adds a column.
+macro_rules! rows {
+    ($before:tt, $after:tt, $($values:tt)*) => {
+        sqlx::query_as!(
+            Row,
+            $before
+                + " tenant_id, id, project, name, issuer, client_id, client_secret, scopes, redirect_uris, email_domains, \
+                    just_in_time_roles, enabled, version, created_at, updated_at "
+                + $after,
+            $($values)*
+        )
+    };
+}
+
 impl From<Row> for Known {
     fn from(row: Row) -> Self {
         Self {
@@ -69,11 +84,11 @@ pub(crate) async fn insert(
     new: &IdentityProvider,
     client_secret: Option<&[u8]>,
 ) -> Result<IdentityProvider, Error> {
-    let row = sqlx::query_as!(
-        Row,
+    let row = rows!(
         "INSERT INTO identity_providers (tenant_id, id, project, name, issuer, client_id, client_secret, scopes,
                                          redirect_uris, email_domains, just_in_time_roles, enabled)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING",
+        "",
         new.tenant_id.uuid(),
         new.id.uuid(),
         new.project,
@@ -120,9 +135,9 @@ pub(crate) async fn page(
     before: Option<IdentityProviderId>,
     limit: i64,
 ) -> Result<Vec<IdentityProvider>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT * FROM identity_providers WHERE tenant_id = $1 AND project = $2 AND id < $3 ORDER BY id DESC LIMIT $4",
+    let rows = rows!(
+        "SELECT",
+        "FROM identity_providers WHERE tenant_id = $1 AND project = $2 AND id < $3 ORDER BY id DESC LIMIT $4",
         scope.tenant().uuid(),
         scope.project(),
         before.map_or(Uuid::max(), IdentityProviderId::uuid),
@@ -140,9 +155,9 @@ pub(crate) async fn page(
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn get(tx: &mut TenantTx, id: IdentityProviderId) -> Result<Option<Known>, Error> {
     let tenant = tx.scope().uuid();
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT * FROM identity_providers WHERE tenant_id = $1 AND id = $2",
+    let row = rows!(
+        "SELECT",
+        "FROM identity_providers WHERE tenant_id = $1 AND id = $2",
         tenant,
         id.uuid(),
     )
@@ -158,9 +173,9 @@ pub(crate) async fn lock(
     id: IdentityProviderId,
 ) -> Result<Option<Known>, Error> {
     let tenant = tx.scope().uuid();
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT * FROM identity_providers WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+    let row = rows!(
+        "SELECT",
+        "FROM identity_providers WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
         tenant,
         id.uuid(),
     )
@@ -191,13 +206,13 @@ pub(crate) async fn update(
     new: &IdentityProvider,
     client_secret: Option<&[u8]>,
 ) -> Result<IdentityProvider, Error> {
-    let row = sqlx::query_as!(
-        Row,
+    let row = rows!(
         "UPDATE identity_providers
          SET name = $3, issuer = $4, client_id = $5, client_secret = $6, scopes = $7, redirect_uris = $8,
              email_domains = $9, just_in_time_roles = $10, enabled = $11, version = version + 1,
              updated_at = clock_timestamp()
-         WHERE tenant_id = $1 AND id = $2 RETURNING *",
+         WHERE tenant_id = $1 AND id = $2 RETURNING",
+        "",
         new.tenant_id.uuid(),
         new.id.uuid(),
         new.name,

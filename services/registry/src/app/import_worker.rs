@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use tenantry_core::{Refusal, TenantId, TenantImportId, clock};
+use tenantry_core::{Reason, Refusal, TenantId, TenantImportId, clock};
 use tenantry_rpc::Tasks;
 use tenantry_store::{Error as StoreError, TenantTx};
 
-use super::{App, imports::end};
+use super::imports::end;
+use super::{App, contained};
 use crate::domain::import::{Decision, Import};
 use crate::domain::purge::pause;
 use crate::error::Error;
@@ -20,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 /// Most rows that are decided before other imports have their turn.
 const ROWS_PER_TURN: usize = 200;
+/// Turns in a row in which the next row met a fault before that decides about it: some minutes, by their pauses. A fault of ours
+/// says nothing of the row and may well be over by then, but it must not keep the other rows back for good.
+const FAULTS_OF_ONE_ROW: i32 = 10;
 /// How long an import is kept after its end, with what its file said.
 const KEPT_DAYS: i32 = 30;
 /// Most imports that one look removes.
@@ -76,7 +80,8 @@ impl App {
             return Ok(false);
         };
         tx.commit().await?;
-        let (failed, rest) = match self.bring_import_on(import.id).await {
+        let brought = contained("imports", self.bring_import_on(import.id, failures));
+        let (failed, rest) = match brought.await {
             Ok(Step::Ended) => return Ok(true),
             Ok(Step::Decided) => (false, Duration::ZERO),
             Err(error) => {
@@ -90,24 +95,27 @@ impl App {
         Ok(true)
     }
 
-    async fn bring_import_on(&self, id: TenantImportId) -> Result<Step, Error> {
+    /// Decides about some rows. So many turns in a row came to nothing before, all because of the first of them.
+    async fn bring_import_on(&self, id: TenantImportId, mut failures: i32) -> Result<Step, Error> {
         for _ in 0..ROWS_PER_TURN {
-            if self.decide_next_row(id).await? == Step::Ended {
+            if self.decide_next_row(id, failures).await? == Step::Ended {
                 return Ok(Step::Ended);
             }
+            failures = 0;
         }
         Ok(Step::Decided)
     }
 
     /// Decides about the next row, or ends the import after its last one.
-    async fn decide_next_row(&self, id: TenantImportId) -> Result<Step, Error> {
+    async fn decide_next_row(&self, id: TenantImportId, failures: i32) -> Result<Step, Error> {
         let Some((mut tx, import)) = self.hold_import(id).await? else {
             return Ok(Step::Ended);
         };
         let Some((row, draft)) = import_rows::next(tx.conn(), id).await? else {
             return finish(tx, &import).await;
         };
-        let decision = match self.decide_row(&mut tx, &import, draft).await {
+        let decided = contained("imports", self.decide_row(&mut tx, &import, draft)).await;
+        let decision = match decided {
             Ok(decision) if !import.dry_run => {
                 tx.turn_to(TenantId::PLATFORM).await?;
                 import_rows::decide(tx.conn(), id, row, &decision, LEASE).await?;
@@ -117,7 +125,13 @@ impl App {
             Ok(decision) => decision,
             // It says nothing of the row, which has its turn again.
             Err(Error::Store(error @ StoreError::Unavailable(_))) => return Err(error.into()),
-            Err(error) => Decision::Refused(Refusal::from(error).into()),
+            Err(error) => {
+                let refusal = Refusal::from(error);
+                if refusal.reason == Reason::Internal && failures < FAULTS_OF_ONE_ROW {
+                    return Err(refusal.into());
+                }
+                Decision::Refused(refusal.into())
+            }
         };
         // Nothing stays of what was tried; what it showed does.
         drop(tx);

@@ -24,7 +24,7 @@ mod trials;
 use std::sync::Arc;
 
 use tenantry_core::page::{Page, PageTokens};
-use tenantry_core::{RequestContext, TenantId, TenantRef};
+use tenantry_core::{Refusal, RequestContext, TenantId, TenantRef};
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::places::Places;
 use tenantry_store::Store;
@@ -53,7 +53,8 @@ pub(crate) struct App {
     catalogue: Arc<Catalogue>,
     /// Identity, to call.
     identity: Replicas,
-    resolver: Resolver,
+    /// None where there is no DNS server to ask.
+    resolver: Option<Resolver>,
     /// Looks in the DNS that callers wait for, by the tenant whose domain it is.
     asked_looks: Places<TenantId>,
     /// The domain whose subdomains name tenants; empty for none.
@@ -68,7 +69,7 @@ impl App {
         store: Store,
         catalogue: Arc<Catalogue>,
         identity: Replicas,
-        resolver: Resolver,
+        resolver: Option<Resolver>,
         base_domain: String,
     ) -> Self {
         Self {
@@ -141,4 +142,13 @@ impl App {
         let mut tx = self.store.platform().await?;
         Ok(tree::reaches(tx.conn(), root, id).await?)
     }
+}
+
+/// Does one item of a worker's work. A panic of it is a fault like any other: the item waits, and the others go on.
+async fn contained<T>(
+    task: &'static str,
+    item: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tenantry_rpc::contained(task, item).await;
+    done.unwrap_or_else(|| Err(Refusal::internal().into()))
 }

@@ -8,9 +8,9 @@ use tenantry_core::event::{Event, Resource};
 use tenantry_core::ids::EventId;
 use tenantry_rpc::Tasks;
 
-use super::App;
 use super::event::json;
 use super::purge::{PURGE_WITHIN, count_at, purge_at};
+use super::{App, contained};
 use crate::domain::purge::Purge;
 use crate::error::Error;
 use crate::store::purges::{self, TENANT_TABLES};
@@ -59,11 +59,14 @@ impl App {
         let overdue = purges::overdue(tx.conn(), OVERDUE).await?;
         drop(tx);
         for tenant in overdue {
-            match self.purge_overdue(tenant).await {
+            match contained("purges", self.purge_overdue(tenant)).await {
                 // Another replica was first, or something keeps it since.
                 Ok(())
                 | Err(Error::TenantNotFound | Error::HasChildrenToPurge | Error::LegalHold(_)) => {}
-                Err(error) => return Err(error),
+                // It has its turn again at the next look, and the others now.
+                Err(error) => {
+                    tracing::warn!(tenant.id = %tenant, error = %error, "a purge can't be started");
+                }
             }
         }
         Ok(())
@@ -77,7 +80,7 @@ impl App {
         };
         tx.commit().await?;
         let (tenant, pause) = (purge.tenant, purge.pause());
-        if let Err(error) = self.bring_on(purge).await {
+        if let Err(error) = contained("purges", self.bring_on(purge)).await {
             tracing::warn!(tenant.id = %tenant, error = %error, "a purge has to wait");
             let mut tx = self.store.begin(tenant).await?;
             purges::postpone(tx.conn(), tenant, pause.unsigned_abs()).await?;

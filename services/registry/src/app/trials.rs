@@ -5,9 +5,9 @@ use std::time::Duration;
 use tenantry_core::{Permissions, RequestContext, TenantId, clock};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
 use super::subscriptions::newest;
 use super::tenants::tenant_event;
+use super::{App, contained};
 use crate::domain::OWN;
 use crate::domain::tenant::Transition;
 use crate::error::Error;
@@ -49,7 +49,7 @@ impl App {
         let mut failed = None;
         for tenant in due {
             // One that can't be ended must not keep the others waiting.
-            if let Err(error) = self.end_trial(tenant).await {
+            if let Err(error) = contained("ends of trials", self.end_trial(tenant)).await {
                 tracing::warn!(tenant.id = %tenant, error = %error, "the trial can't be ended; trying again");
                 failed = Some(RETRY_AFTER);
             }

@@ -16,8 +16,12 @@ const PENDING_AT_LEAST: SignedDuration = SignedDuration::from_mins(1);
 const PENDING_AT_MOST: SignedDuration = SignedDuration::from_hours(6);
 /// Between two looks at a verified one.
 const VERIFIED_EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// Between two looks at one whose record is gone, and after a look that nobody answered.
+/// Between two looks at one whose record is gone, and after the first look at a verified one that nobody answered.
 const FAILING_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// Longest time between two looks where nobody answers: each time it is twice as long as it would be.
+const SILENT_AT_MOST: SignedDuration = SignedDuration::from_hours(24);
+/// Looks without an answer that still double it.
+const MAX_DOUBLINGS: i32 = 11;
 /// How long a domain whose record is gone still names its tenant.
 const FAILING_FOR: SignedDuration = SignedDuration::from_hours(72);
 /// Random bytes of a challenge.
@@ -61,6 +65,12 @@ pub(crate) struct Domain {
     pub(crate) checked_at: Option<Timestamp>,
     pub(crate) next_check_at: Option<Timestamp>,
     pub(crate) problem: String,
+    /// When a look last showed the record.
+    #[serde(default)]
+    pub(crate) shown_at: Option<Timestamp>,
+    /// How many looks in a row nobody answered.
+    #[serde(default)]
+    pub(crate) unanswered: i32,
 }
 
 /// What a change of a domain's status is told as.
@@ -100,6 +110,8 @@ impl Domain {
             checked_at: None,
             next_check_at: Some(after(now, PENDING_AT_LEAST)),
             problem: String::new(),
+            shown_at: None,
+            unanswered: 0,
         }
     }
 
@@ -118,6 +130,17 @@ impl Domain {
         self.status != DomainStatus::Pending
     }
 
+    /// Whether a look showed the domain to be this tenant's since it stood so, or it was taken away or added anew. What another
+    /// look, under way since then, didn't show says nothing against it.
+    pub(crate) fn shown_since(&self, then: &Self) -> bool {
+        (self.id, self.shown_at) != (then.id, then.shown_at)
+    }
+
+    /// Whether nobody answered when it was last looked for.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// Whether the look shows the domain to be this tenant's.
     pub(crate) fn is_shown(&self, look: &Look) -> bool {
         let value = self.record_value();
@@ -131,12 +154,14 @@ impl Domain {
     pub(crate) fn looked(&self, look: &Look, now: Timestamp) -> Self {
         let mut next = Self {
             checked_at: Some(now),
+            unanswered: 0,
             ..self.clone()
         };
         match look {
             Look::Records(_) if self.is_shown(look) => {
                 next.status = DomainStatus::Verified;
                 next.verified_at = self.verified_at.or(Some(now));
+                next.shown_at = Some(now);
                 next.failing_since = None;
                 next.problem.clear();
                 next.next_check_at = Some(after(now, VERIFIED_EVERY));
@@ -147,12 +172,14 @@ impl Domain {
             }
             Look::Unanswered => {
                 next.problem = "The DNS servers of this domain didn't answer.".to_owned();
-                next.next_check_at = match self.status {
-                    DomainStatus::Pending => self.next_pending(now),
-                    DomainStatus::Verified | DomainStatus::Failing => {
-                        Some(after(now, FAILING_EVERY))
-                    }
+                next.unanswered = self.unanswered.saturating_add(1);
+                let wait = match self.status {
+                    DomainStatus::Pending => self.pending_wait(now),
+                    DomainStatus::Verified | DomainStatus::Failing => Some(FAILING_EVERY),
                 };
+                let times = 1 << self.unanswered.clamp(0, MAX_DOUBLINGS);
+                next.next_check_at =
+                    wait.map(|wait| after(now, (wait * times).min(SILENT_AT_MOST)));
             }
         }
         next
@@ -185,7 +212,9 @@ impl Domain {
         }
         Self {
             checked_at: Some(now),
-            problem: "The domain names another tenant, whose TXT record still stands.".to_owned(),
+            problem:
+                "The domain names another tenant, whose TXT record stood when it was last looked for."
+                    .to_owned(),
             ..self.clone()
         }
     }
@@ -238,9 +267,13 @@ impl Domain {
     }
 
     fn next_pending(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pending_wait(now).map(|wait| after(now, wait))
+    }
+
+    /// How long a pending one rests between two looks; none where it isn't looked for any more.
+    fn pending_wait(&self, now: Timestamp) -> Option<SignedDuration> {
         let age = now.duration_since(self.created_at);
-        let wait = (age / 4).clamp(PENDING_AT_LEAST, PENDING_AT_MOST);
-        (age < LOOKED_FOR).then(|| after(now, wait))
+        (age < LOOKED_FOR).then(|| (age / 4).clamp(PENDING_AT_LEAST, PENDING_AT_MOST))
     }
 
     /// Refuses what a look that was asked for didn't show.
@@ -308,6 +341,41 @@ mod tests {
         let verified = domain.looked(&Look::Records(vec![domain.record_value()]), start);
         let silent = verified.looked(&Look::Unanswered, hours(start, 500));
         assert_eq!(silent.status, DomainStatus::Verified);
+    }
+
+    #[test]
+    fn a_silent_dns_is_asked_ever_less_until_it_answers() {
+        let start = Timestamp::UNIX_EPOCH;
+        let pending = Domain::new(TenantId::new(), "acme.com".to_owned(), start);
+        let verified = pending.looked(&Look::Records(vec![pending.record_value()]), start);
+        for mut domain in [pending, verified] {
+            let (mut looks, mut now, mut last) = (0, start, SignedDuration::ZERO);
+            while now < hours(start, 48) {
+                domain = domain.looked(&Look::Unanswered, now);
+                assert!(domain.is_silent());
+                let next = domain.next_check_at.unwrap();
+                let wait = next.duration_since(now);
+                assert!(
+                    wait >= (last * 2).min(SILENT_AT_MOST),
+                    "{wait} after {last}"
+                );
+                (looks, now, last) = (looks + 1, next, wait);
+            }
+            assert!(looks < 12, "{looks}");
+            assert!(!domain.looked(&Look::Records(Vec::new()), now).is_silent());
+        }
+    }
+
+    #[test]
+    fn a_domain_is_looked_for_no_more_after_its_month_where_nobody_answers_either() {
+        let start = Timestamp::UNIX_EPOCH;
+        let mut domain = Domain::new(TenantId::new(), "acme.com".to_owned(), start);
+        let mut looks = 0;
+        while let Some(at) = domain.next_check_at {
+            domain = domain.looked(&Look::Unanswered, at);
+            looks += 1;
+        }
+        assert!((30..50).contains(&looks), "{looks}");
     }
 
     #[test]

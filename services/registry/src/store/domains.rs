@@ -25,6 +25,23 @@ struct DomainRow {
     checked_at: Option<PgTime>,
     next_check_at: Option<PgTime>,
     problem: String,
+    shown_at: Option<PgTime>,
+    unanswered: i32,
+}
+
+/// A checked statement that gives domains, called `d`, with each column by its name between its two halves: one that was
+/// prepared with `*` fails from the moment a migration adds a column.
+macro_rules! rows {
+    ($before:tt, $after:tt, $($values:tt)*) => {
+        sqlx::query_as!(
+            DomainRow,
+            $before
+                + " d.tenant_id, d.name, d.id, d.status, d.token, d.created_at, d.verified_at, d.failing_since, d.checked_at, \
+                    d.next_check_at, d.problem, d.shown_at, d.unanswered "
+                + $after,
+            $($values)*
+        )
+    };
 }
 
 impl TryFrom<DomainRow> for Domain {
@@ -43,6 +60,8 @@ impl TryFrom<DomainRow> for Domain {
             checked_at: row.checked_at.map(Into::into),
             next_check_at: row.next_check_at.map(Into::into),
             problem: row.problem,
+            shown_at: row.shown_at.map(Into::into),
+            unanswered: row.unanswered,
         })
     }
 }
@@ -54,9 +73,9 @@ pub(crate) async fn find(
     tenant: TenantId,
     name: &str,
 ) -> Result<Option<Domain>, Error> {
-    sqlx::query_as!(
-        DomainRow,
-        "SELECT * FROM domains WHERE tenant_id = $1 AND name = $2",
+    rows!(
+        "SELECT",
+        "FROM domains AS d WHERE tenant_id = $1 AND name = $2",
         tenant.uuid(),
         name,
     )
@@ -69,9 +88,9 @@ pub(crate) async fn find(
 /// The tenant's domains, by name.
 #[tracing::instrument(name = "domains.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn list(conn: &mut PgConnection, tenant: TenantId) -> Result<Vec<Domain>, Error> {
-    sqlx::query_as!(
-        DomainRow,
-        "SELECT * FROM domains WHERE tenant_id = $1 ORDER BY name LIMIT $2",
+    rows!(
+        "SELECT",
+        "FROM domains AS d WHERE tenant_id = $1 ORDER BY name LIMIT $2",
         tenant.uuid(),
         MAX_DOMAINS,
     )
@@ -106,7 +125,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, domain: &Domain) -> Result<b
 pub(crate) async fn update(conn: &mut PgConnection, domain: &Domain) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE domains
-         SET status = $3, verified_at = $4, failing_since = $5, checked_at = $6, next_check_at = $7, problem = $8
+         SET status = $3, verified_at = $4, failing_since = $5, checked_at = $6, next_check_at = $7, problem = $8,
+             shown_at = $9, unanswered = $10
          WHERE tenant_id = $1 AND name = $2",
         domain.tenant_id.uuid(),
         domain.name,
@@ -116,6 +136,8 @@ pub(crate) async fn update(conn: &mut PgConnection, domain: &Domain) -> Result<(
         domain.checked_at.map(PgTime) as Option<PgTime>,
         domain.next_check_at.map(PgTime) as Option<PgTime>,
         domain.problem,
+        domain.shown_at.map(PgTime) as Option<PgTime>,
+        domain.unanswered,
     )
     .execute(conn)
     .await?;
@@ -139,18 +161,24 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// The tenant that a domain names now, on the platform's connection.
-#[tracing::instrument(name = "domains.holder", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn holder(conn: &mut PgConnection, name: &str) -> Result<Option<Domain>, Error> {
-    sqlx::query_as!(
-        DomainRow,
-        "SELECT * FROM domains WHERE name = $1 AND status <> 'pending'",
+/// The tenant's own domain of this name and, of another, the one that names its tenant now; on the platform's connection.
+#[tracing::instrument(name = "domains.standing", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn standing(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Vec<Domain>, Error> {
+    rows!(
+        "SELECT",
+        "FROM domains AS d WHERE d.name = $2 AND (d.tenant_id = $1 OR d.status <> 'pending')",
+        tenant.uuid(),
         name,
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?
+    .into_iter()
     .map(Domain::try_from)
-    .transpose()
+    .collect()
 }
 
 /// Writes which domains name a tenant that this transaction holds locked.
@@ -169,25 +197,28 @@ pub(crate) async fn set_names(conn: &mut PgConnection, tenant: &Tenant) -> Resul
 }
 
 /// Takes the domain that has been due the longest, if one is, of another tenant than these, on the platform's connection:
-/// nobody else takes it before `until`.
+/// nobody else takes it before `until`. Without `silent_too` those are left whose last look nobody answered.
 #[tracing::instrument(name = "domains.take_due", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn take_due(
     conn: &mut PgConnection,
     now: Timestamp,
     until: Timestamp,
     but_of: &[TenantId],
+    silent_too: bool,
 ) -> Result<Option<Domain>, Error> {
     let but_of: Vec<Uuid> = but_of.iter().map(|tenant| tenant.uuid()).collect();
-    sqlx::query_as!(
-        DomainRow,
+    rows!(
         "UPDATE domains AS d SET next_check_at = $2
-         FROM (SELECT tenant_id, name FROM domains WHERE next_check_at <= $1 AND tenant_id <> ALL ($3)
+         FROM (SELECT tenant_id, name FROM domains
+               WHERE next_check_at <= $1 AND tenant_id <> ALL ($3) AND ($4 OR unanswered = 0)
                ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due
          WHERE d.tenant_id = due.tenant_id AND d.name = due.name
-         RETURNING d.*",
+         RETURNING",
+        "",
         PgTime(now) as PgTime,
         PgTime(until) as PgTime,
         &but_of,
+        silent_too,
     )
     .fetch_optional(conn)
     .await?

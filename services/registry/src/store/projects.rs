@@ -80,7 +80,7 @@ pub(crate) async fn find(conn: &mut PgConnection, key: &str) -> Result<Option<Pr
     if key.contains('\0') {
         return Ok(None); // Postgres takes none, so nothing is called by one.
     }
-    sqlx::query_as!(ProjectRow, "SELECT * FROM projects WHERE key = $1", key)
+    sqlx::query_as!(ProjectRow, "SELECT id, key, name, sign_up, created_at, updated_at, version FROM projects WHERE key = $1", key)
         .fetch_optional(conn)
         .await?
         .map(Project::try_from)
@@ -96,7 +96,7 @@ pub(crate) async fn page(
 ) -> Result<Vec<Project>, Error> {
     sqlx::query_as!(
         ProjectRow,
-        "SELECT * FROM projects WHERE key > $1 ORDER BY key LIMIT $2",
+        "SELECT id, key, name, sign_up, created_at, updated_at, version FROM projects WHERE key > $1 ORDER BY key LIMIT $2",
         after,
         limit
     )

@@ -46,6 +46,39 @@ pub(crate) struct TenantRow {
     pub(crate) requested_limits: Value,
 }
 
+/// Hands the columns of a [`TenantRow`] to a macro, before what else it is to have. Each is named: a statement that was prepared
+/// with `*` fails on every replica from the moment a migration adds a column.
+macro_rules! with_tenant_columns {
+    ($then:ident! $($more:tt)*) => {
+        $then!(
+            "t.tenant_id, t.project, t.name, t.slug, t.status, t.suspended_from, t.suspended_by, \
+             t.archived_from, t.deleted_from, t.plan, t.parent_id, t.external_id, t.email, \
+             t.billing_email, t.contact_phone, t.timezone, t.locale, t.region, t.trial_ends_at, \
+             t.labels, t.metadata, t.suspend_reason, t.created_at, t.updated_at, t.archived_at, \
+             t.deleted_at, t.purge_at, t.purge_started_at, t.version, t.plan_version, t.domains, \
+             t.requested_limits",
+            $($more)*
+        )
+    };
+}
+
+/// The columns, for statements that are put together as they run.
+pub(super) const COLUMNS: &str = with_tenant_columns!(concat!);
+
+/// A checked statement that reads tenants, called `t`: what comes behind `FROM tenants AS t`, and its values.
+macro_rules! select_tenants {
+    ($($rest:tt)*) => { with_tenant_columns!(query_tenants! $($rest)*) };
+}
+
+macro_rules! query_tenants {
+    ($columns:tt, $rest:tt $($values:tt)*) => {
+        sqlx::query_as!(
+            $crate::store::row::TenantRow,
+            "SELECT " + $columns + " FROM tenants AS t " + $rest $($values)*
+        )
+    };
+}
+
 /// The tenants of these rows.
 pub(super) fn tenants(rows: Vec<TenantRow>) -> Result<Vec<Tenant>, Error> {
     rows.into_iter().map(Tenant::try_from).collect()

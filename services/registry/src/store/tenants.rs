@@ -6,21 +6,17 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-use super::row::{TenantRow, tenants};
+use super::row::tenants;
 use crate::domain::tenant::Tenant;
 
 /// The tenant of this id, if this transaction sees it.
 #[tracing::instrument(name = "tenants.find", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn find(conn: &mut PgConnection, id: TenantId) -> Result<Option<Tenant>, Error> {
-    sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE tenant_id = $1",
-        id.uuid()
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(Tenant::try_from)
-    .transpose()
+    select_tenants!("WHERE tenant_id = $1", id.uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(Tenant::try_from)
+        .transpose()
 }
 
 /// The same, locked until the transaction ends: changes of one tenant wait for each other.
@@ -29,15 +25,11 @@ pub(crate) async fn find_for_update(
     conn: &mut PgConnection,
     id: TenantId,
 ) -> Result<Option<Tenant>, Error> {
-    sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE tenant_id = $1 FOR UPDATE",
-        id.uuid()
-    )
-    .fetch_optional(conn)
-    .await?
-    .map(Tenant::try_from)
-    .transpose()
+    select_tenants!("WHERE tenant_id = $1 FOR UPDATE", id.uuid())
+        .fetch_optional(conn)
+        .await?
+        .map(Tenant::try_from)
+        .transpose()
 }
 
 /// Writes a new tenant.
@@ -126,9 +118,8 @@ pub(crate) async fn find_all_for_update(
     ids: &[TenantId],
 ) -> Result<Vec<Tenant>, Error> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE tenant_id = ANY ($1) ORDER BY tenant_id FOR UPDATE",
+    let rows = select_tenants!(
+        "WHERE tenant_id = ANY ($1) ORDER BY tenant_id FOR UPDATE",
         &ids
     )
     .fetch_all(conn)

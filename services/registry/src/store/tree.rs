@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_store::Error;
 
-use super::row::{TenantRow, tenants};
+use super::row::tenants;
 use super::tenants::find;
 use crate::domain::tenant::{MAX_LEVELS, Tenant};
 
@@ -19,16 +19,11 @@ pub(crate) async fn resolve(
         TenantRef::Id(id) => find(conn, *id).await,
         // Postgres takes no NUL, so nothing is called by one.
         TenantRef::Slug(slug) if slug.contains('\0') || project.contains('\0') => Ok(None),
-        TenantRef::Slug(slug) => sqlx::query_as!(
-            TenantRow,
-            "SELECT * FROM tenants WHERE project = $1 AND slug = $2",
-            project,
-            slug
-        )
-        .fetch_optional(conn)
-        .await?
-        .map(Tenant::try_from)
-        .transpose(),
+        TenantRef::Slug(slug) => select_tenants!("WHERE project = $1 AND slug = $2", project, slug)
+            .fetch_optional(conn)
+            .await?
+            .map(Tenant::try_from)
+            .transpose(),
     }
 }
 
@@ -39,9 +34,8 @@ pub(crate) async fn of_external_ids(
     project: &str,
     external_ids: &[&str],
 ) -> Result<Vec<Tenant>, Error> {
-    let rows = sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE project = $1 AND external_id = ANY ($2)",
+    let rows = select_tenants!(
+        "WHERE project = $1 AND external_id = ANY ($2)",
         project,
         external_ids as &[&str],
     )
@@ -53,16 +47,16 @@ pub(crate) async fn of_external_ids(
 /// A tenant and all above it, nearest first.
 #[tracing::instrument(name = "tree.lineage", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn lineage(conn: &mut PgConnection, id: TenantId) -> Result<Vec<Tenant>, Error> {
-    let rows = sqlx::query_as!(
-        TenantRow,
-        r#"
-        WITH RECURSIVE up AS (
-            SELECT tenant_id AS id, parent_id AS above, 1 AS level FROM tenants WHERE tenant_id = $1
-            UNION ALL
-            SELECT t.tenant_id, t.parent_id, up.level + 1 FROM tenants AS t JOIN up ON t.tenant_id = up.above WHERE up.level <= $2
-        )
-        SELECT t.* FROM tenants AS t JOIN up ON t.tenant_id = up.id ORDER BY up.level
-        "#,
+    let rows = select_tenants!(
+        "JOIN (
+             WITH RECURSIVE up AS (
+                 SELECT tenant_id AS id, parent_id AS above, 1 AS level FROM tenants WHERE tenant_id = $1
+                 UNION ALL
+                 SELECT p.tenant_id, p.parent_id, up.level + 1 FROM tenants AS p JOIN up ON p.tenant_id = up.above
+                 WHERE up.level <= $2
+             )
+             SELECT id, level FROM up
+         ) AS line ON t.tenant_id = line.id ORDER BY line.level",
         id.uuid(),
         MAX_LEVELS as i32,
     )
@@ -127,9 +121,8 @@ pub(crate) async fn snapshot(
     after: TenantId,
     limit: i64,
 ) -> Result<Vec<Tenant>, Error> {
-    let rows = sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2",
+    let rows = select_tenants!(
+        "WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2",
         after.uuid(),
         limit,
     )

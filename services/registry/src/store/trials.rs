@@ -4,7 +4,6 @@ use sqlx::PgConnection;
 use tenantry_core::TenantId;
 use tenantry_store::Error;
 
-use super::row::TenantRow;
 use crate::domain::tenant::Tenant;
 
 /// Trials whose time has passed, the longest past first.
@@ -38,9 +37,8 @@ pub(crate) async fn lock_ended(
     conn: &mut PgConnection,
     id: TenantId,
 ) -> Result<Option<Tenant>, Error> {
-    sqlx::query_as!(
-        TenantRow,
-        "SELECT * FROM tenants WHERE tenant_id = $1 AND status = 'trial' AND trial_ends_at <= clock_timestamp()
+    select_tenants!(
+        "WHERE tenant_id = $1 AND status = 'trial' AND trial_ends_at <= clock_timestamp()
          FOR UPDATE SKIP LOCKED",
         id.uuid()
     )

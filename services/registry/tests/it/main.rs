@@ -4,12 +4,14 @@
 
 mod domains;
 mod feed;
+mod growing;
 mod idempotency;
 mod identity_wall;
 mod imports;
 mod isolation;
 mod life;
 mod outbox;
+mod panics;
 mod plans;
 mod projects;
 mod secrets;

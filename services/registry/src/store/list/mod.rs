@@ -11,7 +11,7 @@ use tenantry_core::{Refusal, TenantId};
 use tenantry_store::time::PgTime;
 
 use self::filter::push_filter;
-use super::row::tenants;
+use super::row::{COLUMNS, tenants};
 use crate::domain::list::{Order, Query, Reach, SortKey, SortValue};
 use crate::domain::tenant::{MAX_LEVELS, Tenant};
 use crate::error::Error;
@@ -63,7 +63,9 @@ fn statement(query: &Query) -> Result<Sql, Refusal> {
 
 /// Begins a statement over the tenants of a project, with the conditions that its indexes lead to in order.
 fn push_narrow(sql: &mut Sql, query: &Query) {
-    sql.push("SELECT t.* FROM tenants AS t WHERE t.project = ")
+    sql.push("SELECT ")
+        .push(COLUMNS)
+        .push(" FROM tenants AS t WHERE t.project = ")
         .push_bind(query.project.clone());
     push_status_and_plan(sql, query);
 }
@@ -108,7 +110,9 @@ fn tree(sql: &mut Sql, query: &Query, root: TenantId, levels: RangeInclusive<usi
         .push(in_use)
         .push("tree.level < ")
         .push_bind(*levels.end() as i32)
-        .push(") SELECT t.* FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level >= ")
+        .push(") SELECT ")
+        .push(COLUMNS)
+        .push(" FROM tree JOIN tenants AS t USING (tenant_id) WHERE tree.level >= ")
         .push_bind(*levels.start() as i32);
     push_status_and_plan(sql, query);
 }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use tenantry_core::Refusal;
 
 use super::filter::seeks_text;
-use super::{Sql, push_after, push_narrow, push_order, push_page, push_wanted, read};
+use super::{COLUMNS, Sql, push_after, push_narrow, push_order, push_page, push_wanted, read};
 use crate::domain::list::{Query, Reach};
 use crate::domain::search::{self, SearchText};
 use crate::domain::tenant::Tenant;
@@ -15,8 +15,8 @@ use crate::error::Error;
 
 /// Rows read next in order for each one wanted: a text that one in ten has fills the page.
 const FIRST_READ: i64 = 10;
-/// Most rows read in order, where the first ones had the text so often that these fill the page: for a usual one, one in two
-/// hundred.
+/// Most rows read in order, where the first ones had the text so often that these fill the page and what its offset leaves out:
+/// for a usual first page, one in two hundred.
 const MOST_READ: i64 = 10_000;
 
 /// Name and slug as the index has them.
@@ -34,12 +34,14 @@ pub(super) fn has_text(query: &Query) -> bool {
 
 /// A page of what is found.
 pub(super) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<Tenant>, Error> {
-    let wanted = i64::from(query.limit) + 1;
-    let mut rows = ((wanted + query.offset) * FIRST_READ).min(MOST_READ);
-    loop {
-        let found = read(conn, query, in_order(query, rows)?).await?;
+    // With the page what stands before it, so that what is counted is what the rows have.
+    let wanted = i64::from(query.limit) + 1 + query.offset;
+    let mut rows = (wanted * FIRST_READ).min(MOST_READ);
+    while wanted <= rows {
+        let mut found = read(conn, query, in_order(query, rows, wanted)?).await?;
         let count = found.len() as i64;
         if count == wanted {
+            found.drain(..usize::try_from(query.offset).unwrap_or(found.len()));
             return Ok(found);
         }
         if rows == MOST_READ || count * MOST_READ < wanted * rows {
@@ -50,9 +52,10 @@ pub(super) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<T
     read(conn, query, indexed(query)?).await
 }
 
-/// What is found among this many rows that come next in order.
-fn in_order(query: &Query, rows: i64) -> Result<Sql, Refusal> {
-    let mut sql = Sql::new("SELECT t.* FROM (");
+/// What is found first, and no more than this, among this many rows that come next in order.
+fn in_order(query: &Query, rows: i64, wanted: i64) -> Result<Sql, Refusal> {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM (");
     push_narrow(&mut sql, query);
     push_after(&mut sql, query);
     push_order(&mut sql, query);
@@ -61,13 +64,14 @@ fn in_order(query: &Query, rows: i64) -> Result<Sql, Refusal> {
         .push(") AS t WHERE true");
     push_wanted(&mut sql, query)?;
     push_order(&mut sql, query);
-    push_page(&mut sql, query);
+    sql.push(" LIMIT ").push_bind(wanted);
     Ok(sql)
 }
 
 /// What the index finds, whatever the order is: `OFFSET 0` keeps the planner from walking along the order instead.
 fn indexed(query: &Query) -> Result<Sql, Refusal> {
-    let mut sql = Sql::new("SELECT t.* FROM (");
+    let mut sql = Sql::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM (");
     push_narrow(&mut sql, query);
     push_wanted(&mut sql, query)?;
     push_after(&mut sql, query);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tenantry_proto::registry::v1::CancelTenantImportRequest;
 use tenantry_testkit::wait;
 
@@ -13,6 +14,19 @@ fn file(rows: usize) -> String {
     "name,slug,external_id\n".to_owned() + &rows.collect::<String>()
 }
 
+/// Makes every lease and every pause worth nothing: whoever looks takes an import up.
+async fn hurry(owner: &mut PgConnection) {
+    loop {
+        sqlx::query(
+            "UPDATE tenant_imports SET due_at = clock_timestamp() WHERE finished_at IS NULL",
+        )
+        .execute(&mut *owner)
+        .await
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_row_is_made_once_though_replicas_overlap_and_die() {
     const ROWS: i32 = 300;
@@ -20,18 +34,6 @@ async fn each_row_is_made_once_though_replicas_overlap_and_die() {
     let second = world.replica().await;
     let started = start(&second, csv(file(ROWS as usize))).await;
     let mut owner = world.owner().await;
-    // No lease is worth anything: whoever looks takes the import up.
-    let hurry = async {
-        loop {
-            sqlx::query(
-                "UPDATE tenant_imports SET due_at = clock_timestamp() WHERE finished_at IS NULL",
-            )
-            .execute(&mut owner)
-            .await
-            .unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
     let watch = async {
         for part in [1, 3] {
             let far = |import: &_| {
@@ -47,7 +49,7 @@ async fn each_row_is_made_once_though_replicas_overlap_and_die() {
         ended(&world, &started).await
     };
     let done = tokio::select! {
-        () = hurry => unreachable!(),
+        () = hurry(&mut owner) => unreachable!(),
         done = watch => done,
     };
     assert_eq!(
@@ -100,13 +102,16 @@ async fn once_a_cancel_is_answered_no_further_tenant_is_made() {
 }
 
 #[tokio::test]
-async fn a_row_that_meets_a_fault_keeps_no_other_back_and_one_that_meets_bad_luck_is_tried_again() {
+async fn a_fault_decides_about_a_row_only_if_it_stays_and_bad_luck_never_does() {
     let world = World::start().await;
+    let mut owner = world.owner().await;
     sqlx::raw_sql(
-        "CREATE SEQUENCE luck; GRANT USAGE ON luck TO registry_app;
+        "CREATE SEQUENCE luck; CREATE SEQUENCE faults; CREATE SEQUENCE passing;
+         GRANT USAGE ON luck, faults, passing TO registry_app;
          CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
-             IF NEW.name = 'Fault' THEN RAISE EXCEPTION 'no'; END IF;
+             IF NEW.name = 'Fault' AND nextval('faults') > 0 THEN RAISE EXCEPTION 'no'; END IF;
+             IF NEW.name = 'Passing' AND nextval('passing') < 3 THEN RAISE EXCEPTION 'no'; END IF;
              IF NEW.name = 'Bad luck' AND nextval('luck') < 3 THEN
                  RAISE EXCEPTION 'not now' USING ERRCODE = '40001';
              END IF;
@@ -114,10 +119,14 @@ async fn a_row_that_meets_a_fault_keeps_no_other_back_and_one_that_meets_bad_luc
          END $$;
          CREATE TRIGGER meet BEFORE INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION meet();",
     )
-    .execute(&mut world.owner().await)
+    .execute(&mut owner)
     .await
     .unwrap();
-    let done = import(&world, csv("name\nFirst\nFault\nBad luck\nLast\n")).await;
+    let started = import(&world, csv("name\nFirst\nPassing\nFault\nBad luck\nLast\n"));
+    let done = tokio::select! {
+        () = hurry(&mut owner) => unreachable!(),
+        done = started => done,
+    };
     let rows = rows(&world, &done, "").await;
     let told: Vec<_> = rows
         .iter()
@@ -127,15 +136,21 @@ async fn a_row_that_meets_a_fault_keeps_no_other_back_and_one_that_meets_bad_luc
         told,
         [
             ("created", ""),
+            ("created", ""),
             ("refused", "INTERNAL"),
             ("created", ""),
             ("created", "")
         ]
     );
     assert!(
-        !rows[1].message.contains("no"),
+        !rows[2].message.contains("no"),
         "what the database said stays here"
     );
+    let tried: i64 = sqlx::query_scalar("SELECT last_value FROM faults")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(tried, 11);
 }
 
 #[tokio::test]

@@ -103,6 +103,13 @@ impl World {
             .unwrap()
     }
 
+    /// A connection that sees what others' statements do.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        PgConnection::connect(self.database.superuser_url().as_str())
+            .await
+            .unwrap()
+    }
+
     /// Name of the database.
     pub(crate) fn database(&self) -> &str {
         self.database.name()

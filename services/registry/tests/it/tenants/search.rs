@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tenantry_core::{Permission, Reason};
 use tenantry_proto::registry::v1::{CreateTenantRequest, ListTenantsRequest};
 use tenantry_testkit::cluster::Role;
+use tenantry_testkit::statements::Statements;
 
 use super::delete;
 use super::list::{filter, list, slugs};
@@ -192,6 +193,43 @@ async fn what_is_found_comes_in_every_order_page_by_page() {
         slugs(list(&world, skipped).await),
         ["grove-0395", "grove-0396", "grove-0397", "grove-0398"]
     );
+}
+
+#[tokio::test]
+async fn a_page_far_behind_is_read_in_order_where_the_rows_have_the_text_often_enough() {
+    let world = World::start().await;
+    // One in sixteen: not enough among the first rows that are read, and plenty among the next.
+    sqlx::query(
+        "INSERT INTO tenants (tenant_id, project, name, slug, status, plan, email, billing_email, contact_phone, timezone,
+             locale, region, labels, metadata, suspend_reason, created_at, updated_at, version)
+         SELECT gen_random_uuid(), 'default', CASE i % 16 WHEN 0 THEN 'Rowan' ELSE 'Other' END, 'tree-' || lpad(i::text, 4, '0'),
+             'active', 'free', '', '', '', 'UTC', 'en', '', '{}', '{}', '', now(), now(), 1
+         FROM generate_series(0, 799) AS i",
+    )
+    .execute(&mut world.owner().await)
+    .await
+    .unwrap();
+    let mut superuser = world.superuser().await;
+    let before = Statements::of("registry", &mut superuser).await.unwrap();
+    let page = ListTenantsRequest {
+        offset: 20,
+        limit: 2,
+        ..search("rowan")
+    };
+    assert_eq!(slugs(list(&world, page).await), ["tree-0320", "tree-0336"]);
+    let after = Statements::of("registry", &mut superuser).await.unwrap();
+    let searched = after.since(&before);
+    let searched: Vec<_> = searched
+        .iter()
+        .filter(|(statement, _)| statement.contains("search_form"))
+        .collect();
+    let from_the_index = |(statement, _): &&&(&str, _)| statement.contains("OFFSET");
+    assert_eq!(
+        searched.iter().filter(from_the_index).count(),
+        0,
+        "{searched:?}"
+    );
+    assert!(!searched.is_empty());
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Custom domains against a real DNS server: shown by a record, one tenant's alone, lost with the record.
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+mod looks;
+mod silence;
+
 use sqlx::PgConnection;
 use tenantry_core::{Permission as P, Reason};
 use tenantry_proto::registry::v1::{
@@ -248,70 +249,6 @@ async fn a_domain_is_looked_after_by_itself_and_lost_three_days_after_its_record
 }
 
 #[tokio::test]
-async fn a_tenants_names_whose_dns_is_silent_hold_up_no_other_tenants_however_many_they_are() {
-    /// More than a replica looks for at once, three times over.
-    const SILENT: usize = 50;
-    let world = World::start().await;
-    let (silent, other) = (world.tenant("Silent").await, world.tenant("Other").await);
-    for n in 0..SILENT {
-        let domain = create(&world, &silent, &format!("silent{n}.com")).await;
-        let challenge = domain.challenge.unwrap();
-        world.dns.keep_silent(&challenge.record_name).unwrap();
-    }
-    let domain = create(&world, &other, "acme.com").await;
-    publish(&world, &[&domain]).await;
-    let mut owner = world.owner().await;
-    // Some of them shall be looked for before the other tenant's is due.
-    let all_due = "UPDATE domains SET next_check_at = clock_timestamp() - interval '1 hour' WHERE name LIKE 'silent%'";
-    sqlx::query(all_due).execute(&mut owner).await.unwrap();
-    wait::until("look for a silent name", SOON, async || {
-        Ok((taken(&mut owner, &silent).await > 0).then_some(()))
-    })
-    .await
-    .unwrap();
-    becomes(&world, &other, "acme.com", "verified").await;
-    let taken = taken(&mut owner, &silent).await;
-    assert!(
-        taken < 16,
-        "{taken} looks for one tenant's names came first"
-    );
-}
-
-/// How many of a tenant's domains are looked for, or were.
-async fn taken(owner: &mut PgConnection, tenant: &Tenant) -> i64 {
-    sqlx::query_scalar(
-        "SELECT count(*) FROM domains WHERE tenant_id = $1::uuid AND next_check_at > clock_timestamp()",
-    )
-    .bind(&tenant.id)
-    .fetch_one(owner)
-    .await
-    .unwrap()
-}
-
-#[tokio::test]
-async fn so_many_wait_for_one_tenants_silent_dns_at_once_and_no_other_tenant_waits_for_them() {
-    const MOST_OF_ONE: usize = 8;
-    let world = World::start().await;
-    let (silent, other) = (world.tenant("Silent").await, world.tenant("Other").await);
-    let domain = create(&world, &silent, "silent.com").await;
-    let challenge = domain.challenge.unwrap();
-    world.dns.keep_silent(&challenge.record_name).unwrap();
-    let domain = create(&world, &other, "acme.com").await;
-    publish(&world, &[&domain]).await;
-
-    let attempts = (0..=MOST_OF_ONE).map(|_| verify(&world, &silent, "silent.com"));
-    let mut attempts: FuturesUnordered<_> = attempts.collect();
-    // Who finds no place is told so at once, while the others wait.
-    let over = attempts.next().await.unwrap().unwrap_err();
-    assert_eq!(reason(&over), Reason::Overloaded);
-    assert!(over.message().contains("of this tenant"), "{over}");
-    verify(&world, &other, "acme.com").await.unwrap();
-    while let Some(refused) = attempts.next().await {
-        assert_eq!(reason(&refused.unwrap_err()), Reason::DomainNotVerified);
-    }
-}
-
-#[tokio::test]
 async fn a_repeated_verification_changes_nothing_whatever_the_dns_says_by_then() {
     let world = World::start().await;
     let (first, second) = (world.tenant("First").await, world.tenant("Second").await);
@@ -343,70 +280,6 @@ async fn a_repeated_verification_changes_nothing_whatever_the_dns_says_by_then()
     ] {
         assert_eq!(actions(&mut owner, tenant).await[2..], *told);
     }
-}
-
-#[tokio::test]
-async fn tenants_that_take_a_domain_from_each_other_at_once_leave_one_with_it() {
-    let world = World::start().await;
-    let second = world.replica().await;
-    let (first, other) = (world.tenant("First").await, world.tenant("Other").await);
-    let ours = create(&world, &first, "acme.com").await;
-    let theirs = create(&world, &other, "acme.com").await;
-    for record in [&ours, &theirs, &ours, &theirs] {
-        publish(&world, &[record]).await;
-        let (one, two, three, four) = tokio::join!(
-            verify(&world, &first, "acme.com"),
-            verify(&second, &other, "acme.com"),
-            verify(&second, &first, "acme.com"),
-            verify(&world, &other, "acme.com"),
-        );
-        let shown = record.tenant_id == first.id;
-        for (outcome, right) in [(one, shown), (three, shown), (two, !shown), (four, !shown)] {
-            match outcome {
-                Ok(_) => assert!(right),
-                Err(refused) => {
-                    assert!(!right, "{refused:?}");
-                    assert_eq!(reason(&refused), Reason::DomainNotVerified);
-                }
-            }
-        }
-        let named = [names(&world, &first).await, names(&world, &other).await];
-        assert_eq!(
-            named.map(|names| names.len()),
-            [usize::from(shown), usize::from(!shown)]
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_domain_that_stays_anothers_is_looked_for_no_longer_than_any_and_says_why() {
-    let world = World::start().await;
-    let (first, second) = (world.tenant("First").await, world.tenant("Second").await);
-    let ours = create(&world, &first, "acme.com").await;
-    let theirs = create(&world, &second, "acme.com").await;
-    publish(&world, &[&ours]).await;
-    verify(&world, &first, "acme.com").await.unwrap();
-    publish(&world, &[&ours, &theirs]).await;
-    // A month after it was added, this look is the last one.
-    sqlx::query(
-        "UPDATE domains SET created_at = created_at - interval '30 days', next_check_at = clock_timestamp()
-         WHERE tenant_id = $1::uuid",
-    )
-        .bind(&second.id)
-        .execute(&mut world.owner().await)
-        .await
-        .unwrap();
-    let contested = wait::until("end of the looks", SOON, async || {
-        let domain = get(&world, &second, "acme.com").await;
-        Ok(domain.next_check_at.is_none().then_some(domain))
-    });
-    let contested = contested.await.unwrap();
-    assert_eq!(contested.status, "pending");
-    assert!(
-        contested.problem.contains("another tenant"),
-        "{}",
-        contested.problem
-    );
 }
 
 #[tokio::test]
