@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -17,12 +18,15 @@ const PROGRAM: &str = include_str!("smtp_server.py");
 /// Who may send mail by a server that asks.
 const USER: &str = "tenantry";
 
-/// A server that takes mail for everyone but `refused@`, which it refuses for good, `busy@`, which it refuses for now,
-/// `grey@`, which it refuses for now the first time, and `hang@`, of which it says nothing.
+/// A server that takes mail for everyone but a few, with or without a + and more before the @: `refused@` is refused for
+/// good, `busy@` for now, `grey@` for now the first time, `foreign@` because nobody may send there, and `vague@` without a
+/// reason; of `hang@` it says nothing. It takes the mail to `slow@` after [`Self::go_on`], goes without a word after the one
+/// to `mute@`, and says no goodbye to who sent one to `stay@`.
 #[derive(Debug)]
 pub struct SmtpServer {
     unit: Unit,
     address: SocketAddr,
+    folder: PathBuf,
     post: Post,
 }
 
@@ -59,10 +63,11 @@ impl SmtpServer {
         }
         let unit = Unit::new("smtp-server", command, Probe::Tcp(address));
         unit.start().await?;
-        let post = Post::new(folder);
+        let post = Post::new(folder.clone());
         Ok(Self {
             unit,
             address,
+            folder,
             post,
         })
     }
@@ -83,6 +88,28 @@ impl SmtpServer {
     #[must_use]
     pub fn post(&self) -> Post {
         self.post.clone()
+    }
+
+    /// Lets it take the mails to `slow@`.
+    ///
+    /// # Errors
+    /// When its folder can't be written.
+    pub fn go_on(&self) -> Result<()> {
+        Ok(fs::write(self.folder.join("go-on"), "")?)
+    }
+
+    /// Has it take mail from nobody, or from everyone again.
+    ///
+    /// # Errors
+    /// When its folder can't be written.
+    pub fn close(&self, closed: bool) -> Result<()> {
+        let file = self.folder.join("closed");
+        if closed {
+            fs::write(file, "")?;
+        } else {
+            fs::remove_file(file)?;
+        }
+        Ok(())
     }
 
     /// Ends it.

@@ -1,8 +1,11 @@
 """A mail server for tests, made of aiosmtpd: smtp_server.py PORT FOLDER [CERTIFICATE KEY USER PASSWORD]
 
 It listens on 127.0.0.1 and writes what it takes into the folder, a file for each mail. With a certificate it takes nothing
-before STARTTLS and a sign-in by that user and password. What it makes of a recipient stands before the @: `refused` is refused
-for good, `busy` for now, `grey` for now the first time, of `hang` nothing is said, and everyone else is taken.
+before STARTTLS and a sign-in by that user and password. While the folder has a file `closed`, it takes nothing from anyone.
+What it makes of a recipient stands before the @, or before a + there: `refused` is refused for good, `busy` for now, `grey`
+for now the first time, `foreign` because nobody may send there, `vague` without a reason, and of `hang` nothing is said. The
+mail to `slow` is taken once the folder has a file `go-on`, after the one to `mute` it goes without a word, who sent one to
+`stay` hears no goodbye, and everyone else is taken.
 """
 
 import asyncio
@@ -19,10 +22,21 @@ class Handler:
         self.folder = pathlib.Path(folder)
         self.seen = set()
 
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if (self.folder / "closed").exists():
+            return "550 5.7.1 Nobody may send from here"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(self, server, session, envelope, address, options):
-        name = address.split("@")[0]
+        name = session.recipient = address.split("@")[0].split("+")[0]
         if name == "refused":
             return "550 5.1.1 There is no such mailbox"
+        if name == "foreign":
+            return "554 5.7.1 Relay access denied"
+        if name == "vague":
+            return "550 relay not permitted"
         if name == "busy" or (name == "grey" and address not in self.seen):
             self.seen.add(address)
             return "451 4.3.0 Try again later"
@@ -32,10 +46,20 @@ class Handler:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        while session.recipient == "slow" and not (self.folder / "go-on").exists():
+            await asyncio.sleep(0.02)
         written = self.folder / f"{uuid.uuid4()}.part"
         written.write_bytes(envelope.content)
         written.rename(written.with_suffix(".eml"))
+        if session.recipient == "mute":
+            server.transport.abort()
+            await asyncio.Event().wait()
         return "250 OK"
+
+    async def handle_QUIT(self, server, session, envelope):
+        if getattr(session, "recipient", None) == "stay":
+            await asyncio.Event().wait()
+        return "221 Bye"
 
 
 async def serve(port, folder, certificate=None, key=None, user=None, password=None):

@@ -135,6 +135,7 @@ impl App {
         let member = add(&ctx, &mut tx, &user, name, roles).await?;
         let now = clock::now();
         store::invitations::accept(&mut tx, invitation.id, user.id, now).await?;
+        store::mails::forget(&mut tx, invitation.id.uuid()).await?;
         invitation.accepted_at = Some(now);
         tx.record(&event(&ctx, "invitation.accepted", before, &invitation))
             .await?;

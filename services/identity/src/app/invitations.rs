@@ -131,8 +131,8 @@ impl App {
         let mut invitation = open(&mut tx, ctx, id).await?;
         let before = invitation.facts();
         let now = clock::now();
-        let mail_dropped = store::mails::drop_about(&mut tx, id.uuid()).await?;
-        invitation.revoked(now, mail_dropped);
+        let mail_stopped = store::mails::stop(&mut tx, id.uuid()).await?;
+        invitation.revoked(now, mail_stopped);
         store::invitations::revoke(&mut tx, &invitation).await?;
         tx.record(&event(ctx, "invitation.revoked", before, &invitation))
             .await?;

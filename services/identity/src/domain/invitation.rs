@@ -98,9 +98,9 @@ impl Invitation {
     }
 
     /// The same without a link that works, and without its mail where that still waited.
-    pub(crate) const fn revoked(&mut self, now: Timestamp, mail_dropped: bool) {
+    pub(crate) const fn revoked(&mut self, now: Timestamp, mail_stopped: bool) {
         self.revoked_at = Some(now);
-        if mail_dropped {
+        if mail_stopped {
             self.mail = MailState::Failed;
             self.mail_at = Some(now);
         }

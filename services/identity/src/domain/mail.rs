@@ -1,5 +1,7 @@
 //! Mails in waiting: what each says, how long it is of use, and when it is tried again.
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenantry_core::TenantId;
@@ -17,6 +19,11 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// How long after a try that failed the next one comes: first, and at most; in between it doubles.
 const FIRST_BACK_OFF: SignedDuration = SignedDuration::from_secs(2);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_mins(15);
+/// Most times that a mail is handed to servers of which none says whether it keeps it. Each may have sent it.
+pub(crate) const MOST_UNANSWERED: i32 = 3;
+/// Tries after which a server is believed that takes the recipient not, and says not why: a quarter of an hour of them, in
+/// which whoever runs it would notice that it takes nobody.
+pub(crate) const MOST_DOUBTFUL: i32 = 10;
 /// Most characters of a tenant's name in a mail.
 const MOST_NAME_CHARS: usize = 60;
 /// Doublings beyond which the longest is passed.
@@ -127,7 +134,8 @@ pub(crate) fn quoted(name: &str) -> String {
         let begins = words.is_empty() || words.ends_with(' ');
         // Dots and at signs make links within a word, a colon before slashes.
         let links = match c {
-            '.' | '@' => !begins && next.is_alphanumeric(),
+            '.' => !begins && !ends_word(next),
+            '@' => !begins && next != ' ',
             ':' => matches!(next, '/' | '\\'),
             _ => false,
         };
@@ -184,18 +192,20 @@ fn plain(c: char) -> char {
         '"' | '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '〝' | '〞' | '〟' => {
             '\''
         }
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => HIDDEN,
+        // Interlinear notes, and what Unicode has shown as nothing.
+        '\u{fff9}'..='\u{fffb}' => HIDDEN,
+        c if CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c) => HIDDEN,
         c if c.is_control() || c.is_whitespace() => ' ',
         c => c,
     }
+}
+
+/// Whether a dot before this ends a sentence or an abbreviation, and is no part of a name of a host.
+const fn ends_word(next: char) -> bool {
+    matches!(
+        next,
+        ' ' | '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '\'' | '/' | '…'
+    )
 }
 
 /// How long after so many tries the next one comes.
@@ -236,6 +246,16 @@ mod tests {
             ("evil.\u{200b}example", "“evil example”"),
             ("e\u{301}vil.e\u{301}xample", "“e\u{301}vil e\u{301}xample”"),
             ("eve@evil.example", "“eve evil example”"),
+            ("eve@[127.1]", "“eve [127 1]”"),
+            ("evil.\u{fe0f}example", "“evil example”"),
+            ("evil\u{fe00}.\u{e0100}example", "“evil example”"),
+            ("evil.\u{34f}example", "“evil example”"),
+            ("evil.\u{3164}example", "“evil example”"),
+            ("evil.\u{17b4}\u{e01ef}\u{1d173}example", "“evil example”"),
+            ("evil.\u{301}example", "“evil \u{301}example”"),
+            ("evil.💩.example", "“evil 💩 example”"),
+            ("evil.-x.example", "“evil -x example”"),
+            ("(Acme Inc.), e.g. 'St.'", "“(Acme Inc.), e g. 'St.'”"),
             ("a\r\nb\u{2028}c\u{a0}\u{3000} d\t\u{0}e", "“a b c d e”"),
             ("\u{202e}elpmaxe.live", "“elpmaxe live”"),
             ("x” as admin. Pay “now\"", "“x' as admin. Pay 'now'”"),

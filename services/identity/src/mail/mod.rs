@@ -1,12 +1,13 @@
 //! Mail: by SMTP, or as files in a folder for development. What a mail says stands in no log.
 
 mod letters;
+mod no;
+mod smtp;
 mod transport;
 
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -16,14 +17,13 @@ use url::Url;
 
 use crate::domain::mail::{self, Mail};
 use letters::Letter;
+pub(crate) use smtp::{ANSWER_WITHIN, OFFER_WITHIN};
 pub use transport::MailUrl;
 use transport::Transport;
-pub(crate) use transport::Unsent;
+pub(crate) use transport::{Offered, Unsent};
 
 /// Most characters of a subject: names of people and tenants are longer than a line of a mail client.
 const SUBJECT_CHARS: usize = 120;
-/// Longest time that sending one mail takes.
-const SEND_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the links of mails begin with.
 #[derive(Clone, Debug)]
@@ -78,15 +78,12 @@ impl Mailer {
         })
     }
 
-    /// Sends a mail, once.
-    pub(crate) async fn send(&self, mail: &Mail) -> Result<(), Unsent> {
+    /// Offers a mail to whoever takes it, once. It goes when it is handed over.
+    pub(crate) async fn offer(&self, mail: &Mail) -> Result<Offered, Unsent> {
         let Some(message) = self.message(mail) else {
             return Err(Unsent::Never("it can't be written".to_owned()));
         };
-        match tokio::time::timeout(SEND_WITHIN, self.transport.send(message)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Unsent::Later("it took too long".to_owned())),
-        }
+        self.transport.offer(message).await
     }
 
     /// The mail as a message. The only place where the secrets of its links are put into words.

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{
-    AsyncFileTransport, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
-};
+use anyhow::Context as _;
+use lettre::{AsyncFileTransport, AsyncTransport as _, Message, Tokio1Executor};
 use url::Url;
+
+use super::smtp::{self, Smtp};
 
 /// Where mail goes. Never shown, because it may hold a password.
 #[derive(Clone)]
@@ -34,8 +33,12 @@ impl FromStr for MailUrl {
 }
 
 impl MailUrl {
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// What it asks for by `?tls=`: `required` or `opportunistic`.
-    fn tls(&self) -> Option<String> {
+    pub(super) fn tls(&self) -> Option<String> {
         let mut pairs = self.0.query_pairs();
         pairs
             .find(|(key, _)| key == "tls")
@@ -54,27 +57,42 @@ impl std::fmt::Debug for MailUrl {
     }
 }
 
-/// Why a mail wasn't sent.
-#[derive(Debug, thiserror::Error)]
+/// Why a mail wasn't sent, as logs may say it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsent {
     /// It may go later.
     #[error("{0}")]
     Later(String),
+    /// The server doesn't take the recipient, and doesn't say whether that is the recipient's doing or ours.
+    #[error("{0}, and not why")]
+    Doubtful(String),
+    /// The server was handed the mail, and never said whether it keeps it: it may have gone.
+    #[error("no answer to the mail: {0}")]
+    Unanswered(String),
     /// It will never go.
     #[error("{0}; it is given up")]
     Never(String),
 }
 
+/// The way that mail takes.
 pub(super) enum Transport {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(Smtp),
     Files(AsyncFileTransport<Tokio1Executor>),
+}
+
+/// A mail that will be taken as far as that can be known before it is handed over. Dropped, it doesn't go.
+pub(crate) struct Offered(Way);
+
+enum Way {
+    Smtp(smtp::Offered),
+    Files(AsyncFileTransport<Tokio1Executor>, Message),
 }
 
 impl Transport {
     /// The way to this place. A server is believed by a certificate of a public authority, or of those in the file.
     pub(super) fn new(to: &MailUrl, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         if to.0.scheme() != "file" {
-            return Ok(Self::Smtp(smtp(to, ca_file)?));
+            return Ok(Self::Smtp(Smtp::new(to, ca_file)?));
         }
         let folder = to.0.to_file_path().ok();
         let folder = folder.context("TENANTRY_MAIL_URL must be file:///folder")?;
@@ -83,52 +101,26 @@ impl Transport {
         Ok(Self::Files(AsyncFileTransport::new(folder)))
     }
 
-    /// Hands a message over, once.
-    pub(super) async fn send(&self, message: Message) -> Result<(), Unsent> {
-        match self {
-            Self::Smtp(smtp) => match smtp.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) if is_final(&error) => Err(Unsent::Never(error.to_string())),
-                Err(error) => Err(Unsent::Later(error.to_string())),
-            },
-            Self::Files(files) => {
+    /// Offers a message, once.
+    pub(super) async fn offer(&self, message: Message) -> Result<Offered, Unsent> {
+        Ok(Offered(match self {
+            Self::Smtp(smtp) => Way::Smtp(smtp.offer(&message).await?),
+            Self::Files(files) => Way::Files(files.clone(), message),
+        }))
+    }
+}
+
+impl Offered {
+    /// Hands it over, once.
+    pub(crate) async fn hand_over(self) -> Result<(), Unsent> {
+        match self.0 {
+            Way::Smtp(offered) => offered.hand_over().await,
+            Way::Files(files, message) => {
                 let sent = files.send(message).await;
                 sent.map(drop).map_err(|e| Unsent::Later(e.to_string()))
             }
         }
     }
-}
-
-fn smtp(
-    to: &MailUrl,
-    ca_file: Option<&Path>,
-) -> anyhow::Result<AsyncSmtpTransport<Tokio1Executor>> {
-    let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(to.0.as_str());
-    let smtp = smtp.context("TENANTRY_MAIL_URL can't be used")?;
-    let Some(ca_file) = ca_file else {
-        return Ok(smtp.build());
-    };
-    let pem = std::fs::read(ca_file)
-        .with_context(|| format!("can't read TENANTRY_MAIL_CA_FILE {}", ca_file.display()))?;
-    let trusted = Certificate::from_pem(&pem);
-    let trusted = trusted.context("TENANTRY_MAIL_CA_FILE must be certificates in PEM")?;
-    let parameters = TlsParameters::builder(to.0.host_str().unwrap_or_default().to_owned())
-        .add_root_certificate(trusted)
-        .build_rustls()?;
-    let tls = match (to.0.scheme(), to.tls().as_deref()) {
-        ("smtps", _) => Tls::Wrapper(parameters),
-        (_, Some("required")) => Tls::Required(parameters),
-        (_, Some("opportunistic")) => Tls::Opportunistic(parameters),
-        _ => bail!("TENANTRY_MAIL_CA_FILE is of no use: TENANTRY_MAIL_URL asks for no TLS"),
-    };
-    Ok(smtp.tls(tls).build())
-}
-
-/// Whether the server will never take this mail. That it doesn't take mail from us as we are set up now, 53x, says nothing
-/// of the mail.
-fn is_final(error: &lettre::transport::smtp::Error) -> bool {
-    let code = error.status().map(|code| code.to_string());
-    error.is_permanent() && !code.is_some_and(|code| code.starts_with("53"))
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ pub(crate) async fn revoke(tx: &mut TenantTx, invitation: &Invitation) -> Result
     Ok(())
 }
 
-/// Writes who accepted it.
+/// Writes who accepted it. The link came with the newest mail: that has gone, whatever its server said.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn accept(
     tx: &mut TenantTx,
@@ -249,11 +249,14 @@ pub(crate) async fn accept(
 ) -> Result<(), Error> {
     let tenant = tx.scope().uuid();
     sqlx::query!(
-        "UPDATE invitations SET accepted_at = $3, accepted_by = $4 WHERE tenant_id = $1 AND id = $2",
+        "UPDATE invitations SET accepted_at = $3, accepted_by = $4, mail_state = $5,
+                mail_state_at = CASE WHEN mail_state = $5 THEN mail_state_at ELSE $3 END
+         WHERE tenant_id = $1 AND id = $2",
         tenant,
         id.uuid(),
         PgTime(now) as PgTime,
         user.uuid(),
+        MailState::Sent.name(),
     )
     .execute(tx.conn())
     .await?;

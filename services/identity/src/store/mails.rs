@@ -24,6 +24,19 @@ pub(crate) struct Waiting {
     pub(crate) sealed: Vec<u8>,
     /// This try included.
     pub(crate) tries: i32,
+    /// How many of the tries before handed it over, and never heard whether it was kept.
+    pub(crate) unanswered: i32,
+}
+
+/// How much is taken up at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    /// Mails in all.
+    pub(crate) most: i64,
+    /// Of one tenant, what replicas have under way included.
+    pub(crate) of_a_tenant: i64,
+    /// The same of the platform.
+    pub(crate) of_the_platform: i64,
 }
 
 /// A mail to write down.
@@ -70,18 +83,42 @@ pub(crate) async fn count_today(tx: &mut TenantTx) -> Result<i64, Error> {
     .await?)
 }
 
-/// Removes what waits about something that is over; tells whether anything did.
+/// Sees to it that no mail about something goes from now on; tells whether one was stopped that waited. What a server was
+/// handed already may go: its try is the last, and tells what became of it.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn drop_about(tx: &mut TenantTx, about: Uuid) -> Result<bool, Error> {
+pub(crate) async fn stop(tx: &mut TenantTx, about: Uuid) -> Result<bool, Error> {
     let tenant = tx.scope().uuid();
-    let dropped = sqlx::query!(
+    // In this order: one that is handed over meanwhile is found by the second.
+    let stopped = sqlx::query!(
+        "DELETE FROM mails
+         WHERE tenant_id = $1 AND about = $2 AND NOT (stage = 'handed_over' AND next_at > clock_timestamp())",
+        tenant,
+        about,
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "UPDATE mails SET ends_at = least(ends_at, clock_timestamp()) WHERE tenant_id = $1 AND about = $2",
+        tenant,
+        about,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(stopped.rows_affected() > 0)
+}
+
+/// Removes all mails about something of which nothing is to be told any more.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn forget(tx: &mut TenantTx, about: Uuid) -> Result<(), Error> {
+    let tenant = tx.scope().uuid();
+    sqlx::query!(
         "DELETE FROM mails WHERE tenant_id = $1 AND about = $2",
         tenant,
         about,
     )
     .execute(tx.conn())
     .await?;
-    Ok(dropped.rows_affected() > 0)
+    Ok(())
 }
 
 /// How many of the transaction's tenant wait, counted so far.
@@ -97,20 +134,47 @@ pub(crate) async fn waiting(tx: &mut TenantTx, so_far: i64) -> Result<i64, Error
     .await?)
 }
 
-/// Takes up some mails that are due, the longest due first, each for as long as the lease: then another replica may.
+/// Rows that are looked at for those to take up: of tenants with room, the longest due.
+const WINDOW: i64 = 200;
+
+/// Takes up some mails that are due, the longest due first, each for as long as the lease: then another replica may. A tenant
+/// has its share and no more; while it has that under way, the mails behind its own are found as if these weren't there.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn take(
     tx: &mut PlatformTx,
-    most: i64,
+    shares: Shares,
     lease: SignedDuration,
 ) -> Result<Vec<Waiting>, Error> {
     let rows = sqlx::query!(
-        "UPDATE mails SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => $2)
-         WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM mails
-                                   WHERE next_at <= clock_timestamp() AND ends_at > clock_timestamp()
-                                   ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-         RETURNING tenant_id, id, about, kind, sealed, tries",
-        most,
+        "WITH busy AS MATERIALIZED (
+             SELECT tenant_id, count(*) AS mails FROM mails
+             WHERE stage <> 'waits' AND next_at > statement_timestamp() GROUP BY tenant_id
+         ), rooms AS MATERIALIZED (
+             SELECT tenant_id, CASE WHEN tenant_id = $4 THEN $3::bigint ELSE $2::bigint END - mails AS room FROM busy
+         ), due AS MATERIALIZED (
+             SELECT tenant_id, id, next_at FROM mails
+             WHERE next_at <= statement_timestamp() AND ends_at > statement_timestamp()
+               AND tenant_id <> ALL (ARRAY(SELECT tenant_id FROM rooms WHERE room <= 0))
+             ORDER BY next_at LIMIT $5
+         ), nth AS (
+             SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY next_at, id) AS nth FROM due
+         ), chosen AS MATERIALIZED (
+             SELECT n.tenant_id, n.id FROM nth AS n LEFT JOIN rooms AS r ON r.tenant_id = n.tenant_id
+             WHERE nth <= coalesce(r.room, CASE WHEN n.tenant_id = $4 THEN $3::bigint ELSE $2::bigint END)
+             ORDER BY n.next_at LIMIT $1
+         ), free AS (
+             SELECT tenant_id, id FROM mails
+             WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM chosen) AND next_at <= statement_timestamp()
+             FOR UPDATE SKIP LOCKED
+         )
+         UPDATE mails SET tries = tries + 1, stage = 'taken', next_at = clock_timestamp() + make_interval(secs => $6)
+         WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM free)
+         RETURNING tenant_id, id, about, kind, sealed, tries, unanswered",
+        shares.most,
+        shares.of_a_tenant,
+        shares.of_the_platform,
+        TenantId::PLATFORM.uuid(),
+        WINDOW,
         lease.as_secs_f64(),
     )
     .fetch_all(tx.conn())
@@ -124,8 +188,31 @@ pub(crate) async fn take(
         kind: row.kind,
         sealed: row.sealed,
         tries: row.tries,
+        unanswered: row.unanswered,
     });
     Ok(taken.collect())
+}
+
+/// Notes that a mail is handed over from now on, with so long a lease; `false` where it isn't to go any more, or isn't this
+/// try's.
+#[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
+pub(crate) async fn hand_over(
+    tx: &mut PlatformTx,
+    mail: &Waiting,
+    lease: SignedDuration,
+) -> Result<bool, Error> {
+    let noted = sqlx::query!(
+        "UPDATE mails SET stage = 'handed_over', unanswered = unanswered + 1,
+                next_at = clock_timestamp() + make_interval(secs => $4)
+         WHERE tenant_id = $1 AND id = $2 AND tries = $3 AND stage = 'taken' AND next_at > clock_timestamp()",
+        mail.ids.tenant.uuid(),
+        mail.ids.id,
+        mail.tries,
+        lease.as_secs_f64(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(noted.rows_affected() > 0)
 }
 
 /// Locks the invitations that these mails tell of until the transaction's end. Comes before any change of the mails: who
@@ -170,22 +257,27 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Has a mail wait for so long, while it is of use, and tells the invitation that it is about.
+/// Has a mail wait for so long, while it is of use, and tells the invitation that it is about. Of one that was handed over,
+/// `answered` says whether the server didn't take it.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn put_off(
     tx: &mut PlatformTx,
-    mail: Ids,
+    mail: &Waiting,
     wait: SignedDuration,
+    answered: bool,
 ) -> Result<(), Error> {
     sqlx::query!(
         "WITH off AS (
-             UPDATE mails SET next_at = least(clock_timestamp() + make_interval(secs => $3), ends_at)
-             WHERE tenant_id = $1 AND id = $2 RETURNING tenant_id, about)
-         UPDATE invitations AS i SET mail_state = $4, mail_state_at = clock_timestamp()
+             UPDATE mails SET next_at = least(clock_timestamp() + make_interval(secs => $4), ends_at), stage = 'waits',
+                    unanswered = unanswered - CASE WHEN stage = 'handed_over' AND $5 THEN 1 ELSE 0 END
+             WHERE tenant_id = $1 AND id = $2 AND tries = $3 RETURNING tenant_id, about)
+         UPDATE invitations AS i SET mail_state = $6, mail_state_at = clock_timestamp()
          FROM off WHERE i.tenant_id = off.tenant_id AND i.id = off.about",
-        mail.tenant.uuid(),
-        mail.id,
+        mail.ids.tenant.uuid(),
+        mail.ids.id,
+        mail.tries,
         wait.as_secs_f64(),
+        answered,
         MailState::Delayed.name(),
     )
     .execute(tx.conn())
@@ -197,7 +289,8 @@ pub(crate) async fn put_off(
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn ended(tx: &mut PlatformTx, most: i64) -> Result<Vec<Ids>, Error> {
     let rows = sqlx::query!(
-        "SELECT tenant_id, id, about FROM mails WHERE ends_at <= clock_timestamp() AND next_at <= clock_timestamp()
+        "SELECT tenant_id, id, about FROM mails
+         WHERE ends_at <= statement_timestamp() AND next_at <= statement_timestamp()
          ORDER BY ends_at LIMIT $1",
         most,
     )
