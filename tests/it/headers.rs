@@ -82,6 +82,12 @@ async fn two_of_a_header_or_one_with_underscores_are_refused() -> Result<()> {
                     .header("x-tenant-id", &b.id),
             ),
             (
+                "two projects",
+                own.clone()
+                    .header("x-project", "one")
+                    .header("x-project", "two"),
+            ),
+            (
                 "id and slug of two tenants",
                 own.clone()
                     .header("x-tenant-id", &a.id)

@@ -197,6 +197,31 @@ async fn a_project_that_is_closed_lets_nobody_in() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_belongs_nowhere_signs_up_in_the_project_of_the_host_that_they_come_to()
+-> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let person = Person::create(fleet).await?;
+    let (project, slug) = (unique("project"), unique("acme"));
+    let made = operator.post("/api/v1/projects", json!({"key": project}));
+    made.await?.ok()?;
+    let there = json!({"name": "Acme", "slug": slug, "project": project});
+    let there = text(&create_tenant(&operator, there).await?, "id");
+    let domains = format!("/api/v1/tenants/{there}/domains");
+    let domains = operator.get(&domains).await?.ok()?;
+    let host = text(&domains["domains"][0], "domain");
+    for host in [host.clone(), host.replacen(&slug, &unique("absent"), 1)] {
+        let at_host = person.rest.clone().header("host", &host);
+        let made = at_host.post(PATH, body(&unique("Own"))).await?.ok()?;
+        assert_eq!(made["project"], project.as_str(), "{host}");
+        let second = at_host.header("x-project", "default");
+        let refused = second.post(PATH, body(&unique("Own"))).await?;
+        assert_eq!(refused.reason(), "TENANT_CONFLICT", "{host}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_in_a_day_are_five_however_many_ask_at_once() -> Result<()> {
     let fleet = fleet().await?;
     let person = Person::create(fleet).await?;

@@ -101,7 +101,7 @@ pub enum TenantSelection {
     None,
     /// One was named that the credential doesn't reach, or that doesn't exist.
     NotFound,
-    /// Two different ones were named.
+    /// Two different ones were named, or two projects.
     Conflict,
 }
 
@@ -238,7 +238,7 @@ impl RequestContext {
         }
     }
 
-    /// Refuses a request that names two different tenants, whatever it asks for.
+    /// Refuses a request that names two different tenants or projects, whatever it asks for.
     ///
     /// # Errors
     /// TENANT_CONFLICT.
@@ -248,7 +248,7 @@ impl RequestContext {
         }
         Err(Refusal::new(
             Reason::TenantConflict,
-            "The request names two different tenants. Name one, in the path or in X-Tenant-ID or X-Tenant-Slug.",
+            "The request names two different tenants, or two projects. Name one tenant, in the path or in X-Tenant-ID or X-Tenant-Slug, and no other project in X-Project than its own; at a tenant's host name no other.",
         ))
     }
 

@@ -68,6 +68,9 @@ pub const WITHOUT_REQUEST_ID: &[&str] = &[
     "/tenantry.identity.v1.PasswordService/RequestPasswordReset",
 ];
 
+/// RPCs that act in no tenant that there is: at a tenant's host they are of its project, and not of that tenant.
+pub const WITHOUT_TENANT: &[&str] = &["/tenantry.identity.v1.OrganizationService/SignUp"];
+
 /// Words that the API's own paths use where a tenant's slug can stand: no tenant may take one. Sorted.
 pub const RESERVED_SLUGS: &[&str] = RESERVED;
 

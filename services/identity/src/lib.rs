@@ -120,6 +120,7 @@ impl Service for Identity {
             mail_written: tokio::sync::Notify::new(),
             links,
             registry,
+            base_domain: config.base_domain.unwrap_or_default().to_ascii_lowercase(),
         });
         runtime
             .tasks
@@ -141,9 +142,7 @@ impl Service for Identity {
         );
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
-        let base_domain = config.base_domain.unwrap_or_default().to_ascii_lowercase();
-        let of_host: Arc<str> = base_domain.as_str().into();
-        let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions, base_domain);
+        let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
         let reflection_alpha = tonic_reflection::server::Builder::configure()
@@ -151,7 +150,7 @@ impl Service for Identity {
         Ok(Routes::new(AuthorizationServer::new(authorizer))
             .add_service(AtHost::new(
                 AuthServiceServer::new(service::auth::Auth(Arc::clone(&app))),
-                &of_host,
+                &app,
             ))
             .add_service(MemberServiceServer::new(service::members::Members(
                 Arc::clone(&app),
@@ -166,7 +165,7 @@ impl Service for Identity {
                 ExternalSignInServiceServer::new(service::external_sign_in::ExternalSignIns(
                     Arc::clone(&app),
                 )),
-                &of_host,
+                &app,
             ))
             .add_service(IdentityProviderServiceServer::new(
                 service::identity_providers::IdentityProviders(Arc::clone(&app)),
@@ -178,7 +177,7 @@ impl Service for Identity {
                 OrganizationServiceServer::new(service::organizations::Organizations(Arc::clone(
                     &app,
                 ))),
-                &of_host,
+                &app,
             ))
             .add_service(MemberRoleServiceServer::new(
                 service::member_roles::MemberRoles(Arc::clone(&app)),

@@ -80,6 +80,7 @@ fn listed_methods_exist() {
     for path in methods::PUBLIC_METHODS
         .iter()
         .chain(methods::WITHOUT_REQUEST_ID)
+        .chain(methods::WITHOUT_TENANT)
     {
         let method = methods::find(path)
             .unwrap_or_else(|| panic!("{path} is listed and not in the contracts"));

@@ -105,7 +105,7 @@ impl Tenants {
 
     /// The tenant that a verified custom domain names, within the grace. Which domain is whose is public: the DNS tells.
     #[must_use]
-    pub fn of_domain(&self, domain: &str) -> Option<TenantId> {
+    pub fn of_domain(&self, domain: &str) -> Option<TenantEntry> {
         if self.view.age() > self.grace {
             return None;
         }

@@ -43,9 +43,9 @@ impl View {
     }
 
     /// The tenant that a custom domain names.
-    pub(super) fn of_domain(&self, domain: &str) -> Option<TenantId> {
+    pub(super) fn of_domain(&self, domain: &str) -> Option<TenantEntry> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.by_domain.get(domain).copied()
+        tables.by_id.get(tables.by_domain.get(domain)?).cloned()
     }
 
     /// The ancestors of a tenant, nearest first, all at one instant; `None` where one of them isn't known.

@@ -41,6 +41,7 @@ use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 use tokio::sync::Notify;
 
+use crate::domain::host::Host;
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
 use crate::error::Error;
 use crate::guesses::Guesses;
@@ -78,9 +79,19 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
+    /// The domain whose subdomains are tenants', in lower case; empty for none.
+    pub(crate) base_domain: String,
 }
 
 impl App {
+    /// What the host of a request says, by its `:authority`.
+    pub(crate) fn host(&self, authority: &str) -> Host {
+        Host::read(authority, &self.base_domain, |domain| {
+            let owner = self.tenants.of_domain(domain)?;
+            Some((owner.id, owner.project.to_string()))
+        })
+    }
+
     /// The tenant that a request acts on, once the caller holds the permission there and its status admits the caller. That
     /// an operator reads a tenant's content is in the tenant's own log before the answer; a change has its own event.
     pub(crate) async fn authorise(

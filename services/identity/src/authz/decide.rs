@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::request::{Asked, Credential};
 use crate::app::App;
+use crate::domain::host::{NamedProject, TwoProjects};
 use crate::domain::principal::{Key, SignedIn, Standing};
 use crate::domain::rights::{Reach, Realm, Rights};
-use crate::domain::selection::{Hints, Named, NamedProject};
+use crate::domain::selection::Named;
 use crate::error::Error;
 
 /// What the assertion will say.
@@ -46,11 +47,7 @@ struct Holder {
 }
 
 /// Decides about one request.
-pub(super) async fn decide(
-    app: &App,
-    asked: &Asked<'_>,
-    base_domain: &str,
-) -> Result<Decided, Error> {
+pub(super) async fn decide(app: &App, asked: &Asked<'_>) -> Result<Decided, Error> {
     let mut holder = match asked.credential()? {
         Credential::AccessToken(token) => signed_in(app, token).await?,
         Credential::ApiKey(presented) => {
@@ -72,27 +69,24 @@ pub(super) async fn decide(
             project: String::new(),
         });
     }
-    let hints = asked.hints(base_domain);
-    let named = match hints
-        .custom_domain()
-        .and_then(|d| app.tenants.of_domain(&d))
-    {
-        Some(id) => hints.named().and(id),
-        None => hints.named(),
+    let host = app.host(asked.authority());
+    let (named, project) = match NamedProject::of(&host, asked.project()) {
+        Ok(project) => (asked.hints(&host).named(), project),
+        Err(TwoProjects) => (Named::Conflict, NamedProject::default()),
     };
-    let (mut tenant, mut rights) = choose(app, &holder, named.clone(), &hints).await?;
+    let (mut tenant, mut rights) = choose(app, &holder, named.clone(), &project).await?;
     if is_missed(&tenant, &holder)
         && let Some(now) = as_of_now(app, &holder).await?
     {
         holder = now;
-        (tenant, rights) = choose(app, &holder, named, &hints).await?;
+        (tenant, rights) = choose(app, &holder, named, &project).await?;
     }
     if holder.principal.kind != PrincipalKind::User {
         let owner = holder.home.unwrap_or(TenantId::PLATFORM);
         app.uses.count(owner, holder.credential.into());
     }
     let project = match tenant {
-        Chosen::None => hints.named_project().unwrap_or_default().asked,
+        Chosen::None => project.asked,
         Chosen::Tenant(_) | Chosen::NotFound | Chosen::Conflict => String::new(),
     };
     Ok(Decided {
@@ -253,7 +247,7 @@ async fn choose(
     app: &App,
     holder: &Holder,
     named: Named,
-    hints: &Hints<'_>,
+    project: &NamedProject,
 ) -> Result<(Chosen, Rights), Error> {
     let nowhere = holder.realm.of_none();
     let (name, slug) = match named {
@@ -265,12 +259,9 @@ async fn choose(
         Named::One(name) => (name, None),
         Named::Both(id, slug) => (TenantRef::Id(id), Some(slug)),
     };
-    let Ok(project) = hints.named_project() else {
-        return Ok((Chosen::Conflict, nowhere));
-    };
     let by_slug = matches!(name, TenantRef::Slug(_)) || slug.is_some();
     let project = if by_slug {
-        project_of_slugs(app, holder, &project).await?
+        project_of_slugs(app, holder, project).await?
     } else {
         String::new()
     };

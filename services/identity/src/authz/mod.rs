@@ -24,20 +24,15 @@ use crate::error::Error;
 pub(crate) struct Authorizer {
     app: Arc<App>,
     assertions: Assertions,
-    base_domain: String,
 }
 
 impl Authorizer {
-    pub(crate) fn new(app: Arc<App>, assertions: Assertions, base_domain: String) -> Self {
-        Self {
-            app,
-            assertions,
-            base_domain,
-        }
+    pub(crate) const fn new(app: Arc<App>, assertions: Assertions) -> Self {
+        Self { app, assertions }
     }
 
     async fn assertion(&self, asked: &Asked<'_>) -> Result<answer::Admitted, Error> {
-        let decided = decide::decide(&self.app, asked, &self.base_domain).await?;
+        let decided = decide::decide(&self.app, asked).await?;
         let token = self.assertions.sign(&decided)?;
         Ok(answer::Admitted { decided, token })
     }

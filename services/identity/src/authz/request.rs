@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use tenantry_proto::envoy::service::auth::v3::attribute_context::HttpRequest;
-use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS};
+use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS, WITHOUT_TENANT};
 
 use crate::domain::api_key::{self, Presented};
+use crate::domain::host::Host;
 use crate::domain::selection;
 use crate::error::Error;
 
@@ -75,8 +76,13 @@ impl<'a> Asked<'a> {
         Ok(Credential::AccessToken(text))
     }
 
+    /// Whether the method acts in no tenant that there is.
+    fn is_without_tenant(&self) -> bool {
+        WITHOUT_TENANT.contains(&self.method)
+    }
+
     /// Where the request may name its tenant.
-    pub(super) fn hints<'h>(&self, base_domain: &'h str) -> selection::Hints<'h>
+    pub(super) fn hints<'h>(&self, host: &'h Host) -> selection::Hints<'h>
     where
         'a: 'h,
     {
@@ -84,10 +90,18 @@ impl<'a> Asked<'a> {
             path: self.original_path(),
             id: self.header("x-tenant-id"),
             slug: self.header("x-tenant-slug"),
-            project: self.header("x-project"),
-            host: self.header(":authority"),
-            base_domain,
+            host: host.tenant.as_ref().filter(|_| !self.is_without_tenant()),
         }
+    }
+
+    /// `:authority`.
+    pub(super) fn authority(&self) -> &'a str {
+        self.header(":authority")
+    }
+
+    /// `X-Project`.
+    pub(super) fn project(&self) -> &'a str {
+        self.header("x-project")
     }
 
     /// Path of the REST request; empty for native gRPC. The transcoder sets it, and what a caller sends of it is removed

@@ -1,6 +1,5 @@
 //! Which tenant a request names. The path, two headers and the host may each name one; they must agree.
 
-use tenantry_core::tenant::{host_name, in_subdomain};
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_proto::methods::RESERVED_SLUGS;
 
@@ -16,21 +15,8 @@ pub(crate) struct Hints<'a> {
     pub(crate) id: &'a str,
     /// `X-Tenant-Slug`.
     pub(crate) slug: &'a str,
-    /// `X-Project`.
-    pub(crate) project: &'a str,
-    /// `:authority`.
-    pub(crate) host: &'a str,
-    /// The domain whose subdomains name tenants, in lower case; empty for none.
-    pub(crate) base_domain: &'a str,
-}
-
-/// In which project a request's slugs are looked up, as far as it says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NamedProject {
-    /// The one that the host is a subdomain of: then it is that one, whoever asks.
-    pub(crate) host: Option<String>,
-    /// The one that `X-Project` names, for whom nothing else says it; empty for none.
-    pub(crate) asked: String,
+    /// The one whose host it is.
+    pub(crate) host: Option<&'a TenantRef>,
 }
 
 /// What a request's hints come to.
@@ -48,27 +34,6 @@ pub(crate) enum Named {
 }
 
 impl Hints<'_> {
-    /// The host in lower case where it may be a tenant's custom domain: a name, and none of the platform's.
-    pub(crate) fn custom_domain(&self) -> Option<String> {
-        let name = host_name(self.host);
-        let own = in_subdomain(&name, self.base_domain).is_some();
-        (name.contains('.') && !own && name != self.base_domain).then(|| name.into_owned())
-    }
-
-    /// The project that is named; `Err` where there are two.
-    pub(crate) fn named_project(&self) -> Result<NamedProject, ()> {
-        let asked = project(self.project)?;
-        let host = host_name(self.host);
-        let host = in_subdomain(&host, self.base_domain).map(|(project, _)| project);
-        if host.is_some_and(|host| !asked.is_empty() && host != asked) {
-            return Err(());
-        }
-        Ok(NamedProject {
-            host: host.map(str::to_owned),
-            asked: asked.to_owned(),
-        })
-    }
-
     /// What is named. Nothing is looked up for it.
     pub(crate) fn named(&self) -> Named {
         // A header that came twice is joined with a comma, so each part counts.
@@ -76,12 +41,10 @@ impl Hints<'_> {
             .into_iter()
             .flat_map(|value| value.split(','))
             .map(str::trim);
-        let host = host_name(self.host);
-        let in_host = in_subdomain(&host, self.base_domain).map(|(_, slug)| slug);
         let all = headers
             .chain(in_path(self.path))
-            .chain(in_host)
-            .filter_map(TenantRef::parse);
+            .filter_map(TenantRef::parse)
+            .chain(self.host.cloned());
         let (mut id, mut slug): (Option<TenantId>, Option<String>) = (None, None);
         for named in all {
             let agrees = match named {
@@ -101,19 +64,6 @@ impl Hints<'_> {
     }
 }
 
-impl Named {
-    /// The same, where the host is a custom domain of this tenant.
-    pub(crate) fn and(self, id: TenantId) -> Self {
-        match self {
-            Self::Nothing => Self::One(TenantRef::Id(id)),
-            Self::One(TenantRef::Slug(slug)) => Self::Both(id, slug),
-            Self::One(TenantRef::Id(other)) if other == id => Self::One(TenantRef::Id(id)),
-            Self::Both(other, slug) if other == id => Self::Both(id, slug),
-            Self::One(TenantRef::Id(_)) | Self::Both(..) | Self::Conflict => Self::Conflict,
-        }
-    }
-}
-
 fn in_path(path: &str) -> Option<&str> {
     let rest = COLLECTIONS
         .iter()
@@ -122,35 +72,12 @@ fn in_path(path: &str) -> Option<&str> {
     (!RESERVED_SLUGS.contains(&segment)).then_some(segment)
 }
 
-/// The project that `X-Project` names; `Err` where two do.
-pub(crate) fn project(header: &str) -> Result<&str, ()> {
-    let mut parts = header
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let first = parts.next().unwrap_or_default();
-    if parts.all(|part| part == first) {
-        Ok(first)
-    } else {
-        Err(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BASE: &str = "tenants.example";
-
     fn slug(text: &str) -> Named {
         Named::One(TenantRef::Slug(text.to_owned()))
-    }
-
-    fn hints<'a>() -> Hints<'a> {
-        Hints {
-            base_domain: BASE,
-            ..Hints::default()
-        }
     }
 
     #[test]
@@ -162,7 +89,15 @@ mod tests {
             "/api/v1/tenants/acme/users/7",
             "/api/v1/organizations/acme/members",
         ] {
-            assert_eq!(Hints { path, ..hints() }.named(), slug("acme"), "{path}");
+            assert_eq!(
+                Hints {
+                    path,
+                    ..Hints::default()
+                }
+                .named(),
+                slug("acme"),
+                "{path}"
+            );
         }
         for path in [
             "",
@@ -173,83 +108,54 @@ mod tests {
             "/api/v1/plans/acme",
             "/tenantry.registry.v1.TenantService/GetTenant",
         ] {
-            assert_eq!(Hints { path, ..hints() }.named(), Named::Nothing, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_subdomain_of_the_base_domain_names_a_tenant() {
-        for host in [
-            "acme.tenants.example",
-            "acme.tenants.example:8080",
-            "Acme.Tenants.Example.",
-            "acme.second.tenants.example",
-        ] {
-            assert_eq!(Hints { host, ..hints() }.named(), slug("acme"), "{host}");
-        }
-        for host in [
-            "tenants.example",
-            "xtenants.example",
-            "acme.tenants.example.evil",
-            "127.0.0.1:8080",
-            "[::1]:8080",
-        ] {
-            assert_eq!(Hints { host, ..hints() }.named(), Named::Nothing, "{host}");
-        }
-    }
-
-    #[test]
-    fn a_subdomain_says_the_project_and_a_header_may_not_say_another() {
-        let named = |host, project| {
-            let hints = Hints {
-                host,
-                project,
-                ..hints()
-            };
-            let named = hints.named_project()?;
-            Ok((named.host.unwrap_or_default(), named.asked))
-        };
-        let both = |host: &str, asked: &str| Ok((host.to_owned(), asked.to_owned()));
-        assert_eq!(named("acme.tenants.example", ""), both("default", ""));
-        assert_eq!(named("acme.two.tenants.example", ""), both("two", ""));
-        assert_eq!(named("acme.two.tenants.example", "two"), both("two", "two"));
-        assert_eq!(named("api.example", "two, two"), both("", "two"));
-        for (host, project) in [
-            ("acme.tenants.example", "two"),
-            ("acme.two.tenants.example", "default"),
-            ("api.example", "one, two"),
-        ] {
-            assert_eq!(named(host, project), Err(()), "{host} {project}");
+            assert_eq!(
+                Hints {
+                    path,
+                    ..Hints::default()
+                }
+                .named(),
+                Named::Nothing,
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn two_that_differ_are_refused_before_either_is_looked_up() {
         let (one, other) = (TenantId::new().to_string(), TenantId::new().to_string());
+        let (by_slug, by_id) = (
+            TenantRef::Slug("acme".to_owned()),
+            TenantRef::Id(TenantId::new()),
+        );
         let twice = format!("{one},{other}");
         let conflicts = [
             Hints {
                 id: &twice,
-                ..hints()
+                ..Hints::default()
             },
             Hints {
                 slug: "acme, beta",
-                ..hints()
+                ..Hints::default()
             },
             Hints {
                 slug: "acme",
                 path: "/api/v1/tenants/beta",
-                ..hints()
+                ..Hints::default()
             },
             Hints {
-                host: "acme.tenants.example",
+                host: Some(&by_slug),
                 path: "/api/v1/tenants/beta",
-                ..hints()
+                ..Hints::default()
+            },
+            Hints {
+                host: Some(&by_id),
+                id: &one,
+                ..Hints::default()
             },
             Hints {
                 id: &one,
                 path: &format!("/api/v1/tenants/{other}"),
-                ..hints()
+                ..Hints::default()
             },
         ];
         for hints in conflicts {
@@ -264,51 +170,33 @@ mod tests {
         let same = Hints {
             id: &text,
             path: &format!("/api/v1/tenants/{text}"),
-            ..hints()
+            ..Hints::default()
         };
         assert_eq!(same.named(), Named::One(TenantRef::Id(id)));
         let both = Hints {
             id: &text,
             slug: "acme",
-            ..hints()
+            ..Hints::default()
         };
         assert_eq!(both.named(), Named::Both(id, "acme".to_owned()));
     }
 
     #[test]
-    fn a_custom_domain_names_its_tenant_like_an_id() {
-        let (id, other) = (TenantId::new(), TenantId::new());
-        let host = |host| Hints { host, ..hints() }.custom_domain();
-        assert_eq!(host("App.Acme.com:443"), Some("app.acme.com".to_owned()));
-        for own in [
-            "acme.tenants.example",
-            "acme.second.tenants.example",
-            BASE,
-            "localhost:8080",
-            "",
-            "[::1]:80",
-        ] {
-            assert_eq!(host(own), None, "{own}");
-        }
-        assert_eq!(Named::Nothing.and(id), Named::One(TenantRef::Id(id)));
-        assert_eq!(slug("acme").and(id), Named::Both(id, "acme".to_owned()));
-        assert_eq!(
-            Named::One(TenantRef::Id(id)).and(id),
-            Named::One(TenantRef::Id(id))
-        );
-        for differs in [
-            Named::One(TenantRef::Id(other)),
-            Named::Both(other, "acme".to_owned()),
-            Named::Conflict,
-        ] {
-            assert_eq!(differs.and(id), Named::Conflict);
-        }
-    }
-
-    #[test]
-    fn two_projects_are_one_too_many() {
-        assert_eq!(project(" a , a"), Ok("a"));
-        assert_eq!(project(""), Ok(""));
-        assert_eq!(project("a,b"), Err(()));
+    fn the_host_names_its_tenant_like_a_header() {
+        let (id, acme) = (TenantId::new(), TenantRef::Slug("acme".to_owned()));
+        let host = |host, slug| {
+            let host = Some(host);
+            let hints = Hints {
+                host,
+                slug,
+                ..Hints::default()
+            };
+            hints.named()
+        };
+        assert_eq!(host(&acme, ""), slug("acme"));
+        assert_eq!(host(&acme, "acme"), slug("acme"));
+        let own = TenantRef::Id(id);
+        assert_eq!(host(&own, ""), Named::One(TenantRef::Id(id)));
+        assert_eq!(host(&own, "acme"), Named::Both(id, "acme".to_owned()));
     }
 }

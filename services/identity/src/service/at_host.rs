@@ -1,28 +1,35 @@
-//! The project that a request's host says. What the gateway lets pass unasked comes with no word of it, so these services
-//! read it themselves, by the same rule.
+//! The project that a request names beside its message. To whom signs in the gateway asks nobody about it, and for whom signs up
+//! it takes the host for no tenant: neither comes with a word of the host, so these services read it themselves, by the
+//! gateway's rule.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tenantry_core::tenant::{host_name, in_subdomain, project_or_default};
-use tenantry_core::{Reason, Refusal};
+use tenantry_core::Refusal;
 use tonic::Request;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 
-/// A service that knows the project of the host that a request was sent to.
+use crate::app::App;
+use crate::domain::host::{NamedProject, TwoProjects};
+
+/// Removed from all requests that the gateway asked about, and its word is in their assertion.
+const X_PROJECT: &str = "x-project";
+
+type Named = Result<NamedProject, TwoProjects>;
+
+/// A service that knows the project that a request names.
 #[derive(Clone, Debug)]
 pub(crate) struct AtHost<S> {
     inner: S,
-    /// In lower case; empty for none.
-    base_domain: Arc<str>,
+    app: Arc<App>,
 }
 
 impl<S> AtHost<S> {
-    pub(crate) fn new(inner: S, base_domain: &Arc<str>) -> Self {
+    pub(crate) fn new(inner: S, app: &Arc<App>) -> Self {
         Self {
             inner,
-            base_domain: Arc::clone(base_domain),
+            app: Arc::clone(app),
         }
     }
 }
@@ -46,72 +53,19 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> S::Future {
         let authority = request.uri().authority();
         let host = authority.map_or("", http::uri::Authority::as_str);
-        let named = HostProject::of(host, &self.base_domain);
+        let headers = request.headers().get_all(X_PROJECT).iter();
+        let headers: Vec<_> = headers.filter_map(|value| value.to_str().ok()).collect();
+        let named: Named = NamedProject::of(&self.app.host(host), &headers.join(","));
         request.extensions_mut().insert(named);
         self.inner.call(request)
     }
 }
 
-/// The project that the host says, if it says one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct HostProject(Option<String>);
-
-impl HostProject {
-    fn of(host: &str, base_domain: &str) -> Self {
-        let host = host_name(host);
-        Self(in_subdomain(&host, base_domain).map(|(project, _)| project.to_owned()))
-    }
-
-    /// That of a request to a service [`AtHost`].
-    pub(super) fn read<T>(request: &Request<T>) -> Self {
-        let read = request.extensions().get().cloned();
-        read.unwrap_or_default()
-    }
-
-    /// The project that a message means: the one that it names, which must be the host's; else the host's, else the default.
-    pub(super) fn or(&self, named: &str) -> Result<String, Refusal> {
-        match &self.0 {
-            Some(host) if named.is_empty() || named == host => Ok(host.clone()),
-            Some(_) => Err(Refusal::new(
-                Reason::TenantConflict,
-                "The host of the request is another project's than the one that it names. Leave project out, or send the request to that project's host.",
-            )),
-            None => Ok(project_or_default(named).to_owned()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subdomain_says_the_project_and_a_message_may_not_say_another() {
-        let meant = |host, named| {
-            let project = HostProject::of(host, "tenants.example").or(named);
-            project.map_err(|refusal| refusal.reason)
-        };
-        for (host, named, project) in [
-            ("acme.two.tenants.example", "", "two"),
-            ("Acme.Two.Tenants.Example:8080", "two", "two"),
-            ("acme.tenants.example", "", "default"),
-            ("acme.tenants.example", "default", "default"),
-            ("api.example", "", "default"),
-            ("tenants.example", "two", "two"),
-            ("", "two", "two"),
-        ] {
-            assert_eq!(meant(host, named), Ok(project.to_owned()), "{host} {named}");
-        }
-        for (host, named) in [
-            ("acme.two.tenants.example", "default"),
-            ("acme.two.tenants.example", "three"),
-            ("acme.tenants.example", "two"),
-        ] {
-            assert_eq!(
-                meant(host, named),
-                Err(Reason::TenantConflict),
-                "{host} {named}"
-            );
-        }
-    }
+/// The project that a request to a service [`AtHost`] names.
+///
+/// # Errors
+/// TENANT_CONFLICT where it names two.
+pub(super) fn named_project<T>(request: &Request<T>) -> Result<NamedProject, Refusal> {
+    let named = request.extensions().get::<Named>().cloned();
+    Ok(named.unwrap_or_else(|| Ok(NamedProject::default()))?)
 }

@@ -12,10 +12,11 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use super::at_host::HostProject;
+use super::at_host::named_project;
 use crate::app::App;
 use crate::app::sign_in::Login;
 use crate::convert;
+use crate::domain::host::NamedProject;
 use crate::domain::{field, password};
 
 /// The handlers.
@@ -26,9 +27,9 @@ pub(crate) struct Auth(pub(crate) Arc<App>);
 impl AuthService for Auth {
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<TokenPair>, Status> {
         answer(async {
-            let host = HostProject::read(&request);
+            let project = named_project(&request)?;
             let call = open(request)?;
-            let login = parse_login(call.message, &host)?;
+            let login = parse_login(call.message, &project)?;
             Ok(convert::pair(self.0.login(&call.ctx, login).await?))
         })
         .await
@@ -80,8 +81,8 @@ impl AuthService for Auth {
     }
 }
 
-fn parse_login(message: LoginRequest, host: &HostProject) -> Result<Login, Refusal> {
-    let project = host.or(&message.project)?;
+fn parse_login(message: LoginRequest, project: &NamedProject) -> Result<Login, Refusal> {
+    let project = project.meant_by(&message.project)?;
     let mut wrong = Violations::new();
     let email = wrong.take("email", field::email(&message.email));
     if message.password.is_empty() {

@@ -11,11 +11,12 @@ use tenantry_proto::identity::v1::{
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use super::at_host::HostProject;
+use super::at_host::named_project;
 use crate::app::App;
 use crate::app::external_sign_in::Start;
 use crate::convert;
 use crate::domain::external_sign_in::Handed;
+use crate::domain::host::NamedProject;
 use crate::domain::identity_provider;
 use crate::oidc::Returned;
 
@@ -34,9 +35,9 @@ impl ExternalSignInService for ExternalSignIns {
         request: Request<StartExternalSignInRequest>,
     ) -> Result<Response<ExternalSignIn>, Status> {
         answer(async {
-            let host = HostProject::read(&request);
+            let project = named_project(&request)?;
             let call = open(request)?;
-            let start = parse_start(call.message, &host)?;
+            let start = parse_start(call.message, &project)?;
             let begun = self.0.start_external_sign_in(&call.ctx, start).await?;
             Ok(convert::external_sign_in(begun))
         })
@@ -65,8 +66,11 @@ impl ExternalSignInService for ExternalSignIns {
     }
 }
 
-fn parse_start(message: StartExternalSignInRequest, host: &HostProject) -> Result<Start, Refusal> {
-    let project = host.or(&message.project)?;
+fn parse_start(
+    message: StartExternalSignInRequest,
+    project: &NamedProject,
+) -> Result<Start, Refusal> {
+    let project = project.meant_by(&message.project)?;
     let mut wrong = Violations::new();
     if !message.project.is_empty() {
         wrong.take("project", identity_provider::project(&message.project));

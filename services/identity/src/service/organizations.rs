@@ -9,7 +9,7 @@ use tenantry_proto::registry::v1::Tenant;
 use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use super::at_host::HostProject;
+use super::at_host::named_project;
 use crate::app::App;
 use crate::app::sessions::Own;
 use crate::domain::sign_up::Asked;
@@ -22,7 +22,7 @@ pub(crate) struct Organizations(pub(crate) Arc<App>);
 impl OrganizationService for Organizations {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<Tenant>, Status> {
         answer(async {
-            let host = HostProject::read(&request);
+            let project = named_project(&request)?;
             let mut call = open(request)?;
             // None is needed; but one that was named and isn't there is told as ever.
             if call.ctx.tenant == TenantSelection::NotFound {
@@ -30,7 +30,7 @@ impl OrganizationService for Organizations {
             }
             let own = Own::of(&call.ctx)?;
             // Another project is another request, whether the message names it or the host.
-            call.message.project = host.or(&call.message.project)?;
+            call.message.project = project.meant_by(&call.message.project)?;
             let key = call.request_key(|message| &mut message.request_id)?;
             let asked = parse(call.message);
             asked.check()?;

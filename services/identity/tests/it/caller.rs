@@ -50,6 +50,7 @@ pub(crate) struct Assertion {
     pub(crate) subject: Uuid,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) no_tenant: String,
+    pub(crate) project: String,
     pub(crate) permissions: tenantry_core::Permissions,
 }
 
@@ -64,6 +65,7 @@ impl Assertion {
             subject: claims.sub,
             tenant: claims.tenant,
             no_tenant: claims.no_tenant,
+            project: claims.project,
             permissions: claims.perms,
         }
     }

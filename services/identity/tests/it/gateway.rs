@@ -160,6 +160,44 @@ async fn a_request_selects_one_tenant_of_those_that_its_credential_reaches() {
 }
 
 #[tokio::test]
+async fn a_tenants_own_domain_says_its_project_as_a_subdomain_does() {
+    let world = World::start().await;
+    world.tenant("acme", None).await;
+    let theirs = world.registry.add_to("two", "acme", &["app.acme.com"]);
+    let operator = Who::bearer(&world.operator);
+    let path = "/api/v1/tenants/acme";
+    let named = async |host: &str, project: &str| {
+        let who = operator.clone().with("x-envoy-original-path", path);
+        let who = who.with(":authority", host).with("x-project", project);
+        let assertion = world.assertion(&who).await.unwrap();
+        assertion.tenant.ok_or(assertion.no_tenant)
+    };
+    until(async || named("app.acme.com", "").await == Ok(theirs)).await;
+    assert_eq!(named("App.Acme.com:443", "two").await, Ok(theirs));
+    assert_eq!(named("acme.two.tenants.example", "").await, Ok(theirs));
+    let conflict = Err("conflict".to_owned());
+    assert_eq!(named("app.acme.com", "default").await, conflict);
+}
+
+#[tokio::test]
+async fn two_projects_in_one_request_are_refused_where_no_tenant_is_named_too() {
+    let world = World::start().await;
+    let operator = Who::bearer(&world.operator);
+    let one = operator.clone().with("x-project", "one, one");
+    let one = world.assertion(&one).await.unwrap();
+    assert_eq!(
+        (one.no_tenant.as_str(), one.project.as_str()),
+        ("none", "one")
+    );
+    let two = operator.with("x-project", "one, two");
+    let two = world.assertion(&two).await.unwrap();
+    assert_eq!(
+        (two.no_tenant.as_str(), two.project.as_str()),
+        ("conflict", "")
+    );
+}
+
+#[tokio::test]
 async fn suspension_stops_the_tenants_own_within_a_second_and_is_seen_by_them_alone() {
     let world = World::start().await;
     let top = world.tenant("top", None).await;

@@ -91,9 +91,9 @@ impl Registry {
     }
 
     /// A tenant of another project than the default one.
-    pub(crate) fn add_to(&self, project: &str, slug: &str) -> TenantId {
+    pub(crate) fn add_to(&self, project: &str, slug: &str, domains: &[&str]) -> TenantId {
         let id = TenantId::new();
-        self.put_into(project, id, slug, None, &[]);
+        self.put_into(project, id, slug, None, domains);
         id
     }
 

@@ -95,14 +95,20 @@ async fn a_flood_of_sign_ins_comes_to_the_database_no_faster_than_it_is_hashed()
 async fn at_a_projects_host_a_sign_in_is_of_that_project_and_may_not_name_another() {
     let world = World::start().await;
     let ours = world.tenant("acme", None).await;
-    let theirs = world.registry.add_to("two", "acme");
+    let theirs = world
+        .registry
+        .add_to("two", "acme", &["app.acme.com", "acme.org"]);
     world.member(ours, "ann@example.com", "member").await;
     world.member(theirs, "ann@example.com", "member").await;
-    let login = async |host: &str, project: &str| {
-        let request = wire::LoginRequest {
+    let login = async |host: &str, header: &str, project: &str| {
+        let mut request = Request::new(wire::LoginRequest {
             project: project.to_owned(),
             ..login("ann@example.com", PASSWORD, "acme")
-        };
+        });
+        for header in header.split_whitespace() {
+            let metadata = request.metadata_mut();
+            metadata.append("x-project", header.parse().unwrap());
+        }
         let mut auth = AuthServiceClient::new(world.at_host(host));
         let pair = auth
             .login(request)
@@ -112,16 +118,25 @@ async fn at_a_projects_host_a_sign_in_is_of_that_project_and_may_not_name_anothe
         Ok(world.assertion(&who).await.unwrap().tenant.unwrap())
     };
     let conflict = Err("TENANT_CONFLICT".to_owned());
-    for (host, project, tenant) in [
-        ("acme.two.tenants.example", "", Ok(theirs)),
-        ("acme.two.tenants.example:8443", "two", Ok(theirs)),
-        ("acme.two.tenants.example", "default", conflict.clone()),
-        ("acme.tenants.example", "", Ok(ours)),
-        ("acme.tenants.example", "two", conflict),
-        ("api.example", "", Ok(ours)),
-        ("api.example", "two", Ok(theirs)),
+    for (host, header, project, tenant) in [
+        ("acme.two.tenants.example", "", "", Ok(theirs)),
+        ("acme.two.tenants.example:8443", "two", "two", Ok(theirs)),
+        ("acme.two.tenants.example", "", "default", conflict.clone()),
+        ("acme.two.tenants.example", "default", "", conflict.clone()),
+        ("acme.tenants.example", "", "", Ok(ours)),
+        ("acme.tenants.example", "", "two", conflict.clone()),
+        ("App.Acme.com:8443", "", "", Ok(theirs)),
+        ("acme.org", "two", "two", Ok(theirs)),
+        ("app.acme.com", "", "default", conflict.clone()),
+        ("app.acme.com", "default", "", conflict.clone()),
+        ("api.example", "", "", Ok(ours)),
+        ("api.example", "", "two", Ok(theirs)),
+        ("api.example", "two", "", Ok(theirs)),
+        ("api.example", "two", "default", conflict.clone()),
+        ("api.example", "default two", "", conflict),
     ] {
-        assert_eq!(login(host, project).await, tenant, "{host} {project}");
+        let told = login(host, header, project).await;
+        assert_eq!(told, tenant, "{host} {header} {project}");
     }
 }
 

@@ -268,31 +268,45 @@ async fn who_reaches_one_tenant_alone_and_what_is_no_person_signs_up_for_none() 
 }
 
 #[tokio::test]
-async fn at_a_projects_host_people_sign_up_in_that_project_and_may_not_name_another() {
+async fn at_a_projects_host_anyone_signs_up_in_that_project_and_may_not_name_another() {
     let world = World::start().await;
-    let theirs = world.registry.add_to("two", "acme");
-    let ann = world.member(theirs, "ann@example.com", "member").await;
-    let host = "acme.two.tenants.example";
-    let sign_up = async |project: &str, slug: &str| {
+    let theirs = world.registry.add_to("two", "acme", &["app.acme.com"]);
+    let member = world.member(theirs, "ann@example.com", "member").await;
+    let newcomer = person(&world, "bob@example.com").await;
+    let sign_up = async |who: &Who, host: &str, project: &str, slug: &str| {
         let request = wire::SignUpRequest {
             project: project.to_owned(),
             ..asked(slug, "")
         };
-        let ask = world
-            .ask(&ann.clone().with(":authority", host), request)
-            .await?;
+        let path = "/tenantry.identity.v1.OrganizationService/SignUp";
+        let who = who.clone().with(":path", path).with(":authority", host);
+        let ask = world.ask(&who, request).await?;
         let mut there = OrganizationServiceClient::new(world.at_host(host));
         there.sign_up(ask).await
     };
-    sign_up("", "mine").await.unwrap();
-    let refused = sign_up("default", "other").await.unwrap_err();
-    assert_eq!(reason(&refused), "TENANT_CONFLICT");
-    let projects: Vec<String> =
-        sqlx::query_scalar("SELECT asked->>'project' FROM identity.sign_ups")
+    let host = "acme.two.tenants.example";
+    for (slug, who, host) in [
+        ("of-a-member", &member, host),
+        ("of-a-newcomer", &newcomer, host),
+        ("at-no-tenant", &newcomer, "absent.two.tenants.example"),
+        ("at-an-own-domain", &newcomer, "app.acme.com"),
+    ] {
+        sign_up(who, host, "", slug).await.unwrap();
+        let refused = sign_up(who, host, "default", "other").await.unwrap_err();
+        assert_eq!(reason(&refused), "TENANT_CONFLICT", "{slug}");
+        let header = who.clone().with("x-project", "default");
+        let refused = sign_up(&header, host, "", "other").await.unwrap_err();
+        assert_eq!(reason(&refused), "TENANT_CONFLICT", "{slug}");
+    }
+    let elsewhere = newcomer.with("x-tenant-slug", "foreign");
+    let refused = sign_up(&elsewhere, host, "", "other").await.unwrap_err();
+    assert_eq!(reason(&refused), "TENANT_NOT_FOUND", "named otherwise");
+    let projects: Vec<(String, i64)> =
+        sqlx::query_as("SELECT asked->>'project', count(*) FROM identity.sign_ups GROUP BY 1")
             .fetch_all(&mut world.superuser().await)
             .await
             .unwrap();
-    assert_eq!(projects, ["two"]);
+    assert_eq!(projects, [("two".to_owned(), 4)]);
 }
 
 #[tokio::test]

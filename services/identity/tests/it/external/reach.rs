@@ -342,7 +342,7 @@ async fn a_projects_provider_reaches_what_its_people_are_members_of_and_makes_no
 async fn at_a_projects_host_a_sign_in_begins_in_that_project_and_may_not_name_another() {
     let world = World::start().await;
     world.tenant("acme", None).await;
-    let theirs = world.registry.add_to("two", "acme");
+    let theirs = world.registry.add_to("two", "acme", &[]);
     let owner = world.member(theirs, "owner@example.com", "owner").await;
     let at = OidcProvider::start().await.unwrap();
     let of_theirs = provider(&world, &owner, &at.issuer(), |_| {}).await;
