@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use reqwest::Method;
 use serde_json::json;
+use tenantry_core::Reason;
 use tenantry_testkit::rest::Rest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -247,6 +250,43 @@ async fn internal_services_have_no_route() -> Result<()> {
             "{path}: {}",
             answer.status
         );
+    }
+    Ok(())
+}
+
+/// Native requests whose end never comes: more than two replicas have places for one network, and fewer than one connection
+/// may have streams.
+const WITHOUT_END: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn native_sign_ins_whose_end_never_comes_hold_no_place_of_those_that_are_whole() -> Result<()>
+{
+    use tonic::codegen::http::uri::PathAndQuery;
+    const LOGIN: &str = "/tenantry.identity.v1.AuthService/Login";
+    let fleet = fleet().await?;
+    let channel = gateway_channel(fleet).await?;
+    let mut without_end = FuturesUnordered::new();
+    for _ in 0..WITHOUT_END {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        without_end.push(async move {
+            grpc.ready().await?;
+            let request = tonic::Request::new(futures::stream::pending::<Raw>());
+            let path = PathAndQuery::from_static(LOGIN);
+            anyhow::Ok(grpc.client_streaming(request, path, RawCodec).await?)
+        });
+    }
+    // On the same connection, so that it comes behind all of them.
+    let whole = async {
+        let unknown = json!({"email": "nobody@example.com", "password": "not the password"});
+        native(&channel, LOGIN, &unknown, &[]).await
+    };
+    tokio::select! {
+        biased;
+        ended = without_end.next() => panic!("{:?}", ended.map(|ended| ended.map(drop))),
+        answer = whole => {
+            let refusal = tenantry_rpc::status::refusal(&answer?.status);
+            assert_eq!(refusal.map(|refusal| refusal.reason), Some(Reason::BadCredentials));
+        }
     }
     Ok(())
 }
