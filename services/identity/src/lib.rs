@@ -46,6 +46,7 @@ use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::KeyRing;
+use tenantry_rpc::places::Places;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{Runtime, Service};
@@ -120,6 +121,7 @@ impl Service for Identity {
             mail_written: tokio::sync::Notify::new(),
             links,
             registry,
+            look_ups: Places::new(authz::LOOK_UPS, authz::LOOK_UPS_OF_ONE),
             base_domain: config.base_domain.unwrap_or_default().to_ascii_lowercase(),
         });
         runtime

@@ -47,12 +47,12 @@ impl Lookup {
         }
     }
 
-    /// Whether the last look-up had no answer.
+    /// Whether the last look-up for an old view had no answer.
     pub(super) fn is_out_of_reach(&self) -> bool {
         self.reach.is_lost()
     }
 
-    /// The tenant as it was just before, if not as it is now.
+    /// The tenant as it was just before, if not as it is now: for a view that is old, where registry may be lost.
     pub(super) async fn recent(
         &self,
         project: &str,
@@ -60,13 +60,21 @@ impl Lookup {
     ) -> Result<Option<TenantEntry>, Arc<Status>> {
         self.recent
             .try_get_with((project.to_owned(), name.clone()), async {
-                self.now(project, name).await.map_err(Arc::unwrap_or_clone)
+                if !self.reach.may_ask() {
+                    return Err(Status::unavailable("no replica answered just before"));
+                }
+                let answer = self.now(project, name).await;
+                if answer.is_err() {
+                    self.reach.lose();
+                }
+                answer.map_err(Arc::unwrap_or_clone)
             })
             .await
     }
 
     /// The tenant as it is now, or as it was when a look-up began that is still under way: whoever has just made or moved it
-    /// may join one that began before, and is told what was so up to [`LOOKUP_TIMEOUT`] ago.
+    /// may join one that began before, and is told what was so up to [`LOOKUP_TIMEOUT`] ago. One that isn't answered says by
+    /// itself nothing of registry: as long as the feed comes it is there, and busy, perhaps with one caller's many names.
     pub(super) async fn now(
         &self,
         project: &str,
@@ -74,16 +82,12 @@ impl Lookup {
     ) -> Result<Option<TenantEntry>, Arc<Status>> {
         self.under_way
             .try_get_with((project.to_owned(), name.clone()), async {
-                if !self.reach.may_ask() {
-                    return Err(Status::unavailable("no replica answered just before"));
-                }
-                let answer = tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(project, name))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(Status::deadline_exceeded("no replica answered in time"))
-                    });
-                self.reach.note(answer.is_ok());
-                answer
+                let answer = tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(project, name)).await;
+                let found = answer.map_err(|_elapsed| {
+                    Status::deadline_exceeded("no replica answered in time")
+                })??;
+                self.reach.find();
+                Ok::<_, Status>(found)
             })
             .await
     }
@@ -153,8 +157,12 @@ impl Reach {
         }
     }
 
-    fn note(&self, answered: bool) {
-        *self.lock() = (!answered).then(|| Instant::now() + PAUSE);
+    fn lose(&self) {
+        *self.lock() = Some(Instant::now() + PAUSE);
+    }
+
+    fn find(&self) {
+        *self.lock() = None;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
@@ -170,12 +178,12 @@ mod tests {
     fn while_nobody_answers_one_asks_at_a_time() {
         let reach = Reach::default();
         assert!(reach.may_ask() && reach.may_ask());
-        reach.note(false);
+        reach.lose();
         assert!(reach.is_lost() && !reach.may_ask());
         *reach.lock() = Some(Instant::now());
         assert!(reach.may_ask(), "its pause is over");
         assert!(!reach.may_ask(), "another is asking");
-        reach.note(true);
+        reach.find();
         assert!(!reach.is_lost() && reach.may_ask() && reach.may_ask());
     }
 }

@@ -37,9 +37,11 @@ use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::internal::registry::v1::tenant_feed_service_client::TenantFeedServiceClient;
 use tenantry_proto::methods;
 use tenantry_rpc::client::Replicas;
+use tenantry_rpc::places::Places;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::domain::host::Host;
 use crate::domain::rights::{self, Ancestor, Reach, Realm};
@@ -79,6 +81,8 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
+    /// Look-ups of tenants that principals cause by what they name at the gateway.
+    pub(crate) look_ups: Places<Uuid>,
     /// The domain whose subdomains are tenants', in lower case; empty for none.
     pub(crate) base_domain: String,
 }

@@ -291,6 +291,15 @@ async fn sought(
     if let Some(found) = reached(app, holder, app.tenants.known(project, name)).await? {
         return Ok(Some(found));
     }
+    let place = app.look_ups.take(holder.principal.id);
+    if let Err(full) = &place {
+        // While registry is away everyone asks for what they reach, once for all of them: that is nobody's flood.
+        let remembered = app.tenants.remembered(project, name);
+        if reached(app, holder, remembered).await?.is_none() {
+            let refusal = full.refusal("look-ups of tenants", "of yours");
+            return Err(refusal.into());
+        }
+    }
     match app.tenants.ask(project, name).await {
         Ok(entry) => reached(app, holder, entry).await,
         // Within the grace what was in reach stays so. Of all else nobody can say whether it is there: absent and foreign

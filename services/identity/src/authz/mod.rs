@@ -19,6 +19,11 @@ use request::Asked;
 use crate::app::App;
 use crate::error::Error;
 
+/// Most look-ups of tenants at once that callers cause by names that the view doesn't have or they don't reach, and of one
+/// caller: whoever names what isn't there waits for no more of registry than that.
+pub(crate) const LOOK_UPS: usize = 1024;
+pub(crate) const LOOK_UPS_OF_ONE: usize = LOOK_UPS / 32;
+
 /// Answers Envoy.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorizer {

@@ -2,6 +2,7 @@
 //! it; a warm look-up asks no database.
 
 mod changes;
+mod readings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tenantry_core::{ApiKeyId, IdentityProviderId, ServiceAccountId, SessionId, T
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::Tail;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::domain::api_key::Presented;
@@ -19,6 +20,7 @@ use crate::domain::principal::{Account, Key, SignedIn, Standing};
 use crate::error::Error;
 use crate::store;
 use changes::Changes;
+use readings::Readings;
 
 /// Most holders remembered.
 const ENTRIES: u64 = 200_000;
@@ -32,8 +34,10 @@ const ABSENT_LIFE: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for one reading; the gateway itself waits two seconds.
 const FILL_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Readings at once; those of one credential wait for each other, so that it is read once.
-const LANES: usize = 64;
+/// Readings at once, each for all who ask for the same holder.
+const READINGS: usize = 64;
+/// Most who wait for the readings of one holder: an eighth of the questions that a replica takes.
+const MOST_WAITING: usize = 512;
 
 /// What a holder is asked for by. What a caller made up as the one is never the other. Who shows a key is known by its whole
 /// secret: a wrong secret of a key that exists is as unknown, and costs as much, as one of none.
@@ -144,7 +148,8 @@ pub(crate) struct Principals {
     entries: Cache<By, Entry>,
     absent: Cache<By, Entry>,
     changes: Arc<Changes>,
-    lanes: Arc<[Mutex<()>]>,
+    readings: Arc<Readings<By, Holder>>,
+    readings_at_once: Arc<Semaphore>,
     grace: Duration,
 }
 
@@ -167,7 +172,8 @@ impl Principals {
                 .time_to_live(ABSENT_LIFE)
                 .build(),
             changes,
-            lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
+            readings: Arc::new(Readings::new(MOST_WAITING)),
+            readings_at_once: Arc::new(Semaphore::new(READINGS)),
             grace,
         }
     }
@@ -190,10 +196,7 @@ impl Principals {
         session: SessionId,
     ) -> Result<Option<Arc<SignedIn>>, Error> {
         let id = By::Session(session);
-        let read = async {
-            let _turn = self.lane(id).await;
-            self.read_and_remember(id, self.read_session(session)).await
-        };
+        let read = self.read_and_remember(id, self.read_session(session));
         match tokio::time::timeout(FILL_TIMEOUT, read).await {
             Ok(Ok(Holder::SignedIn(user))) => Ok(user),
             Ok(Ok(Holder::Account(_) | Holder::Key(_) | Holder::User(_))) => Ok(None),
@@ -269,7 +272,7 @@ impl Principals {
         if let Some(holder) = self.known(id, FRESH) {
             return Ok(holder);
         }
-        let filled = tokio::time::timeout(FILL_TIMEOUT, self.fill(id, read));
+        let filled = tokio::time::timeout(FILL_TIMEOUT, self.read_and_remember(id, read));
         let refused = match filled.await {
             Ok(Ok(holder)) => return Ok(holder),
             Ok(Err(error)) => error,
@@ -287,29 +290,26 @@ impl Principals {
         holds.then_some(entry.holder)
     }
 
-    async fn fill(
-        &self,
-        id: By,
-        read: impl Future<Output = Result<Holder, Error>> + Send,
-    ) -> Result<Holder, Error> {
-        let _turn = self.lane(id).await;
-        if let Some(holder) = self.known(id, FRESH) {
-            return Ok(holder);
-        }
-        self.read_and_remember(id, read).await
-    }
-
-    /// The turn to read of whoever comes by this.
-    async fn lane(&self, id: By) -> MutexGuard<'_, ()> {
-        let lane = usize::try_from(id.uuid().as_u128() % LANES as u128).unwrap_or_default();
-        self.lanes[lane].lock().await
-    }
-
+    /// The holder as a reading finds it that begins from now on, with whoever else asks for the same.
     async fn read_and_remember(
         &self,
         id: By,
         read: impl Future<Output = Result<Holder, Error>> + Send,
     ) -> Result<Holder, Error> {
+        let reading = self.readings.share(id, self.read_alone(id, read));
+        match reading.await {
+            Ok(told) => told,
+            Err(full) => Err(full.refusal("checks", "of this credential").into()),
+        }
+    }
+
+    async fn read_alone(
+        &self,
+        id: By,
+        read: impl Future<Output = Result<Holder, Error>> + Send,
+    ) -> Result<Holder, Error> {
+        let turn = self.readings_at_once.acquire().await;
+        let _turn = turn.map_err(|_closed| tenantry_core::Refusal::unavailable())?;
         // Before the reading: what is committed later than the reading has a later place in the feed.
         let position = self.changes.position();
         let holder = read.await?;

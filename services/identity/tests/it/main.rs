@@ -4,6 +4,7 @@
 mod api_keys;
 mod caller;
 mod external;
+mod floods;
 mod gateway;
 mod identity_providers;
 mod invitations;
