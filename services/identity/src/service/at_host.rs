@@ -1,6 +1,5 @@
-//! The project that a request names beside its message. To whom signs in the gateway asks nobody about it, and for whom signs up
-//! it takes the host for no tenant: neither comes with a word of the host, so these services read it themselves, by the
-//! gateway's rule.
+//! The project that a request names beside its message. The gateway asks nobody about those who sign in, and takes the host of
+//! those who sign up for no tenant, so neither comes with a word of it: these services read it themselves, by the gateway's rule.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +12,7 @@ use tonic::server::NamedService;
 use crate::app::App;
 use crate::domain::host::{NamedProject, TwoProjects};
 
-/// Removed from all requests that the gateway asked about, and its word is in their assertion.
+/// Removed from all requests that the gateway asked about.
 const X_PROJECT: &str = "x-project";
 
 type Named = Result<NamedProject, TwoProjects>;
