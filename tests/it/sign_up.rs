@@ -218,6 +218,13 @@ async fn whoever_belongs_nowhere_signs_up_in_the_project_of_the_host_that_they_c
         let refused = second.post(PATH, body(&unique("Own"))).await?;
         assert_eq!(refused.reason(), "TENANT_CONFLICT", "{host}");
     }
+    // Where the host says none the header does, also to who belongs somewhere by now, and the message may say no other.
+    let asked = person.rest.clone().header("x-project", &project);
+    let made = asked.post(PATH, body(&unique("Own"))).await?.ok()?;
+    assert_eq!(made["project"], project.as_str());
+    let other = json!({"name": unique("Own"), "project": "default"});
+    let refused = asked.post(PATH, other).await?;
+    assert_eq!(refused.reason(), "TENANT_CONFLICT");
     Ok(())
 }
 

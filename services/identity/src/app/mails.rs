@@ -17,7 +17,7 @@ use crate::domain::mail::{self, MOST_A_DAY, MOST_WAITING, Mail, MailState};
 use crate::error::Error;
 use crate::mail::{ANSWER_WITHIN, Mailer, OFFER_WITHIN, Offered, Unsent};
 use crate::store;
-use crate::store::mails::{New, Shares, Waiting};
+use crate::store::mails::{New, PutOff, Shares, Waiting};
 
 /// Most mails that one replica sends at once.
 const AT_ONCE: usize = 20;
@@ -231,9 +231,15 @@ impl App {
         if let Some(state) = over {
             store::mails::remove(&mut tx, &one, state).await?;
         } else {
-            let answered = !matches!(sent, Err(Unsent::Unanswered(_)));
-            let wait = mail::back_off(waiting.tries);
-            store::mails::put_off(&mut tx, waiting, wait, answered).await?;
+            let (wait, how) = match sent {
+                Err(Unsent::Unanswered(_)) => (
+                    mail::unanswered_wait(waiting.unanswered + 1),
+                    PutOff::Unanswered,
+                ),
+                Err(Unsent::Doubtful(_)) => (mail::back_off(waiting.tries), PutOff::Doubted),
+                Ok(()) | Err(_) => (mail::back_off(waiting.tries), PutOff::Answered),
+            };
+            store::mails::put_off(&mut tx, waiting, wait, how).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -243,7 +249,7 @@ impl App {
 const fn is_final(unsent: &Unsent, waiting: &Waiting) -> bool {
     match unsent {
         Unsent::Later(_) => false,
-        Unsent::Doubtful(_) => waiting.tries >= mail::MOST_DOUBTFUL,
+        Unsent::Doubtful(_) => waiting.doubted,
         Unsent::Unanswered(_) => waiting.unanswered + 1 >= mail::MOST_UNANSWERED,
         Unsent::Never(_) => true,
     }

@@ -87,6 +87,7 @@ pub(super) async fn decide(app: &App, asked: &Asked<'_>) -> Result<Decided, Erro
     }
     let project = match tenant {
         Chosen::None => project.asked,
+        Chosen::Tenant(_) if asked.is_without_tenant() => project.asked,
         Chosen::Tenant(_) | Chosen::NotFound | Chosen::Conflict => String::new(),
     };
     Ok(Decided {

@@ -77,7 +77,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether the method acts in no tenant that there is.
-    fn is_without_tenant(&self) -> bool {
+    pub(super) fn is_without_tenant(&self) -> bool {
         WITHOUT_TENANT.contains(&self.method)
     }
 

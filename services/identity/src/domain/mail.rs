@@ -21,9 +21,13 @@ const FIRST_BACK_OFF: SignedDuration = SignedDuration::from_secs(2);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_mins(15);
 /// Most times that a mail is handed to servers of which none says whether it keeps it. Each may have sent it.
 pub(crate) const MOST_UNANSWERED: i32 = 3;
-/// Tries after which a server is believed that takes the recipient not, and says not why: a quarter of an hour of them, in
-/// which whoever runs it would notice that it takes nobody.
-pub(crate) const MOST_DOUBTFUL: i32 = 10;
+/// How long after a server was handed a mail, and didn't say whether it keeps it, it is handed it again: it may be looking
+/// through it still, or start again.
+const UNANSWERED_WAITS: [SignedDuration; 2] =
+    [SignedDuration::from_mins(15), SignedDuration::from_hours(4)];
+/// How long a server has to take the recipient not, and say not why, at each try, until it is believed: whoever runs it would
+/// notice meanwhile that it takes nobody.
+pub(crate) const DOUBT: SignedDuration = SignedDuration::from_mins(15);
 /// Most characters of a tenant's name in a mail.
 const MOST_NAME_CHARS: usize = 60;
 /// Doublings beyond which the longest is passed.
@@ -212,6 +216,12 @@ const fn ends_word(next: char) -> bool {
 pub(crate) fn back_off(tries: i32) -> SignedDuration {
     let before = u32::try_from(tries).unwrap_or(0).saturating_sub(1);
     (FIRST_BACK_OFF * (1 << before.min(MOST_DOUBLINGS))).min(LONGEST_BACK_OFF)
+}
+
+/// How long after so many times without an answer it is handed over again.
+pub(crate) fn unanswered_wait(unanswered: i32) -> SignedDuration {
+    let before = usize::try_from(unanswered).unwrap_or(0).saturating_sub(1);
+    UNANSWERED_WAITS[before.min(UNANSWERED_WAITS.len() - 1)]
 }
 
 #[cfg(test)]

@@ -22,15 +22,18 @@ const TURNS_PER_THREAD: usize = 3;
 /// Those waiting for their turn, per thread; whoever comes then is told to wait.
 const WAITING_PER_THREAD: usize = 32;
 
-/// What one network may have of all these places, so that it doesn't keep others from signing in.
-const SHARE: usize = 4;
+/// What one network may have of all these places, and one site of many networks, so that neither keeps others from signing in:
+/// one in so many.
+const OF_NETWORK: usize = 4;
+const OF_SITE: usize = 2;
 
 /// Hashes and verifies passwords.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     threads: Threads,
-    /// Those whose turn it is, and those who wait for it, by network.
+    /// Those whose turn it is, and those who wait for it: by network, and by site.
     admitted: Places<String>,
+    of_sites: Places<String>,
     turns: Arc<Semaphore>,
     /// The hash of nobody's password, verified where there is no user, so that the answer takes as long.
     nobody: Arc<str>,
@@ -41,7 +44,7 @@ pub(crate) struct Passwords {
 pub(crate) struct Turn<'a> {
     passwords: &'a Passwords,
     /// Held by the hash too, which goes on when nobody waits for it any more.
-    places: Arc<(Place<String>, OwnedSemaphorePermit)>,
+    places: Arc<([Place<String>; 2], OwnedSemaphorePermit)>,
 }
 
 impl Passwords {
@@ -55,7 +58,8 @@ impl Passwords {
             nobody: hasher.hash(&tenantry_core::random::bytes::<32>())?.into(),
             threads: Threads::start(threads, &hasher)
                 .map_err(|error| Error::Crypto(error.to_string()))?,
-            admitted: Places::new(most, most / SHARE),
+            admitted: Places::new(most, most / OF_NETWORK),
+            of_sites: Places::new(most, most / OF_SITE),
             turns: Arc::new(Semaphore::new(threads * TURNS_PER_THREAD)),
         })
     }
@@ -84,16 +88,20 @@ impl Passwords {
 
     /// Waits for a turn, in the order of coming. Refuses while too many wait, or too many of the caller's network.
     pub(crate) async fn turn(&self, origin: &Origin) -> Result<Turn<'_>, Error> {
-        let network = tenantry_core::network(&origin.ip);
-        let admitted = self
-            .admitted
-            .take(network)
-            .map_err(|_| Error::HashingFull)?;
+        let (network, site) = (
+            tenantry_core::network(&origin.ip),
+            tenantry_core::site(&origin.ip),
+        );
+        let admitted = self.admitted.take(network);
+        let of_site = self.of_sites.take(site);
+        let (Ok(admitted), Ok(of_site)) = (admitted, of_site) else {
+            return Err(Error::HashingFull);
+        };
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| unfinished())?;
         Ok(Turn {
             passwords: self,
-            places: Arc::new((admitted, turn)),
+            places: Arc::new(([admitted, of_site], turn)),
         })
     }
 }
@@ -156,6 +164,13 @@ mod tests {
         }
     }
 
+    /// Eight networks of one customer.
+    fn site() -> Vec<Origin> {
+        (0..8)
+            .map(|n| from(&format!("2001:db8:0:{n}::1")))
+            .collect()
+    }
+
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_only() {
         let passwords = Passwords::new().unwrap();
@@ -200,20 +215,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_network_leaves_places_to_others() {
-        let passwords = Passwords::new().unwrap();
-        let (flooding, other) = (from("192.0.2.1"), from("192.0.2.2"));
-        let (mut turns, mut waiting) = (Vec::new(), Vec::new());
-        loop {
-            let mut turn = Box::pin(passwords.turn(&flooding));
-            match turn.as_mut().now_or_never() {
-                Some(Ok(turn)) => turns.push(turn),
-                Some(Err(_)) => break,
-                None => waiting.push(turn),
+    async fn neither_one_network_nor_one_site_of_many_takes_all_places() {
+        for flooding in [vec![from("192.0.2.1")], site()] {
+            let passwords = Passwords::new().unwrap();
+            let (mut turns, mut waiting) = (Vec::new(), Vec::new());
+            for flooding in &flooding {
+                loop {
+                    let mut turn = Box::pin(passwords.turn(flooding));
+                    match turn.as_mut().now_or_never() {
+                        Some(Ok(turn)) => turns.push(turn),
+                        Some(Err(_)) => break,
+                        None => waiting.push(turn),
+                    }
+                }
             }
+            let other = from("192.0.2.2");
+            let waits = passwords.turn(&other).now_or_never();
+            assert!(waits.is_none(), "it waits for its turn, or was refused");
         }
-        let waits = passwords.turn(&other).now_or_never();
-        assert!(waits.is_none(), "it waits for its turn, or was refused");
     }
 
     #[tokio::test]

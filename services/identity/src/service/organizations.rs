@@ -22,8 +22,9 @@ pub(crate) struct Organizations(pub(crate) Arc<App>);
 impl OrganizationService for Organizations {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<Tenant>, Status> {
         answer(async {
-            let project = named_project(&request)?;
+            let mut project = named_project(&request)?;
             let mut call = open(request)?;
+            project.asked.clone_from(&call.ctx.project);
             // None is needed; but one that was named and isn't there is told as ever.
             if call.ctx.tenant == TenantSelection::NotFound {
                 return Err(Refusal::tenant_not_found());

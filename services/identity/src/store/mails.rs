@@ -6,7 +6,7 @@ use tenantry_store::time::PgTime;
 use tenantry_store::{PlatformTx, TenantTx};
 use uuid::Uuid;
 
-use crate::domain::mail::MailState;
+use crate::domain::mail::{DOUBT, MailState};
 use crate::error::Error;
 
 /// One mail that waits, and what it tells of.
@@ -26,6 +26,19 @@ pub(crate) struct Waiting {
     pub(crate) tries: i32,
     /// How many of the tries before handed it over, and never heard whether it was kept.
     pub(crate) unanswered: i32,
+    /// Whether its server has taken the recipient not for [`DOUBT`], and never said why.
+    pub(crate) doubted: bool,
+}
+
+/// Why a mail waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutOff {
+    /// The server said no, or wasn't reached.
+    Answered,
+    /// The server took the recipient not, and said not why.
+    Doubted,
+    /// It was handed over, and the server never said whether it keeps it.
+    Unanswered,
 }
 
 /// How much is taken up at once.
@@ -169,13 +182,15 @@ pub(crate) async fn take(
          )
          UPDATE mails SET tries = tries + 1, stage = 'taken', next_at = clock_timestamp() + make_interval(secs => $6)
          WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM free)
-         RETURNING tenant_id, id, about, kind, sealed, tries, unanswered",
+         RETURNING tenant_id, id, about, kind, sealed, tries, unanswered,
+             coalesce(doubted_since + make_interval(secs => $7) <= clock_timestamp(), false) AS \"doubted!\"",
         shares.most,
         shares.of_a_tenant,
         shares.of_the_platform,
         TenantId::PLATFORM.uuid(),
         WINDOW,
         lease.as_secs_f64(),
+        DOUBT.as_secs_f64(),
     )
     .fetch_all(tx.conn())
     .await?;
@@ -189,6 +204,7 @@ pub(crate) async fn take(
         sealed: row.sealed,
         tries: row.tries,
         unanswered: row.unanswered,
+        doubted: row.doubted,
     });
     Ok(taken.collect())
 }
@@ -257,19 +273,19 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Has a mail wait for so long, while it is of use, and tells the invitation that it is about. Of one that was handed over,
-/// `answered` says whether the server didn't take it.
+/// Has a mail wait for so long, while it is of use, and tells the invitation that it is about.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn put_off(
     tx: &mut PlatformTx,
     mail: &Waiting,
     wait: SignedDuration,
-    answered: bool,
+    why: PutOff,
 ) -> Result<(), Error> {
     sqlx::query!(
         "WITH off AS (
              UPDATE mails SET next_at = least(clock_timestamp() + make_interval(secs => $4), ends_at), stage = 'waits',
-                    unanswered = unanswered - CASE WHEN stage = 'handed_over' AND $5 THEN 1 ELSE 0 END
+                    unanswered = unanswered - CASE WHEN stage = 'handed_over' AND $5 THEN 1 ELSE 0 END,
+                    doubted_since = CASE WHEN $7 THEN coalesce(doubted_since, clock_timestamp()) END
              WHERE tenant_id = $1 AND id = $2 AND tries = $3 RETURNING tenant_id, about)
          UPDATE invitations AS i SET mail_state = $6, mail_state_at = clock_timestamp()
          FROM off WHERE i.tenant_id = off.tenant_id AND i.id = off.about",
@@ -277,8 +293,9 @@ pub(crate) async fn put_off(
         mail.ids.id,
         mail.tries,
         wait.as_secs_f64(),
-        answered,
+        why != PutOff::Unanswered,
         MailState::Delayed.name(),
+        why == PutOff::Doubted,
     )
     .execute(tx.conn())
     .await?;

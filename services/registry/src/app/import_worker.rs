@@ -21,8 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 /// Most rows that are decided before other imports have their turn.
 const ROWS_PER_TURN: usize = 200;
-/// Turns in a row in which the next row met a fault before that decides about it: some minutes, by their pauses. A fault of ours
-/// says nothing of the row and may well be over by then, but it must not keep the other rows back for good.
+/// Turns in a row that failed before a fault decides about the row that meets it: some minutes, by their pauses. A fault of ours
+/// says nothing of the row and may well be over by then, but it must not keep the other rows back for good. A database that
+/// is away counts as a turn that failed, and decides about none.
 const FAULTS_OF_ONE_ROW: i32 = 10;
 /// How long an import is kept after its end, with what its file said.
 const KEPT_DAYS: i32 = 30;
@@ -95,7 +96,7 @@ impl App {
         Ok(true)
     }
 
-    /// Decides about some rows. So many turns in a row came to nothing before, all because of the first of them.
+    /// Decides about some rows. So many turns in a row came to nothing before.
     async fn bring_import_on(&self, id: TenantImportId, mut failures: i32) -> Result<Step, Error> {
         for _ in 0..ROWS_PER_TURN {
             if self.decide_next_row(id, failures).await? == Step::Ended {

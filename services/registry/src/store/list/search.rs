@@ -19,6 +19,10 @@ const FIRST_READ: i64 = 10;
 /// for a usual first page, one in two hundred.
 const MOST_READ: i64 = 10_000;
 
+/// Most tenants of one page, with what stands before it, that are read in order: all of them come from the database. Pages
+/// further behind are cut there, by the index.
+const MOST_WANTED: i64 = 2_000;
+
 /// Name and slug as the index has them.
 const TEXT: &str = r"search_form(E'\n' || t.name || E'\n' || t.slug)";
 
@@ -36,8 +40,11 @@ pub(super) fn has_text(query: &Query) -> bool {
 pub(super) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<Tenant>, Error> {
     // With the page what stands before it, so that what is counted is what the rows have.
     let wanted = i64::from(query.limit) + 1 + query.offset;
+    if wanted > MOST_WANTED {
+        return read(conn, query, indexed(query)?).await;
+    }
     let mut rows = (wanted * FIRST_READ).min(MOST_READ);
-    while wanted <= rows {
+    loop {
         let mut found = read(conn, query, in_order(query, rows, wanted)?).await?;
         let count = found.len() as i64;
         if count == wanted {
@@ -45,11 +52,10 @@ pub(super) async fn page(conn: &mut PgConnection, query: &Query) -> Result<Vec<T
             return Ok(found);
         }
         if rows == MOST_READ || count * MOST_READ < wanted * rows {
-            break;
+            return read(conn, query, indexed(query)?).await;
         }
         rows = MOST_READ;
     }
-    read(conn, query, indexed(query)?).await
 }
 
 /// What is found first, and no more than this, among this many rows that come next in order.

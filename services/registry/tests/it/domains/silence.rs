@@ -106,5 +106,9 @@ async fn names_that_nobody_answers_for_take_a_quarter_of_the_looks_whosever_they
         .fetch_one(&mut owner)
         .await
         .unwrap();
-    assert_eq!(taken, MOST_SILENT, "looks for silent names that were begun");
+    // On a busy machine a second round of them may have begun.
+    assert!(
+        (MOST_SILENT..=2 * MOST_SILENT).contains(&taken),
+        "{taken} looks for silent names were begun"
+    );
 }
