@@ -170,7 +170,7 @@ pub(crate) async fn take(
                AND tenant_id <> ALL (ARRAY(SELECT tenant_id FROM rooms WHERE room <= 0))
              ORDER BY next_at LIMIT $5
          ), nth AS (
-             SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY next_at, id) AS nth FROM due
+             SELECT tenant_id, id, next_at, row_number() OVER (PARTITION BY tenant_id ORDER BY next_at, id) AS nth FROM due
          ), chosen AS MATERIALIZED (
              SELECT n.tenant_id, n.id FROM nth AS n LEFT JOIN rooms AS r ON r.tenant_id = n.tenant_id
              WHERE nth <= coalesce(r.room, CASE WHEN n.tenant_id = $4 THEN $3::bigint ELSE $2::bigint END)
