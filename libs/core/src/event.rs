@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::context::{Origin, Principal, RequestContext};
 use crate::ids::EventId;
 
-/// One change that happened. Its tenant, number and time stand in the outbox row that carries it.
+/// One change that happened, or an attempt at one. Its tenant, number and time stand in the outbox row that carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Its identifier, the same wherever the event goes.
@@ -24,6 +24,49 @@ pub struct Event {
     pub after: Value,
     /// Where the request came from.
     pub origin: Origin,
+    /// Id of the session or key that it was done with; empty where nobody showed one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub credential: String,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Outcome::is_success")]
+    pub outcome: Outcome,
+    /// The word of the refusal, for what didn't succeed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// How an attempt at a change ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The change happened.
+    #[default]
+    Success,
+    /// The caller may not do it.
+    Denied,
+    /// The caller may, and it couldn't be done.
+    Failed,
+}
+
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: &[Self] = &[Self::Success, Self::Denied, Self::Failed];
+
+    /// The name, as the API shows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+
+    // By reference, as serde asks.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    const fn is_success(&self) -> bool {
+        matches!(self, Self::Success)
+    }
 }
 
 /// What an event is about.
@@ -57,6 +100,9 @@ impl Event {
             before,
             after,
             origin: ctx.origin.clone(),
+            credential: ctx.credential.clone(),
+            outcome: Outcome::Success,
+            reason: String::new(),
         }
     }
 
@@ -81,6 +127,9 @@ impl Event {
             before,
             after,
             origin: Origin::default(),
+            credential: String::new(),
+            outcome: Outcome::Success,
+            reason: String::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use sqlx::{PgConnection, Row as _};
-use tenantry_core::event::{Event, Resource};
+use tenantry_core::event::{Event, Outcome, Resource};
 use tenantry_core::{EventId, Principal, TenantId};
 use tenantry_proto::registry::v1::Tenant;
 use tenantry_rpc::Tasks;
@@ -150,6 +150,9 @@ fn event(text: &str) -> Event {
         before: serde_json::Value::Null,
         after: serde_json::Value::Null,
         origin: tenantry_core::Origin::default(),
+        credential: String::new(),
+        outcome: Outcome::Success,
+        reason: String::new(),
     }
 }
 
