@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tenantry-proto", &[]),
     ("tenantry-rpc", &["tenantry-core", "tenantry-proto"]),
     ("tenantry-store", &["tenantry-core"]),
+    ("tenantry-transparency", &["tenantry-core"]),
     (
         "tenantry-runtime",
         &[
@@ -46,6 +47,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("tenantry-core", &["tokio", "tonic", "sqlx", "redis"]),
     ("tenantry-rpc", &["sqlx", "redis"]),
     ("tenantry-store", &["tonic", "redis"]),
+    (
+        "tenantry-transparency",
+        &["tokio", "tonic", "sqlx", "redis"],
+    ),
 ];
 
 #[test]
