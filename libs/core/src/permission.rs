@@ -58,6 +58,10 @@ permissions! {
     3 PlatformPlansManage = "platform.plans.manage",
     /// Add, change and remove operators, and the platform's own keys.
     4 PlatformOperatorsManage = "platform.operators.manage",
+    /// Search the audit logs of all tenants, and the platform's own.
+    5 PlatformAuditRead = "platform.audit.read",
+    /// Look after the audit log: its sources, and what an alarm has stopped.
+    6 PlatformAuditManage = "platform.audit.manage",
     /// Read the tenant itself.
     8 TenantsRead = "tenants.read",
     /// Change the tenant's own description: names, contacts, labels, metadata.
@@ -88,6 +92,10 @@ permissions! {
     24 IdentityProvidersRead = "identity_providers.read",
     /// Say which identity providers speak for the tenant's people.
     25 IdentityProvidersManage = "identity_providers.manage",
+    /// Read the tenant's audit log, and take it along with its proofs.
+    26 AuditRead = "audit.read",
+    /// Record events of the product's own services in the tenant's audit log.
+    27 AuditRecord = "audit.record",
 }
 
 /// A word that names no permission.
@@ -116,6 +124,8 @@ impl Permissions {
         Permission::PlatformLegalHoldsManage,
         Permission::PlatformPlansManage,
         Permission::PlatformOperatorsManage,
+        Permission::PlatformAuditRead,
+        Permission::PlatformAuditManage,
     ]);
 
     /// What acts on a tenant as a whole, and not on its content.

@@ -107,6 +107,7 @@ reasons! {
     DomainNotFound = "DOMAIN_NOT_FOUND", NotFound;
     SessionNotFound = "SESSION_NOT_FOUND", NotFound;
     IdentityProviderNotFound = "IDENTITY_PROVIDER_NOT_FOUND", NotFound;
+    EventNotFound = "EVENT_NOT_FOUND", NotFound;
     SlugTaken = "SLUG_TAKEN", AlreadyExists;
     SlugReserved = "SLUG_RESERVED", InvalidArgument;
     MemberExists = "MEMBER_EXISTS", AlreadyExists;

@@ -37,6 +37,8 @@ const ADMIN: Permissions = Permissions::of(&[
     P::RolesRead,
     P::RolesManage,
     P::IdentityProvidersRead,
+    P::AuditRead,
+    P::AuditRecord,
 ]);
 
 const OWNER: Permissions = ADMIN.union(Permissions::of(&[

@@ -3,6 +3,7 @@
 //! All of it is generated from `proto/` at build time. A field that is marked `debug_redact` never shows in `Debug`.
 
 pub mod methods;
+pub mod personal;
 
 /// What can be reached through the gateway, with comments and imports, as a serialized `google.protobuf.FileDescriptorSet`:
 /// for Envoy's transcoder and for reflection.
@@ -54,8 +55,26 @@ pub mod identity {
     }
 }
 
+/// Package `tenantry.audit`: the log of what happened.
+pub mod audit {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        ours!("tenantry.audit.v1");
+    }
+}
+
 /// Packages that no route of the gateway leads to.
 pub mod internal {
+    /// Package `tenantry.internal.audit`: taking events into the log.
+    pub mod audit {
+        /// Version 1.
+        #[allow(missing_docs, unreachable_pub, clippy::all)]
+        pub mod v1 {
+            ours!("tenantry.internal.audit.v1");
+        }
+    }
+
     /// Package `tenantry.internal.data`: what each service keeps of a tenant.
     pub mod data {
         /// Version 1.
@@ -86,6 +105,11 @@ pub mod internal {
 
 /// Google's contracts that have Rust types.
 pub mod google {
+    /// Package `google.api`: bodies that are no messages.
+    #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
+    pub mod api {
+        theirs!("google.api");
+    }
     /// Package `google.rpc`: status and error details.
     pub use tonic_types::pb as rpc;
 }

@@ -71,6 +71,14 @@ pub struct Shared {
     /// File of the key that seals page tokens, resume tokens and secrets in waiting; the same for all replicas
     #[arg(long, env = "TENANTRY_SEAL_KEY_FILE")]
     pub seal_key_file: PathBuf,
+    /// Replicas of audit, which take the events of what happens here, as http://127.0.0.1:7201,http://127.0.0.1:7202
+    #[arg(
+        long,
+        env = "TENANTRY_AUDIT_ADDRS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub audit_addrs: Vec<String>,
     /// What is logged, as `info` or `info,sqlx=debug`
     #[arg(long, env = "TENANTRY_LOG", default_value = "info")]
     pub log: String,

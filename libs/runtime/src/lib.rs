@@ -2,6 +2,7 @@
 //! work, and an orderly end.
 
 pub mod config;
+mod relay;
 mod serve;
 mod telemetry;
 
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use sqlx::migrate::Migrator;
 use tenantry_core::seal::Sealer;
 use tenantry_rpc::Tasks;
+use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_store::Store;
@@ -63,6 +65,8 @@ pub struct Runtime {
     pub trust: Watched<Trust>,
     /// The keys of its own assertions to other services.
     pub service_keys: Watched<KeyRing>,
+    /// Audit, which takes its events.
+    pub audit: Replicas,
 }
 
 #[derive(Parser)]
@@ -151,8 +155,9 @@ async fn run<S: Service>(command: Command<S>) -> anyhow::Result<()> {
         Command::Own(command) => S::command(command).await,
         Command::Serve { shared, own } => {
             let telemetry = telemetry::start(S::NAME, &shared)?;
-            let runtime = runtime(&shared)?;
+            let runtime = runtime(S::NAME, &shared)?;
             let routes = S::start(*own, &runtime).await?;
+            relay::start(&runtime);
             let served = serve::until_ended(S::NAME, &shared, &runtime, routes).await;
             runtime.store.close().await;
             telemetry.end();
@@ -161,7 +166,7 @@ async fn run<S: Service>(command: Command<S>) -> anyhow::Result<()> {
     }
 }
 
-fn runtime(shared: &Shared) -> anyhow::Result<Runtime> {
+fn runtime(name: &'static str, shared: &Shared) -> anyhow::Result<Runtime> {
     let tasks = Tasks::new();
     let file = |problem: String| anyhow::anyhow!(problem);
     let trust = Watched::open(shared.trust_file.clone(), &tasks, Trust::parse).map_err(file)?;
@@ -175,10 +180,14 @@ fn runtime(shared: &Shared) -> anyhow::Result<Runtime> {
             shared.seal_key_file.display()
         )
     })?;
+    let call_as = CallAs::new(service_keys.clone(), name, relay::AUDIT);
+    let audit = Replicas::new(&shared.audit_addrs, call_as)
+        .map_err(|why| anyhow::anyhow!("TENANTRY_AUDIT_ADDRS: {why}"))?;
     Ok(Runtime {
         store: Store::new(shared.pools(), sealer),
         tasks,
         trust,
         service_keys,
+        audit,
     })
 }

@@ -1,5 +1,6 @@
 //! The store as services see it: a tenant's transaction behind row-level security, the event beside each change, the
-//! first answer of each request id, the feed that followers read, and what is left to do when a tenant goes.
+//! first answer of each request id, the feed that followers read, the relay that hands events to the log, and what is left to
+//! do when a tenant goes.
 
 mod across;
 pub mod error;
@@ -7,6 +8,7 @@ pub mod feed;
 pub mod migrate;
 mod outbox;
 pub mod pool;
+pub mod relay;
 mod request_record;
 pub mod tenant_data;
 pub mod time;

@@ -31,6 +31,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most connections that the feed has to itself, so that lists and look-ups can't hold it up.
 const FEED_CONNECTIONS: u32 = 2;
+/// Connections that hand events to the log: one holds its transaction open while the log is asked.
+const RELAY_CONNECTIONS: u32 = 1;
 /// Most connections for changes of several tenants. They wait for others who, while they hold what is waited for, need a
 /// connection of the platform's pool: so they take none of those.
 const ACROSS_CONNECTIONS: u32 = 2;
@@ -43,6 +45,7 @@ pub struct Store {
     platform: PgPool,
     feed: PgPool,
     across: PgPool,
+    relay: PgPool,
     statements: Statements,
     sealer: Sealer,
 }
@@ -61,7 +64,8 @@ impl Store {
             app: pool(config.app, config.app_connections),
             platform: pool(config.platform.clone(), config.platform_connections),
             feed: pool(config.platform.clone(), FEED_CONNECTIONS),
-            across: pool(config.platform, ACROSS_CONNECTIONS),
+            across: pool(config.platform.clone(), ACROSS_CONNECTIONS),
+            relay: pool(config.platform, RELAY_CONNECTIONS),
             statements: if config.statement_cache == 0 {
                 Statements::Forgotten
             } else {
@@ -130,6 +134,14 @@ impl Store {
         }
     }
 
+    /// The same store, for the relay, whose work as the platform's role has a connection of its own.
+    pub(crate) fn for_relay(&self) -> Self {
+        Self {
+            platform: self.relay.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Asks both pools of requests for a sign of life, for readiness.
     ///
     /// # Errors
@@ -153,5 +165,6 @@ impl Store {
         self.platform.close().await;
         self.feed.close().await;
         self.across.close().await;
+        self.relay.close().await;
     }
 }

@@ -81,6 +81,8 @@ pub struct EnvoyConfig {
     pub registry: Vec<SocketAddr>,
     /// Replicas of identity.
     pub identity: Vec<SocketAddr>,
+    /// Replicas of audit.
+    pub audit: Vec<SocketAddr>,
     /// Origins of web pages that may call it.
     pub cors_origins: Vec<String>,
     /// OTLP receiver for traces, as `http://127.0.0.1:4317`.
@@ -159,6 +161,7 @@ pub fn render(config: &EnvoyConfig, descriptors: &Path) -> Result<String> {
         ("ADMIN_PORT", config.admin.port().to_string()),
         ("REGISTRY_ENDPOINTS", endpoints(&local(&config.registry))),
         ("IDENTITY_ENDPOINTS", endpoints(&local(&config.identity))),
+        ("AUDIT_ENDPOINTS", endpoints(&local(&config.audit))),
         ("OTLP_ENDPOINTS", endpoints(&otlp)),
         ("TRACING", tracing(!otlp.is_empty()).to_string()),
         (

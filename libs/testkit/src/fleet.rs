@@ -207,6 +207,7 @@ impl Fleet {
             admin: port::local(ports.take("envoy-admin")?),
             registry: addresses["registry"].clone(),
             identity: addresses["identity"].clone(),
+            audit: addresses["audit"].clone(),
             cors_origins: config.cors_origins.clone(),
             otlp_endpoint: config.otlp_endpoint.clone(),
             tls: config.tls.clone(),

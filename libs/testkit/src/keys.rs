@@ -145,15 +145,30 @@ impl TrustFile {
 }
 
 /// What each service may call in the others, by prefix.
-const SERVICE_CALLS: [(&str, &[&str]); 2] = [
+const SERVICE_CALLS: [(&str, &[&str]); 3] = [
     (
         "registry",
         &[
+            "/tenantry.internal.audit.v1.",
             "/tenantry.internal.data.v1.",
             "/tenantry.internal.identity.v1.",
         ],
     ),
-    ("identity", &["/tenantry.internal.registry.v1."]),
+    (
+        "identity",
+        &[
+            "/tenantry.internal.audit.v1.",
+            "/tenantry.internal.registry.v1.",
+        ],
+    ),
+    (
+        "audit",
+        &[
+            "/tenantry.internal.audit.v1.",
+            "/tenantry.internal.identity.v1.",
+            "/tenantry.internal.registry.v1.",
+        ],
+    ),
 ];
 
 /// The keys of one fleet, as files in one folder.
@@ -191,6 +206,12 @@ impl Keys {
             for key in &mut kept.keys {
                 if let Some(made) = trust.keys.iter().find(|made| made.kid == key.kid) {
                     key.methods.clone_from(&made.methods);
+                }
+            }
+            // A service that an earlier release hadn't.
+            for made in trust.keys {
+                if !kept.keys.iter().any(|key| key.issuer == made.issuer) {
+                    kept.keys.push(made);
                 }
             }
             trust = kept;
@@ -281,7 +302,15 @@ mod tests {
         let keys = Keys::create(&dir).unwrap();
         let trust = TrustFile::read(&keys.trust_file()).unwrap();
         let issuers: Vec<&str> = trust.keys.iter().map(|key| key.issuer.as_str()).collect();
-        assert_eq!(issuers, ["gateway", "service:registry", "service:identity"]);
+        assert_eq!(
+            issuers,
+            [
+                "gateway",
+                "service:registry",
+                "service:identity",
+                "service:audit"
+            ]
+        );
         let token = KeyRing::read(&keys.token_ring()).unwrap();
         assert!(
             trust.keys.iter().all(|key| key.kid != token.signing),

@@ -30,6 +30,7 @@ fn config(otlp: bool, tls: Option<Tls>) -> Result<EnvoyConfig> {
         admin: port::local(port::free()?),
         registry: vec![port::local(1), port::local(2)],
         identity: vec![port::local(3)],
+        audit: vec![port::local(4)],
         cors_origins: vec!["http://localhost:3000".to_owned()],
         otlp_endpoint: otlp.then(|| "http://collector.test:4317".to_owned()),
         tls,

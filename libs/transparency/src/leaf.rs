@@ -148,6 +148,12 @@ impl Leaf {
         &self.text
     }
 
+    /// The text, taken out.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.text
+    }
+
     /// The hash of the leaf in its tree (RFC 6962, section 2.1).
     #[must_use]
     pub fn hash(&self) -> Hash {

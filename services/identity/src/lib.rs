@@ -121,6 +121,7 @@ impl Service for Identity {
             mail_written: tokio::sync::Notify::new(),
             links,
             registry,
+            audit: runtime.audit.clone(),
             look_ups: Places::new(authz::LOOK_UPS, authz::LOOK_UPS_OF_ONE),
             base_domain: config.base_domain.unwrap_or_default().to_ascii_lowercase(),
         });

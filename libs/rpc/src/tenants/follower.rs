@@ -111,8 +111,10 @@ impl Follower {
                         return Err(Status::unavailable("this replica's feed is old"));
                     }
                 }
-                // Nobody here needs plans.
-                Some(wire::follow_tenants_response::Item::Plan(_)) | None => {}
+                Some(wire::follow_tenants_response::Item::Plan(plan)) => {
+                    self.view.apply_plan(&plan);
+                }
+                None => {}
             }
             if !response.resume_token.is_empty() {
                 self.resume_token = response.resume_token;

@@ -34,6 +34,8 @@ pub struct TenantEntry {
     pub status: TenantStatus,
     /// Key of its plan.
     pub plan: Arc<str>,
+    /// Version of its plan.
+    pub plan_version: i32,
     /// Its parent.
     pub parent: Option<TenantId>,
     /// Version of its row.
@@ -163,6 +165,13 @@ impl Tenants {
             ancestors.push(entry);
         }
         Ok(ancestors)
+    }
+
+    /// For how many days the plan of a tenant that is known keeps events; `None` where the tenant or its plan isn't known.
+    #[must_use]
+    pub fn retention_days(&self, id: TenantId) -> Option<i32> {
+        let entry = self.view.find("", &TenantRef::Id(id))?;
+        self.view.retention_days(&entry)
     }
 
     /// Whether a tenant lies below another as the view knows it, within the grace; `None` where it doesn't know. Registry isn't

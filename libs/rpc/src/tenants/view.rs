@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tenantry_core::{TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1 as wire;
+use tenantry_proto::registry::v1::Plan;
 
 use super::{MAX_LEVELS, TenantEntry};
 
@@ -28,6 +29,8 @@ struct Tables {
     no_domains: Arc<[String]>,
     /// Projects and plans repeat a million times; their names are kept once.
     names: HashSet<Arc<str>>,
+    /// For how many days each version of each plan keeps events, by project, key and version.
+    retention_days: HashMap<(Arc<str>, Arc<str>, i32), i32>,
 }
 
 impl View {
@@ -46,6 +49,17 @@ impl View {
     pub(super) fn of_domain(&self, domain: &str) -> Option<TenantEntry> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.by_id.get(tables.by_domain.get(domain)?).cloned()
+    }
+
+    /// For how many days the tenant's plan keeps events.
+    pub(super) fn retention_days(&self, of: &TenantEntry) -> Option<i32> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let plan = (
+            Arc::clone(&of.project),
+            Arc::clone(&of.plan),
+            of.plan_version,
+        );
+        tables.retention_days.get(&plan).copied()
     }
 
     /// The ancestors of a tenant, nearest first, all at one instant; `None` where one of them isn't known.
@@ -103,6 +117,17 @@ impl View {
         tables.by_domain.retain(|_, id| listed.contains(id));
     }
 
+    /// Applies a version of a plan. What a version says never changes.
+    pub(super) fn apply_plan(&self, plan: &Plan) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let key = (
+            tables.name(&plan.project),
+            tables.name(&plan.key),
+            plan.version,
+        );
+        tables.retention_days.insert(key, plan.retention_days);
+    }
+
     /// Applies one entry, if it is newer than what is known.
     pub(super) fn apply(&self, entry: wire::TenantEntry) {
         let Ok(id) = entry.id.parse::<TenantId>() else {
@@ -151,6 +176,7 @@ impl Tables {
             project: self.name(&wire.project),
             status: wire.status.parse().ok()?,
             plan: self.name(&wire.plan),
+            plan_version: wire.plan_version,
             parent: wire.parent_id.parse().ok(),
             version: wire.version,
             slug: wire.slug.into(),

@@ -81,6 +81,8 @@ pub(crate) struct App {
     pub(crate) links: Links,
     /// Registry, to call and to ask for its health.
     pub(crate) registry: Replicas,
+    /// Audit, to ask how it is.
+    pub(crate) audit: Replicas,
     /// Look-ups of tenants that principals cause by what they name at the gateway.
     pub(crate) look_ups: Places<Uuid>,
     /// The domain whose subdomains are tenants', in lower case; empty for none.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use tenantry_rpc::client::Replicas;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -33,13 +34,17 @@ impl State {
 
 impl App {
     /// The state of each service, by name.
-    pub(crate) async fn readiness(&self) -> [(&'static str, State); 2] {
-        let registry = async {
-            let states = join_all(self.registry.channels().iter().cloned().map(ask)).await;
-            states.into_iter().max().unwrap_or(State::Unreachable)
-        };
-        let (registry, identity) = tokio::join!(registry, self.own_state());
-        [("identity", identity), ("registry", registry)]
+    pub(crate) async fn readiness(&self) -> [(&'static str, State); 3] {
+        let (audit, identity, registry) = tokio::join!(
+            state_of(&self.audit),
+            self.own_state(),
+            state_of(&self.registry)
+        );
+        [
+            ("audit", audit),
+            ("identity", identity),
+            ("registry", registry),
+        ]
     }
 
     /// This replica answers, so it is reachable; it is ready when it can admit requests.
@@ -51,6 +56,11 @@ impl App {
             State::NotReady
         }
     }
+}
+
+async fn state_of(service: &Replicas) -> State {
+    let states = join_all(service.channels().iter().cloned().map(ask)).await;
+    states.into_iter().max().unwrap_or(State::Unreachable)
 }
 
 async fn ask(replica: Channel) -> State {

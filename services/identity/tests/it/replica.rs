@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tenantry_core::seal::Sealer;
 use tenantry_identity::{Config, Identity};
 use tenantry_rpc::assertion::Verifier;
+use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
@@ -53,11 +54,13 @@ pub(crate) async fn replica(
     };
     let seal_key = std::fs::read_to_string(keys.seal_key("identity")).unwrap();
     let trust = Watched::open(keys.trust_file(), tasks, Trust::parse).unwrap();
+    let service_keys = Watched::open(keys.service_ring("identity"), tasks, KeyRing::parse).unwrap();
     let runtime = Runtime {
         store: Store::new(pools, Sealer::parse(&seal_key).unwrap()),
         tasks: tasks.clone(),
         trust: trust.clone(),
-        service_keys: Watched::open(keys.service_ring("identity"), tasks, KeyRing::parse).unwrap(),
+        audit: nobody(&service_keys),
+        service_keys,
     };
     let config = Config {
         assertion_key_file: keys.assertion_ring(),
@@ -84,4 +87,10 @@ pub(crate) async fn replica(
         );
     tasks.spawn("identity", async move { server.await.unwrap() });
     address
+}
+
+/// An audit that nobody answers for: nothing here hands events on.
+fn nobody(keys: &Watched<KeyRing>) -> Replicas {
+    let call_as = CallAs::new(keys.clone(), "identity", "audit");
+    Replicas::new(&[], call_as).unwrap()
 }

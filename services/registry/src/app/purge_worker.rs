@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use tenantry_core::clock;
-use tenantry_core::event::{Event, Resource};
-use tenantry_core::ids::EventId;
+use tenantry_core::event::Event;
 use tenantry_rpc::Tasks;
 
 use super::event::json;
 use super::purge::{PURGE_WITHIN, count_at, purge_at};
 use super::{App, contained};
+use crate::domain::OWN;
 use crate::domain::purge::Purge;
 use crate::error::Error;
 use crate::store::purges::{self, TENANT_TABLES};
@@ -120,17 +120,12 @@ impl App {
         purges::hold_names(tx.conn(), &tenant).await?;
         tx.remove_rows(TENANT_TABLES).await?;
         let last = json(&tenant.tombstone())?;
+        let (kind, id) = ("tenant", tenant.id.uuid());
+        let gone = serde_json::Value::Null;
         let event = Event {
-            id: EventId::new(),
-            action: "tenant.purged".to_owned(),
-            resource: Resource {
-                kind: "tenant".to_owned(),
-                id: tenant.id.uuid(),
-            },
             actor: purge.started_by.actor.clone(),
-            before: last,
-            after: serde_json::Value::Null,
             origin: purge.started_by.origin.clone(),
+            ..Event::by_service(OWN, "tenant.purged", kind, id, last, gone)
         };
         tx.record_last(&event).await?;
         tx.commit().await?;

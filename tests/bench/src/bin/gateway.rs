@@ -36,6 +36,7 @@ async fn gateway(fleet: &Fleet, upstream: SocketAddr, asks: bool) -> Result<(Uni
         admin,
         registry: vec![upstream],
         identity: vec![fleet.service("identity", 0).address()],
+        audit: vec![fleet.service("audit", 0).address()],
         cors_origins: Vec::new(),
         otlp_endpoint: None,
         tls: None,

@@ -17,7 +17,7 @@ use tenantry_proto::registry::v1::tenant_import_service_client::TenantImportServ
 use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
 use tenantry_registry::{Config, Registry};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
-use tenantry_rpc::client::channel;
+use tenantry_rpc::client::{CallAs, Replicas, channel};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
@@ -81,11 +81,15 @@ impl Replica {
             platform_connections: 6,
             statement_cache: database.statement_cache,
         };
+        let service_keys =
+            Watched::open(keys.service_ring("registry"), &tasks, KeyRing::parse).unwrap();
         let runtime = Runtime {
             store: Store::new(config, sealer),
             trust: Watched::open(keys.trust_file(), &tasks, Trust::parse).unwrap(),
-            service_keys: Watched::open(keys.service_ring("registry"), &tasks, KeyRing::parse)
+            // Nothing here hands events on.
+            audit: Replicas::new(&[], CallAs::new(service_keys.clone(), "registry", "audit"))
                 .unwrap(),
+            service_keys,
             tasks: tasks.clone(),
         };
         let config = Config {

@@ -1,0 +1,116 @@
+//! Audit's use cases: taking events into the log, and reading them.
+
+pub(crate) mod append;
+mod partitions;
+mod reading;
+mod record;
+mod tails;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tenantry_core::context::Target;
+use tenantry_core::event::Event;
+use tenantry_core::tenant::{Admission, Caller, MethodKind, project_or_default};
+use tenantry_core::{Permission, RequestContext, TenantId};
+use tenantry_proto::methods;
+use tenantry_rpc::Tasks;
+use tenantry_rpc::revocations::Revocations;
+use tenantry_rpc::stream::StreamSlots;
+use tenantry_rpc::tenants::{TenantEntry, Tenants};
+use tenantry_store::Store;
+
+use crate::error::Error;
+
+pub(crate) use reading::{Page, Reading};
+pub(crate) use record::NewEvent;
+pub(crate) use tails::{Grown, Item};
+
+/// Most streams that a replica has open, and with one credential.
+const TAILS: usize = 1_000;
+const TAILS_OF_ONE: usize = 16;
+
+/// The use cases and what they need.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    store: Store,
+    tenants: Tenants,
+    revocations: Revocations,
+    slots: StreamSlots,
+    grown: Grown,
+    tasks: Tasks,
+}
+
+impl App {
+    pub(crate) fn new(
+        store: Store,
+        tenants: Tenants,
+        revocations: Revocations,
+        tasks: Tasks,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            tenants,
+            revocations,
+            slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
+            grown: Grown::new(),
+            tasks,
+        })
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The tenant that a request acts on, whose caller has this permission there and whom its status admits.
+    pub(crate) async fn authorise(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+        permission: Permission,
+    ) -> Result<TenantEntry, Error> {
+        let target = ctx.target(named)?;
+        ctx.require(permission)?;
+        let entry = match target {
+            Target::Chosen(id) => self.tenants.get(id).await?,
+            Target::Named(name) => {
+                let project = project_or_default(&ctx.project);
+                self.tenants.find(project, &name).await?
+            }
+        };
+        let entry = entry.ok_or(Error::TenantNotFound)?;
+        admit(ctx, &entry)?;
+        Ok(entry)
+    }
+
+    /// Writes that a log is about to be read into that log, or what was searched for into the platform's own.
+    pub(crate) async fn record_reading(
+        &self,
+        ctx: &RequestContext,
+        log: TenantId,
+        action: &str,
+    ) -> Result<(), Error> {
+        let (kind, id) = ("audit_log", log.uuid());
+        let (before, after) = (serde_json::Value::Null, json!({ "method": ctx.method }));
+        let event = Event::of(ctx, action, kind, id, before, after);
+        let mut tx = self.store.begin(log).await?;
+        tx.record(&event).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Refuses where the tenant's status doesn't admit the caller.
+fn admit(ctx: &RequestContext, entry: &TenantEntry) -> Result<(), Error> {
+    let method = if methods::is_read_only(&ctx.method) {
+        MethodKind::Read
+    } else {
+        MethodKind::Change
+    };
+    let caller = Caller::of(ctx.principal.kind, ctx.permissions);
+    match entry.status.admits(caller, method) {
+        Admission::Admitted => Ok(()),
+        Admission::Stopped(stop) => Err(Error::Stopped(stop)),
+        Admission::Kept => Err(Error::Kept(entry.status)),
+        Admission::Absent => Err(Error::TenantNotFound),
+    }
+}

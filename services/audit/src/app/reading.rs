@@ -1,0 +1,125 @@
+//! Reading events: pages of one log or of all, and single events.
+
+use serde_json::Value;
+use tenantry_core::page::PageTokens;
+use tenantry_core::{TenantId, clock};
+use tenantry_transparency::leaf::{Disclosures, Leaf};
+
+use super::App;
+use crate::domain::query::{Filter, Scope};
+use crate::domain::retention::{Class, visible_since};
+use crate::domain::terms::Fact;
+use crate::error::Error;
+use crate::store::events::{self, Cut, Row};
+
+/// An event as it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    pub(crate) tenant: TenantId,
+    pub(crate) index: i64,
+    /// The event with its personal values, as far as they aren't erased.
+    pub(crate) event: Value,
+}
+
+/// A page that is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) scope: Scope,
+    pub(crate) filter: Filter,
+    pub(crate) page_token: String,
+    pub(crate) offset: i64,
+    pub(crate) size: u32,
+}
+
+impl Reading {
+    pub(super) fn of(row: Row) -> Result<Self, Error> {
+        let leaf = Leaf::parse(&row.leaf)?;
+        Ok(Self {
+            tenant: row.tenant_id.into(),
+            index: row.index,
+            event: leaf.open(&disclosures(row.disclosed.as_deref())?)?,
+        })
+    }
+}
+
+/// What opens a leaf's personal values, as its row has it.
+pub(super) fn disclosures(written: Option<&str>) -> Result<Disclosures, Error> {
+    let Some(written) = written else {
+        return Ok(Disclosures::new());
+    };
+    Ok(serde_json::from_str(written).map_err(tenantry_store::Error::from)?)
+}
+
+impl App {
+    /// One page, the newest first.
+    pub(crate) async fn page(
+        &self,
+        page: &Page,
+        tokens: &PageTokens<'_>,
+    ) -> Result<tenantry_core::page::Page<Reading>, Error> {
+        let cut = Cut {
+            before: tokens.read(&page.page_token)?,
+            offset: page.offset,
+            limit: i64::from(page.size) + 1,
+            since: self.visible_since(page.scope),
+        };
+        let rows = match page.scope {
+            Scope::Log(tenant) => {
+                let mut tx = self.store.read(tenant).await?;
+                events::page(tx.conn(), page.scope, &page.filter, cut).await?
+            }
+            Scope::All => {
+                let mut tx = self.store.platform().await?;
+                events::page(tx.conn(), page.scope, &page.filter, cut).await?
+            }
+        };
+        let rows = tenantry_core::page::Page::cut(rows, page.size, |last| {
+            tokens.write(&match page.scope {
+                Scope::Log(_) => last.index,
+                Scope::All => last.position,
+            })
+        });
+        let items = rows.items.into_iter().map(Reading::of);
+        Ok(tenantry_core::page::Page {
+            items: items.collect::<Result<_, _>>()?,
+            next_page_token: rows.next_page_token,
+        })
+    }
+
+    /// One event of a log, by its id or index.
+    pub(crate) async fn event(&self, tenant: TenantId, name: &str) -> Result<Reading, Error> {
+        let since = self.visible_since(Scope::Log(tenant));
+        let mut tx = self.store.read(tenant).await?;
+        let row = match name.parse::<i64>() {
+            Ok(index) => {
+                let rows = events::from(tx.conn(), tenant, index, since, 1).await?;
+                rows.into_iter().find(|row| row.index == index)
+            }
+            Err(_) => {
+                let filter = Filter {
+                    terms: vec![Fact::Event.term(name)],
+                    ..Filter::default()
+                };
+                let cut = Cut {
+                    before: None,
+                    offset: 0,
+                    limit: 1,
+                    since,
+                };
+                let rows = events::page(tx.conn(), Scope::Log(tenant), &filter, cut).await?;
+                rows.into_iter().next()
+            }
+        };
+        Reading::of(row.ok_or(Error::EventNotFound)?)
+    }
+
+    /// Since when events are shown: as long as the tenant's plan keeps them; those of no tenant as long as any.
+    pub(super) fn visible_since(&self, scope: Scope) -> jiff::Timestamp {
+        let days = match scope {
+            Scope::Log(tenant) => self.tenants.retention_days(tenant),
+            Scope::All => None,
+        };
+        let days = days.unwrap_or_else(|| i32::from(Class::Days730.number()));
+        visible_since(clock::now(), days)
+    }
+}

@@ -1,0 +1,142 @@
+//! Recording events of the product's own services: all of a request in the log, or none.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tenantry_core::event::Outcome;
+use tenantry_core::request_id::RequestKey;
+use tenantry_core::{EventId, PrincipalKind, RequestContext, TenantId};
+
+use super::App;
+use crate::domain::entry::{self, Entry, Origin, insert};
+use crate::domain::retention::Class;
+use crate::domain::stream::Source;
+use crate::error::Error;
+use crate::store::append::{self, Placed};
+use crate::store::sources;
+
+/// An event of the product's own, as its service told it.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) event_type: String,
+    pub(crate) at: Timestamp,
+    pub(crate) resource_type: String,
+    pub(crate) resource_id: String,
+    /// Id and e-mail address of who did it in the product; both empty where it was the caller.
+    pub(crate) actor: (String, String),
+    pub(crate) changes: Map<String, Value>,
+    pub(crate) outcome: Outcome,
+    pub(crate) ip_address: String,
+    pub(crate) user_agent: String,
+    /// Fields of the changes that are about a person.
+    pub(crate) personal_fields: Vec<String>,
+}
+
+/// Id and index of each event that was recorded, as answered.
+pub(crate) type Recorded = Vec<(EventId, i64)>;
+
+impl App {
+    /// Records events at the end of a tenant's log. They are in it for good once this returns.
+    pub(crate) async fn record(
+        &self,
+        ctx: &RequestContext,
+        key: Option<&RequestKey>,
+        tenant: TenantId,
+        source: &str,
+        events: &[NewEvent],
+    ) -> Result<Recorded, Error> {
+        let mut tx = self.store.across(tenant).await?;
+        if let Some(replay) = tx.claim::<Recorded>(key).await? {
+            return Ok(replay.answer);
+        }
+        let head = append::lock_head(tx.conn()).await?;
+        let known = sources::of(tx.conn(), source, &[tenant]).await?;
+        let state: Source = known.get(&tenant).copied().unwrap_or_default();
+        let sizes = append::sizes(tx.conn(), &[tenant]).await?;
+        let size = sizes.get(&tenant).copied().unwrap_or_default();
+        let class = Class::of(self.tenants.retention_days(tenant));
+        let mut recorded = Recorded::new();
+        let mut placed = Vec::new();
+        for (new, place) in events.iter().zip(0_i64..) {
+            let origin = Origin {
+                tenant,
+                source,
+                epoch: state.epoch,
+                n: state.expected() + place,
+                at: new.at,
+            };
+            let id = EventId::new();
+            let index = size + place;
+            recorded.push((id, index));
+            placed.push(Placed {
+                tenant,
+                index,
+                class,
+                source,
+                epoch: state.epoch,
+                entry: entry_of(ctx, &origin, id, new)?,
+            });
+        }
+        let size = size + i64::try_from(placed.len()).unwrap_or(i64::MAX);
+        append::insert(tx.conn(), head, placed).await?;
+        append::grow(tx.conn(), &HashMap::from([(tenant, size)])).await?;
+        sources::save(tx.conn(), source, &[(tenant, state.after(events.len()))]).await?;
+        tx.finish(key, &recorded).await?;
+        self.grown.look();
+        Ok(recorded)
+    }
+}
+
+fn entry_of(
+    ctx: &RequestContext,
+    origin: &Origin<'_>,
+    id: EventId,
+    new: &NewEvent,
+) -> Result<Entry, Error> {
+    let mut personal: Vec<String> = ["/actor/email", "/ip_address", "/user_agent"]
+        .map(str::to_owned)
+        .into();
+    for field in &new.personal_fields {
+        personal.push(entry::of_field(field));
+    }
+    let mut shown = Map::new();
+    insert(&mut shown, "actor", Value::Object(actor(ctx, new)));
+    insert(&mut shown, "changes", Value::Object(new.changes.clone()));
+    insert(&mut shown, "event_type", json!(new.event_type));
+    insert(&mut shown, "outcome", json!(new.outcome.name()));
+    let mut resource = Map::new();
+    insert(&mut resource, "type", json!(new.resource_type));
+    insert(&mut resource, "id", json!(new.resource_id));
+    insert(&mut shown, "resource", Value::Object(resource));
+    insert(&mut shown, "ip_address", json!(new.ip_address));
+    insert(&mut shown, "user_agent", json!(new.user_agent));
+    insert(&mut shown, "request_id", json!(ctx.origin.request_id));
+    insert(&mut shown, "trace_id", json!(ctx.origin.trace_id));
+    Ok(entry::seal(origin, id.uuid(), shown, &personal, &[])?)
+}
+
+/// Who did it: someone of the product, told by the caller, or the caller.
+fn actor(ctx: &RequestContext, new: &NewEvent) -> Map<String, Value> {
+    let mut actor = Map::new();
+    let (id, email) = &new.actor;
+    let told = !(id.is_empty() && email.is_empty());
+    let who = &ctx.principal;
+    if told {
+        insert(&mut actor, "kind", json!("user"));
+        insert(&mut actor, "id", json!(id));
+        insert(&mut actor, "user_id", json!(id));
+        insert(&mut actor, "email", json!(email));
+        insert(&mut actor, "told_by", json!(who.id));
+    } else {
+        insert(&mut actor, "kind", json!(who.kind.name()));
+        insert(&mut actor, "id", json!(who.id));
+        if who.kind == PrincipalKind::User {
+            insert(&mut actor, "user_id", json!(who.id));
+            insert(&mut actor, "email", json!(who.name));
+        } else {
+            insert(&mut actor, "key_id", json!(ctx.credential));
+        }
+    }
+    actor
+}

@@ -1,0 +1,8 @@
+//! The log's rules, pure: what is taken, what stands in a leaf, what an event is found by, how long it is kept.
+
+pub(crate) mod changes;
+pub(crate) mod entry;
+pub(crate) mod query;
+pub(crate) mod retention;
+pub(crate) mod stream;
+pub(crate) mod terms;

@@ -1,0 +1,89 @@
+//! Audit: what happened. It takes the events of every service into a log that outsiders can check, and gives them to read.
+
+mod app;
+mod config;
+mod convert;
+mod domain;
+mod error;
+mod service;
+mod store;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sqlx::migrate::Migrator;
+use tenantry_proto::audit::v1::audit_event_service_server::AuditEventServiceServer;
+use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
+use tenantry_rpc::client::{CallAs, Replicas};
+use tenantry_rpc::revocations::Revocations;
+use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
+use tenantry_runtime::{NoCommands, Runtime, Service};
+use tonic::service::Routes;
+
+pub use config::Config;
+
+/// Largest batch that a service appends at once, in bytes.
+const MAX_APPEND_BYTES: usize = 16 << 20;
+
+/// The audit service.
+#[derive(Debug)]
+pub struct Audit;
+
+impl Service for Audit {
+    const NAME: &'static str = app::append::OWN;
+    const ABOUT: &'static str = "Tenantry's audit: the log of what happened, provable to outsiders";
+    type Config = Config;
+    type Command = NoCommands;
+
+    fn migrations() -> Migrator {
+        sqlx::migrate!()
+    }
+
+    async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
+        let replicas = |called, addresses: &[String], variable| {
+            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
+            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
+        };
+        let registry = replicas(
+            "registry",
+            &config.registry_addrs,
+            "TENANTRY_REGISTRY_ADDRS",
+        )?;
+        let identity = replicas(
+            "identity",
+            &config.identity_addrs,
+            "TENANTRY_IDENTITY_ADDRS",
+        )?;
+        let grace = config.freshness_grace();
+        let view = Arc::new(View::default());
+        let follower = Follower::new(&registry, Arc::clone(&view));
+        let tasks = &runtime.tasks;
+        tasks.keep("tenants", follower.run(tasks.token()));
+        let revocations = Revocations::follow(&identity, grace, tasks);
+        let app = app::App::new(
+            runtime.store.clone(),
+            Tenants::new(view, Lookup::new(&registry), grace),
+            revocations,
+            tasks.clone(),
+        );
+        app.ensure_partitions()
+            .await
+            .context("no partitions can be made for the events to come; was `migrate` run?")?;
+        let partitions = Arc::clone(&app).look_after_partitions(tasks.token());
+        tasks.keep("partitions", partitions);
+        let head = app.head().await.context("the log can't be read")?;
+        tasks.keep(
+            "growth",
+            Arc::clone(&app).look_for_growth(head, tasks.token()),
+        );
+        let append = AppendServiceServer::new(service::append::Append(Arc::clone(&app)));
+        Ok(
+            Routes::new(append.max_decoding_message_size(MAX_APPEND_BYTES))
+                .add_service(AuditEventServiceServer::new(service::events::Events(app))),
+        )
+    }
+
+    async fn command(command: NoCommands) -> anyhow::Result<()> {
+        match command {}
+    }
+}

@@ -1,0 +1,7 @@
+//! The audit service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tenantry_runtime::main::<tenantry_audit::Audit>()
+}

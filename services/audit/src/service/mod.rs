@@ -1,0 +1,4 @@
+//! Handlers: each authorises, parses, calls one use case, and converts.
+
+pub(crate) mod append;
+pub(crate) mod events;
