@@ -1,6 +1,9 @@
-//! Compiles the contracts: Rust code, the descriptor sets, and the tables of `tenantry_proto::methods`, with no protoc.
+//! Compiles the contracts: Rust code, the descriptor sets, and the tables of `tenantry_proto::methods` and `personal`,
+//! with no protoc.
 
+mod audit;
 mod methods;
+mod personal;
 mod redact;
 
 use std::error::Error;
@@ -49,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let pool = internal.descriptor_pool();
     fs::write(out.join("methods.rs"), methods::table(&pool)?)?;
+    fs::write(out.join("personal.rs"), personal::table(&pool)?)?;
 
     generate(&compile(&includes, &all, &[EXT_AUTHZ])?, &pool, &out)
 }

@@ -8,6 +8,8 @@ use protox::prost_reflect::{
     DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage, Value,
 };
 
+use crate::audit::{self, Rule};
+
 /// Number of `NO_SIDE_EFFECTS` in google.protobuf.MethodOptions.IdempotencyLevel.
 const NO_SIDE_EFFECTS: i32 = 1;
 /// HTTP methods as google.api.HttpRule names its fields.
@@ -65,6 +67,7 @@ fn write_method(
         .options()
         .get_field_by_name("idempotency_level")
         .and_then(|value| value.as_enum_number());
+    let read_only = level == Some(NO_SIDE_EFFECTS);
     writeln!(source, "    Method {{")?;
     writeln!(source, "        path: {:?},", path(method))?;
     writeln!(source, "        service: {:?},", service.full_name())?;
@@ -76,11 +79,18 @@ fn write_method(
         "        internal: {},",
         service.package_name().starts_with("tenantry.internal.")
     )?;
-    writeln!(
-        source,
-        "        read_only: {},",
-        level == Some(NO_SIDE_EFFECTS)
-    )?;
+    writeln!(source, "        read_only: {read_only},")?;
+    match audit::rule(method, read_only)? {
+        None => writeln!(source, "        audit: None,")?,
+        Some(Rule {
+            action,
+            resource_type,
+            resource_id,
+        }) => writeln!(
+            source,
+            "        audit: Some(Audit {{ action: {action:?}, resource_type: {resource_type:?}, resource_id: {resource_id:?} }}),"
+        )?,
+    }
     writeln!(
         source,
         "        has_request_id: {},",

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use protox::prost_reflect::{DescriptorPool, MessageDescriptor};
 
+use crate::audit::is_redacted;
+
 /// A message with at least one field that is not to be printed.
 pub(crate) struct Message(MessageDescriptor);
 
@@ -70,15 +72,6 @@ pub(crate) fn debug_impls(messages: &[Message], package: &str) -> String {
         source.push_str(".finish()\n    }\n}\n");
     }
     source
-}
-
-/// Whether the field carries `debug_redact = true`.
-fn is_redacted(field: &protox::prost_reflect::FieldDescriptor) -> bool {
-    field
-        .options()
-        .get_field_by_name("debug_redact")
-        .and_then(|value| value.as_bool())
-        .unwrap_or(false)
 }
 
 /// The oneof that was written in the proto, if any; `optional` makes a synthetic one, which doesn't count.

@@ -1,4 +1,5 @@
-//! The contracts as Rust: messages, clients and servers of every package, the descriptor sets, and a table of all RPCs.
+//! The contracts as Rust: messages, clients and servers of every package, the descriptor sets, a table of all RPCs,
+//! and one of the fields that are about a person.
 //!
 //! All of it is generated from `proto/` at build time. A field that is marked `debug_redact` never shows in `Debug`.
 

@@ -20,12 +20,25 @@ pub struct Method {
     pub internal: bool,
     /// Whether it changes nothing (`idempotency_level = NO_SIDE_EFFECTS`).
     pub read_only: bool,
+    /// What the log calls the change; none for an RPC that changes nothing.
+    pub audit: Option<Audit>,
     /// Whether its request carries `request_id`.
     pub has_request_id: bool,
     /// Whether it answers with a stream.
     pub server_streaming: bool,
     /// Its REST bindings; none for internal RPCs.
     pub bindings: &'static [Binding],
+}
+
+/// What the log calls a change, whether it happened or was denied or failed (`tenantry.options.v1.audit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// What happens, as `tenant.updated`.
+    pub action: &'static str,
+    /// Type of what it happens to, as `tenant`.
+    pub resource_type: &'static str,
+    /// Number of the request's string field that names what it happens to, where one does.
+    pub resource_id: Option<u32>,
 }
 
 /// One REST binding of an RPC (`google.api.http`).

@@ -3,6 +3,7 @@
 //! After a wanted change of the contracts, `TENANTRY_GOLDEN=write cargo test -p tenantry-proto` writes the golden files
 //! and the OpenAPI document anew; look at the difference before committing it.
 
+mod audit;
 mod bindings;
 mod buf_config;
 mod comments;
@@ -10,6 +11,7 @@ mod descriptors;
 mod golden;
 mod openapi;
 mod paths;
+mod personal;
 mod redaction;
 mod rules;
 
