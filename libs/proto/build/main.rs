@@ -106,6 +106,7 @@ fn generate(compiled: &Compiler, pool: &DescriptorPool, out: &Path) -> Result<()
         .out_dir(out)
         .emit_rerun_if_changed(false)
         .extern_path(".google.rpc", "::tonic_types::pb")
+        .extern_path(".google.api.HttpBody", "crate::google::api::HttpBody")
         .disable_comments([
             "envoy.service.auth.v3.Authorization",
             "envoy.service.auth.v3.Authorization.Check",

@@ -107,9 +107,17 @@ pub mod internal {
 /// Google's contracts that have Rust types.
 pub mod google {
     /// Package `google.api`: bodies that are no messages.
-    #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
     pub mod api {
-        theirs!("google.api");
+        /// A part of a body that is no message (`google/api/httpbody.proto`): the gateway hands its data on as they are.
+        #[derive(Clone, PartialEq, Eq, prost::Message)]
+        pub struct HttpBody {
+            /// Type of the whole body, as `application/x-ndjson`.
+            #[prost(string, tag = "1")]
+            pub content_type: String,
+            /// The part.
+            #[prost(bytes = "bytes", tag = "2")]
+            pub data: prost::bytes::Bytes,
+        }
     }
     /// Package `google.rpc`: status and error details.
     pub use tonic_types::pb as rpc;
