@@ -1,0 +1,6 @@
+//! Audit with a real database: what it takes, what it shows to whom, and each way that we know to break it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod append;
+mod reading;
+mod support;

@@ -1,0 +1,21 @@
+//! What the tests share: an audit to append to and read from, callers to ask as, and events to append.
+
+mod caller;
+mod registry;
+mod replica;
+mod world;
+
+pub(crate) use caller::{Assertion, member, operator, service};
+pub(crate) use registry::Registry;
+pub(crate) use replica::Replica;
+pub(crate) use world::{World, event, stream};
+
+use tenantry_core::Reason;
+use tonic::Status;
+
+/// The reason of a refusal.
+#[track_caller]
+pub(crate) fn reason(status: &Status) -> Reason {
+    let refusal = tenantry_rpc::status::refusal(status);
+    refusal.unwrap_or_else(|| panic!("{status:?}")).reason
+}
