@@ -12,6 +12,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tenantry-store", &["tenantry-core"]),
     ("tenantry-transparency", &["tenantry-core"]),
     (
+        "tenantry-verify",
+        &["tenantry-core", "tenantry-transparency"],
+    ),
+    (
         "tenantry-runtime",
         &[
             "tenantry-core",
