@@ -11,7 +11,7 @@ use crate::cli::ProofArgs;
 use crate::files;
 use crate::format::decimal;
 use crate::keys::Keys;
-use crate::report::Report;
+use crate::report::{Report, counted};
 use crate::strict;
 
 /// An answer of the API's proof call.
@@ -56,8 +56,10 @@ fn shows(text: &str, keys: &Keys, report: &mut Report) -> Result<(), String> {
         ));
     }
     report.proved(format!(
-        "The checkpoint of {} events of the log {} is signed by {}.",
-        tree.size, signed.checkpoint.origin, signed.vkey
+        "The checkpoint of {} of the log {} is signed by {}.",
+        counted(tree.size, "event"),
+        signed.checkpoint.origin,
+        signed.vkey
     ));
     let leaf = Leaf::parse(&answer.leaf).map_err(|error| error.to_string())?;
     let proof = proof_from_text(&answer.inclusion).map_err(|error| error.to_string())?;
@@ -79,14 +81,14 @@ fn shows(text: &str, keys: &Keys, report: &mut Report) -> Result<(), String> {
     ));
     if !answer.disclosed.is_empty() {
         report.proved(format!(
-            "The {} personal values that are shown are those that were logged.",
-            answer.disclosed.len()
+            "What is shown of {} is what was logged.",
+            counted(answer.disclosed.len() as u64, "personal value")
         ));
     }
     if let Some(erased) = event.get(ERASED).and_then(Value::as_array) {
         report.note(format!(
-            "{} personal values aren't shown: they were erased, or left out here. The log holds their commitments.",
-            erased.len()
+            "Not shown, because erased or left out here: {}. The log holds the commitments.",
+            counted(erased.len() as u64, "personal value")
         ));
     }
     Ok(())

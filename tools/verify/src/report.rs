@@ -83,6 +83,12 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, texts: &[String]) -> fmt::Resul
     Ok(())
 }
 
+/// A number of things, by the word for one of them.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{plural}")
+}
+
 /// A text without what steers a terminal: much of it comes from the file that is being checked.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()

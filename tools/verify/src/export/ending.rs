@@ -1,7 +1,7 @@
 //! What an export as a whole shows.
 
 use super::{Audit, Opened};
-use crate::report::Report;
+use crate::report::{Report, counted};
 
 /// How an export ends that has all it was asked for.
 const COMPLETE: &str = "COMPLETE";
@@ -16,8 +16,10 @@ impl Audit<'_> {
             return self.report;
         };
         self.report.proved(format!(
-            "The checkpoint of {} events of the log {} is signed by {}.",
-            opened.tree.size, opened.origin, opened.vkey
+            "The checkpoint of {} of the log {} is signed by {}.",
+            counted(opened.tree.size, "event"),
+            opened.origin,
+            opened.vkey
         ));
         self.events(&opened);
         self.range(&opened);
@@ -41,8 +43,9 @@ impl Audit<'_> {
         }
         if end.events != self.indexes.count {
             self.report.wrong(format!(
-                "its end tells of {} events, and it has {}",
-                end.events, self.indexes.count
+                "its end tells of {}, and it has {}",
+                counted(end.events, "event"),
+                self.indexes.count
             ));
         }
     }
@@ -55,15 +58,15 @@ impl Audit<'_> {
         }
         self.report.proved(if all {
             format!(
-                "All {count} events are in this log, each at the index that is shown and with the words that are shown."
+                "{count} of {count} events are in this log, each at its index and as it was written, and what is shown beside the leaves agrees with them."
             )
         } else {
-            format!("{count} of {} leaves are in this log at the index that is shown.", self.indexes.count)
+            format!("{count} of {} events are in this log, each at its index, as their leaves say.", self.indexes.count)
         });
         if all && self.disclosed > 0 {
             self.report.proved(format!(
-                "The {} personal values that are shown are those that were logged.",
-                self.disclosed
+                "What is shown of {} is what was logged.",
+                counted(self.disclosed, "personal value")
             ));
         }
         if self.edge.size() == opened.tree.size {
@@ -97,7 +100,9 @@ impl Audit<'_> {
         let after = opened.tree.size.saturating_sub(last.saturating_add(1));
         if first > 0 || after > 0 {
             self.report.note(format!(
-                "The log has {first} events before these and {after} behind them."
+                "The log has {} before these and {} behind them.",
+                counted(first, "event"),
+                counted(after, "event")
             ));
         }
     }
@@ -105,14 +110,14 @@ impl Audit<'_> {
     fn caveats(&mut self, opened: &Opened, format: &str) {
         if self.erased > 0 {
             self.report.note(format!(
-                "{} personal values aren't shown: they were erased, or left out here. The log holds their commitments.",
-                self.erased
+                "Not shown, because erased or left out here: {}. The log holds the commitments.",
+                counted(self.erased, "personal value")
             ));
         }
         if opened.complete && self.sources.unnumbered > 0 {
             self.report.note(format!(
-                "{} events have no number of a source, or of too many sources; of these only the indexes speak.",
-                self.sources.unnumbered
+                "Without a number of their source, or of too many sources: {}. Of these only the indexes speak.",
+                counted(self.sources.unnumbered, "event")
             ));
         }
         let names = self.uncovered.names();

@@ -31,6 +31,7 @@ pub(crate) fn check(args: &ExportArgs, keys: &Keys) -> anyhow::Result<Report> {
         keys,
         report: Report::default(),
         begun: false,
+        unbroken: true,
         opened: None,
         end: None,
         indexes: Indexes::default(),
@@ -48,6 +49,7 @@ pub(crate) fn check(args: &ExportArgs, keys: &Keys) -> anyhow::Result<Report> {
             Ok(entry) => audit.entry(numbered.line, entry, export.name()),
             Err(why) => {
                 audit.begun = true;
+                audit.unbroken = false;
                 audit.wrong(numbered.line, why);
             }
         }
@@ -61,6 +63,8 @@ struct Audit<'a> {
     report: Report,
     /// Whether there was an entry.
     begun: bool,
+    /// Whether each event so far came behind the one before it, and could be read.
+    unbroken: bool,
     opened: Option<Opened>,
     end: Option<End>,
     indexes: Indexes,

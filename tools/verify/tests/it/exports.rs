@@ -13,8 +13,8 @@ fn a_whole_log_is_proved_in_each_form() {
         let said = check(form.write(&log.whole()), &log.vkey());
         said.proves(&[
             "PROVED\n",
-            "All 300 events are in this log",
-            "The 600 personal values that are shown are those that were logged.",
+            "300 of 300 events are in this log",
+            "What is shown of 600 personal values is what was logged.",
             "From index 0 to 299 none is missing",
             "has the signed root",
             &log.vkey(),
@@ -30,11 +30,14 @@ fn a_part_of_a_log_is_proved_and_its_bounds_are_told() {
         let said = check(form.write(&log.export(true, 10..20)), &log.vkey());
         said.proves(&[
             "From index 10 to 19 none is missing",
-            "The log has 10 events before these and 280 behind them.",
+            "The log has 10 events before these and 280 events behind them.",
         ]);
         assert!(!said.text.contains("signed root"), "{}", said.text);
         let said = check(form.write(&log.export(false, [3, 5, 299])), &log.vkey());
-        said.proves(&["All 3 events", "a selection from index 3 to 299"]);
+        said.proves(&[
+            "3 of 3 events are in this log",
+            "a selection from index 3 to 299",
+        ]);
         assert!(!said.text.contains("none is missing"), "{}", said.text);
         let said = check(form.write(&log.export(true, [])), &log.vkey());
         said.proves(&["has no events, and doesn't show that there are none"]);
@@ -58,8 +61,8 @@ fn erased_values_are_counted_and_the_rest_is_proved() {
     for form in FORMS {
         let said = check(form.write(&log.whole()), &log.vkey());
         said.proves(&[
-            "The 37 personal values",
-            "3 personal values aren't shown",
+            "What is shown of 37 personal values is what was logged.",
+            "Not shown, because erased or left out here: 3 personal values.",
             "signed root",
         ]);
     }
@@ -91,7 +94,7 @@ fn empty_members_and_digits_say_what_absent_ones_and_numbers_say() {
     event["n"] = json!(1);
     event["request_id"] = Value::Null;
     event["erased"] = json!([]);
-    check(Form::Ndjson.write(&entries), &log.vkey()).proves(&["All 2 events"]);
+    check(Form::Ndjson.write(&entries), &log.vkey()).proves(&["2 of 2 events are in this log"]);
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn an_export_that_broke_off_is_not_believed_to_be_all() {
         let said = check(form.write(&entries), &log.vkey());
         said.refuses(&[
             "the export broke off (INTERRUPTED)",
-            "20 of 20 leaves are in this log",
+            "20 of 20 events are in this log",
         ]);
     }
 }
@@ -141,7 +144,7 @@ fn files_keys_in_files_and_a_mark_before_the_text_are_read() {
         let other = vkey(&key("other.example"));
         let keys = file(format!("# ours\n{other}\n\n{}\n", log.vkey()));
         let said = run(&["export", path(&export), "--key", path(&keys)], "");
-        said.proves(&["All 3 events"]);
+        said.proves(&["3 of 3 events are in this log"]);
         let said = run(
             &[
                 "export",
@@ -153,7 +156,7 @@ fn files_keys_in_files_and_a_mark_before_the_text_are_read() {
             ],
             "",
         );
-        said.proves(&["All 3 events"]);
+        said.proves(&["3 of 3 events are in this log"]);
     }
 }
 
@@ -212,5 +215,5 @@ fn an_export_larger_than_the_memory_is_checked() {
         log.vkey()
     );
     let shell = run_program("sh", &["-c", &command], &export);
-    shell.proves(&["All 3000 events"]);
+    shell.proves(&["3000 of 3000 events are in this log"]);
 }
