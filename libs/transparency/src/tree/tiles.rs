@@ -1,6 +1,6 @@
 //! Tiles held in memory, and the proofs that are made of them. Each proof is checked before it is handed out, so a tile that
-//! was changed where it is kept is noticed here. (The reader of `tlog_tiles` that checks tiles themselves passes over some of
-//! them: those listed before the number of subtrees that the root is made of.)
+//! was changed where it is kept is noticed here. The reader of `tlog_tiles` 0.2 that checks tiles themselves isn't used: it
+//! passes over some of them, as Go's did from which it was ported.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

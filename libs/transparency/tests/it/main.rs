@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test that can't go on has failed.
 
 mod checkpoint;
+mod grown;
+mod independent;
 mod leaf;
 mod tree;

@@ -1,90 +1,13 @@
 //! Trees: the same roots and proofs as the plain way to make them, however a tree grew.
 
-use std::collections::BTreeMap;
-
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tenantry_transparency::tree::{proof_from_text, proof_to_text};
 use tenantry_transparency::{
-    Frontier, Growth, Hash, TileId, Tiles, TreeError, TreeHead, check_consistency, check_inclusion,
+    Frontier, TileId, Tiles, TreeError, TreeHead, check_consistency, check_inclusion,
 };
-use tlog_tiles::HashReader;
 
-/// A tree kept the plain way: every hash, in the order of the Go implementation.
-#[derive(Default)]
-struct Plain {
-    hashes: Vec<Hash>,
-    size: u64,
-}
-
-impl HashReader for Plain {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
-        let hash = |index: &u64| self.hashes[usize::try_from(*index).unwrap()];
-        Ok(indexes.iter().map(hash).collect())
-    }
-}
-
-impl Plain {
-    fn of(size: u64) -> Self {
-        let mut plain = Self::default();
-        while plain.size < size {
-            plain.push();
-        }
-        plain
-    }
-
-    fn push(&mut self) {
-        let new =
-            tlog_tiles::stored_hashes_for_record_hash(self.size, leaf(self.size), self).unwrap();
-        self.hashes.extend(new);
-        self.size += 1;
-    }
-
-    fn head(&self, size: u64) -> TreeHead {
-        let root = tlog_tiles::tree_hash(size, self).unwrap();
-        TreeHead { size, root }
-    }
-}
-
-fn leaf(index: u64) -> Hash {
-    tlog_tiles::record_hash(&index.to_be_bytes())
-}
-
-/// Keeps tiles as a store does.
-#[derive(Default)]
-struct Kept(BTreeMap<TileId, Vec<u8>>);
-
-impl Kept {
-    fn keep(&mut self, growth: &Growth) {
-        for (id, hashes) in &growth.tiles {
-            let before = self.0.insert(*id, hashes.clone()).unwrap_or_default();
-            assert!(before.len() < hashes.len() && hashes.starts_with(&before));
-        }
-    }
-
-    fn some(&self, ids: &[TileId]) -> Tiles {
-        ids.iter().map(|id| (*id, self.0[id].clone())).collect()
-    }
-
-    /// Appends as a replica does that knows nothing but the head: it reads the edge, appends, and keeps what changed.
-    fn grow(&mut self, head: &TreeHead, to: u64) -> TreeHead {
-        let edge = self.some(&Frontier::tiles_of(head.size));
-        let mut frontier = Frontier::restore(head, &edge).unwrap();
-        let growth = frontier.extend((head.size..to).map(leaf)).unwrap();
-        self.keep(&growth);
-        growth.head
-    }
-
-    fn prove_leaf(&self, head: &TreeHead, index: u64) -> Vec<Hash> {
-        let tiles = self.some(&Tiles::of_inclusion(head.size, index).unwrap());
-        tiles.prove_inclusion(head, index).unwrap()
-    }
-
-    fn prove_prefix(&self, head: &TreeHead, earlier: u64) -> Vec<Hash> {
-        let tiles = self.some(&Tiles::of_consistency(earlier, head.size).unwrap());
-        tiles.prove_consistency(earlier, head).unwrap()
-    }
-}
+use crate::grown::{Kept, Plain, leaf};
 
 #[test]
 fn every_small_size_has_the_plain_root_and_proofs() {
