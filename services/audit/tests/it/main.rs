@@ -3,4 +3,6 @@
 
 mod append;
 mod reading;
+mod recording;
 mod support;
+mod tails;

@@ -30,7 +30,6 @@ pub(crate) type Append = AppendServiceClient<Authed>;
 /// One replica. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     keys: Keys,
     channel: Channel,
@@ -77,7 +76,6 @@ impl Replica {
             );
         tasks.spawn("server", async move { server.await.unwrap() });
         Self {
-            store: runtime.store,
             tasks,
             keys: keys.clone(),
             channel: channel(&format!("http://{address}")).unwrap(),
