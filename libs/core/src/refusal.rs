@@ -139,6 +139,7 @@ reasons! {
     DomainNotVerified = "DOMAIN_NOT_VERIFIED", FailedPrecondition;
     LastOperator = "LAST_OPERATOR", FailedPrecondition;
     ApiKeyEnded = "API_KEY_ENDED", FailedPrecondition;
+    SourceNotStopped = "SOURCE_NOT_STOPPED", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;
     SecretAlreadyShown = "SECRET_ALREADY_SHOWN", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;

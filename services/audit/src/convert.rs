@@ -8,6 +8,7 @@ use tenantry_core::{clock, contact};
 use tenantry_proto::audit::v1 as wire;
 use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
 
+use crate::app::sources::Stream;
 use crate::app::{Item, NewEvent, Reading};
 use crate::domain::entry::outcome;
 use crate::domain::query::Asked;
@@ -113,8 +114,18 @@ fn optional(
     at.map(|at| instant(field, at)).transpose()
 }
 
+pub(crate) fn source(stream: Stream) -> wire::AuditSource {
+    wire::AuditSource {
+        source: stream.source,
+        tenant_id: stream.tenant.to_string(),
+        epoch: stream.epoch,
+        expected_n: stream.expected_n,
+        stopped_at: stream.stopped_at.map(timestamp),
+    }
+}
+
 /// The name under which the log has a source of the product's own.
-pub(crate) fn source(name: &str) -> Result<String, Refusal> {
+pub(crate) fn source_name(name: &str) -> Result<String, Refusal> {
     let valid = !name.is_empty()
         && name.len() <= MAX_SOURCE
         && name

@@ -12,6 +12,8 @@ pub(crate) enum Error {
     TenantNotFound,
     #[error("no such event")]
     EventNotFound,
+    #[error("no alarm has stopped that stream")]
+    SourceNotStopped,
     #[error("stopped: {0:?}")]
     Stopped(Stop),
     #[error("kept as it was: {0}")]
@@ -43,6 +45,10 @@ impl From<Error> for Refusal {
             Error::EventNotFound => (
                 Reason::EventNotFound,
                 "There is no such event in this log, or it is older than the plan keeps events. List them with GET /api/v1/tenants/{tenant}/audit-log.",
+            ),
+            Error::SourceNotStopped => (
+                Reason::SourceNotStopped,
+                "No alarm has stopped this source's stream of this tenant. List those that are stopped with GET /api/v1/audit-sources.",
             ),
         };
         Self::new(reason, message)

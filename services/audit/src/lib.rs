@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::audit::v1::audit_event_service_server::AuditEventServiceServer;
+use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
@@ -79,6 +80,9 @@ impl Service for Audit {
         let append = AppendServiceServer::new(service::append::Append(Arc::clone(&app)));
         Ok(
             Routes::new(append.max_decoding_message_size(MAX_APPEND_BYTES))
+                .add_service(AuditSourceServiceServer::new(service::sources::Sources(
+                    Arc::clone(&app),
+                )))
                 .add_service(AuditEventServiceServer::new(service::events::Events(app))),
         )
     }

@@ -4,6 +4,7 @@ pub(crate) mod append;
 mod partitions;
 mod reading;
 mod record;
+pub(crate) mod sources;
 mod tails;
 
 use std::sync::Arc;

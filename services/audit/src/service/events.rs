@@ -176,7 +176,7 @@ impl AuditEventService for Events {
                 .authorise(&call.ctx, &call.message.tenant, Permission::AuditRecord)
                 .await?;
             let key = call.request_key(|message| &mut message.request_id)?;
-            let source = convert::source(&call.message.source)?;
+            let source = convert::source_name(&call.message.source)?;
             let events = convert::new_events(call.message.events)?;
             let recorded = self
                 .0

@@ -2,3 +2,4 @@
 
 pub(crate) mod append;
 pub(crate) mod events;
+pub(crate) mod sources;

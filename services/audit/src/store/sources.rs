@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use tenantry_core::TenantId;
 use tenantry_store::Error;
+use tenantry_store::time::PgTime;
 
+use crate::app::sources::{Position, Stream};
 use crate::domain::stream::Source;
 
 /// A source's streams of these tenants; one that never came is left out.
@@ -101,4 +103,53 @@ pub(crate) async fn digests(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.n, row.digest)).collect())
+}
+
+/// The streams that an alarm has stopped, the longest stopped first.
+#[tracing::instrument(name = "sources.stopped", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn stopped(
+    conn: &mut PgConnection,
+    after: Option<&Position>,
+    limit: i64,
+) -> Result<Vec<Stream>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT tenant_id, source, epoch, last_n, stopped_at AS "stopped_at!: PgTime" FROM sources
+           WHERE stopped_at IS NOT NULL
+             AND ($1::timestamptz IS NULL OR (stopped_at, tenant_id, source) > ($1, $2::uuid, $3::text))
+           ORDER BY stopped_at, tenant_id, source LIMIT $4"#,
+        after.map(|after| PgTime(after.stopped_at)) as Option<PgTime>,
+        after.map(|after| after.tenant.uuid()),
+        after.map(|after| after.source.as_str()),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| Stream {
+        source: row.source,
+        tenant: row.tenant_id.into(),
+        epoch: row.epoch,
+        expected_n: row.last_n + 1,
+        stopped_at: Some(row.stopped_at.into()),
+    });
+    Ok(rows.collect())
+}
+
+/// Lets a stream go on, in this state.
+#[tracing::instrument(name = "sources.resume", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn resume(
+    conn: &mut PgConnection,
+    source: &str,
+    tenant: TenantId,
+    state: Source,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE sources SET epoch = $3, last_n = $4, stopped_at = NULL WHERE tenant_id = $1 AND source = $2",
+        tenant.uuid(),
+        source,
+        state.epoch,
+        state.last_n,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

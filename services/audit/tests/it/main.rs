@@ -4,5 +4,6 @@
 mod append;
 mod reading;
 mod recording;
+mod sources;
 mod support;
 mod tails;

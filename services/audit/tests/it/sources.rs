@@ -1,0 +1,107 @@
+//! Streams that an alarm has stopped: seen, and gone on with by operators alone.
+
+use tenantry_core::{Reason, TenantId};
+use tenantry_proto::audit::v1::audit_source_service_client::AuditSourceServiceClient;
+use tenantry_proto::audit::v1::{ListAuditSourcesRequest, ResumeAuditSourceRequest};
+
+use crate::support::{World, event, member, operator, reason, stream};
+
+fn resume(tenant: TenantId) -> ResumeAuditSourceRequest {
+    ResumeAuditSourceRequest {
+        source: "registry".to_owned(),
+        tenant_id: tenant.to_string(),
+        reason: "the database was set back to yesterday".to_owned(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_stream_goes_on_in_a_new_epoch_and_that_is_an_event() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    world.fill(tenant, 1, 3).await;
+    let set_back = stream(tenant, 2, &[event("another.second")]);
+    world.appended("registry", set_back.clone()).await;
+    let mut sources = AuditSourceServiceClient::new(world.as_caller(&operator()));
+    let stopped = sources.list_audit_sources(ListAuditSourcesRequest::default());
+    let stopped = stopped.await.unwrap().into_inner().sources;
+    assert_eq!(stopped.len(), 1);
+    assert_eq!((stopped[0].epoch, stopped[0].expected_n), (1, 4));
+    assert!(stopped[0].stopped_at.is_some());
+    let from_second = ResumeAuditSourceRequest {
+        first_n: 2,
+        ..resume(tenant)
+    };
+    let resumed = sources
+        .resume_audit_source(from_second)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((resumed.epoch, resumed.expected_n), (2, 2));
+    let answer = world.appended("registry", set_back).await;
+    assert_eq!(answer.outcomes[0].outcome, "taken");
+    let mut owner = world.owner().await;
+    let kept: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT epoch, n FROM events WHERE tenant_id = $1 ORDER BY index")
+            .bind(tenant.uuid())
+            .fetch_all(&mut owner)
+            .await
+            .unwrap();
+    assert_eq!(
+        kept,
+        [(1, 1), (1, 2), (1, 3), (2, 2)],
+        "what was there stays"
+    );
+    let told: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM outbox WHERE tenant_id = $1 AND action = 'audit_source.resumed'",
+    )
+    .bind(tenant.uuid())
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(told, 1);
+    let again = sources
+        .resume_audit_source(resume(tenant))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&again), Reason::SourceNotStopped);
+}
+
+#[tokio::test]
+async fn a_tenants_people_see_and_resume_no_source() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    let claims = member(tenant, tenantry_core::Permission::ALL);
+    let people = tenantry_rpc::assertion::Claims {
+        perms: claims.perms.without(tenantry_core::Permissions::PLATFORM),
+        ..claims
+    };
+    let mut sources = AuditSourceServiceClient::new(world.as_caller(&people));
+    let listed = sources.list_audit_sources(ListAuditSourcesRequest::default());
+    assert_eq!(reason(&listed.await.unwrap_err()), Reason::PermissionDenied);
+    let resumed = sources
+        .resume_audit_source(resume(tenant))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&resumed), Reason::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_resume_that_makes_no_sense_says_every_field() {
+    let world = World::start().await;
+    let mut sources = AuditSourceServiceClient::new(world.as_caller(&operator()));
+    let wrong = ResumeAuditSourceRequest {
+        source: "registry".to_owned(),
+        tenant_id: "acme".to_owned(),
+        first_n: -1,
+        ..Default::default()
+    };
+    let refused = sources.resume_audit_source(wrong).await.unwrap_err();
+    let refusal = tenantry_rpc::status::refusal(&refused).unwrap();
+    let fields: Vec<_> = refusal
+        .violations
+        .iter()
+        .map(|v| v.field.as_str())
+        .collect();
+    assert_eq!(fields, ["first_n", "reason", "tenant_id"]);
+}
