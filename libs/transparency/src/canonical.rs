@@ -14,7 +14,55 @@ const MAX_EXACT: u64 = (1 << 53) - 1;
 /// # Errors
 /// None for values that were read from JSON.
 pub fn text(value: &Value) -> Result<String, LeafError> {
-    serde_json_canonicalizer::to_string(value).map_err(|_| LeafError::NotCanonical)
+    let mut text = Vec::with_capacity(1024);
+    write(value, &mut text).map_err(|_| LeafError::NotCanonical)?;
+    String::from_utf8(text).map_err(|_| LeafError::NotCanonical)
+}
+
+/// As `serde_json_canonicalizer` writes it, which has every key read again to sort it, and is asked for doubles only.
+fn write(value: &Value, to: &mut Vec<u8>) -> serde_json::Result<()> {
+    match value {
+        Value::Number(number) if number.is_f64() || is_large(number) => {
+            serde_json_canonicalizer::to_writer(number, to)
+        }
+        Value::Array(elements) => {
+            to.push(b'[');
+            for (place, element) in elements.iter().enumerate() {
+                if place > 0 {
+                    to.push(b',');
+                }
+                write(element, to)?;
+            }
+            to.push(b']');
+            Ok(())
+        }
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            if !members.is_sorted_by(|(one, _), (next, _)| one < next)
+                || members.iter().any(|(name, _)| has_surrogates(name))
+            {
+                members.sort_by(|(one, _), (next, _)| one.encode_utf16().cmp(next.encode_utf16()));
+            }
+            to.push(b'{');
+            for (place, (name, member)) in members.into_iter().enumerate() {
+                if place > 0 {
+                    to.push(b',');
+                }
+                serde_json::to_writer(&mut *to, name)?;
+                to.push(b':');
+                write(member, to)?;
+            }
+            to.push(b'}');
+            Ok(())
+        }
+        other => serde_json::to_writer(to, other),
+    }
+}
+
+/// Whether a name has a character of two code units. Only then is the order by code units, which RFC 8785 asks for, another
+/// than the order by bytes.
+fn has_surrogates(name: &str) -> bool {
+    name.bytes().any(|byte| byte >= 0xf0)
 }
 
 /// Makes a value one that its canonical text says wholly: a whole number that JCS would round becomes a text of its digits,

@@ -34,7 +34,7 @@ impl Tiles {
         }
     }
 
-    /// Adds a tile, in the place of a shorter one where there is one.
+    /// Adds a tile, in the place of what was known of it.
     pub fn insert(&mut self, id: TileId, hashes: Vec<u8>) {
         self.tiles.insert(id, hashes);
     }
