@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use tenantry_core::TenantId;
 use tenantry_transparency::tree::proof_from_text;
-use tenantry_transparency::{Checkpoint, check_consistency};
+use tenantry_transparency::{
+    Checkpoint, Hash, check_consistency, origin_of_fleet, origin_of_tenant,
+};
 
 use crate::cli::CheckpointsArgs;
 use crate::files;
@@ -13,15 +16,24 @@ use crate::keys::Keys;
 use crate::report::Report;
 use crate::strict;
 
-/// An answer of the API's proof call, as far as it is about two sizes of a log.
+/// An answer of the API, as far as it is about two sizes of a log.
 #[derive(Debug, Deserialize)]
 struct Answer {
-    #[serde(deserialize_with = "decimal")]
-    consistency_from: u64,
+    /// Not there where the log is the fleet's.
+    tenant_id: Option<TenantId>,
+    /// Not there where it was asked of the fleet's log: any of the smaller ones, then.
+    #[serde(default, deserialize_with = "some_decimal")]
+    consistency_from: Option<u64>,
     #[serde(deserialize_with = "decimal")]
     tree_size: u64,
     consistency: Vec<String>,
+    /// Empty where it isn't the newest one.
+    #[serde(default)]
     checkpoint: String,
+}
+
+fn some_decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    decimal(from).map(Some)
 }
 
 /// Checkpoints by log and size, each with the file that it came in first.
@@ -95,33 +107,73 @@ impl Seen {
     ) -> Result<(), String> {
         let answer: Answer = serde_json::from_value(strict::parse(text)?)
             .map_err(|error| format!("this is no answer of the proof call: {error}"))?;
-        let large = self.add(&answer.checkpoint, file, keys, report)?;
+        let large = if answer.checkpoint.is_empty() {
+            self.given(&answer)?
+        } else {
+            self.add(&answer.checkpoint, file, keys, report)?
+        };
         if large.size != answer.tree_size {
             return Err(format!(
                 "it is of a log of {} events, and its checkpoint of one of {}",
                 answer.tree_size, large.size
             ));
         }
-        let from = (large.origin.clone(), answer.consistency_from);
-        let Some((small, first)) = self.by_size.get(&from) else {
-            return Err(format!(
-                "it proves something of a log of {} events, and no checkpoint of {} that was given is of that size",
-                from.1, from.0
-            ));
-        };
         let proof = proof_from_text(&answer.consistency).map_err(|error| error.to_string())?;
-        check_consistency(&small.head(), &large.head(), &proof).map_err(|_| {
+        let (small, first) = self.beginning(&answer, &large, &proof)?;
+        report.proved(format!(
+            "{file}: the log of {first}, {small} events, is the beginning of the one with {}.",
+            large.size
+        ));
+        self.links.push((large.origin, small, large.size));
+        Ok(())
+    }
+
+    /// The checkpoint that an answer is about, among those that were given.
+    fn given(&self, answer: &Answer) -> Result<Checkpoint, String> {
+        let ending = answer
+            .tenant_id
+            .map_or_else(|| origin_of_fleet(""), |id| origin_of_tenant("", id));
+        let found = self
+            .by_size
+            .iter()
+            .find(|((origin, size), _)| origin.ends_with(&ending) && *size == answer.tree_size);
+        let (checkpoint, _) = found.map(|(_, seen)| seen).ok_or_else(|| {
             format!(
-                "it doesn't show that the log of {first}, {} events, is the beginning of the one with {}",
-                small.size, large.size
+                "it has no checkpoint, and none that was given is of its log with {} events",
+                answer.tree_size
             )
         })?;
-        report.proved(format!(
-            "{file}: the log of {first}, {} events, is the beginning of the one with {}.",
-            small.size, large.size
-        ));
-        self.links.push((from.0, from.1, large.size));
-        Ok(())
+        Ok(checkpoint.clone())
+    }
+
+    /// The size that the proof shows to be the beginning, and the file of its checkpoint.
+    fn beginning(
+        &self,
+        answer: &Answer,
+        large: &Checkpoint,
+        proof: &[Hash],
+    ) -> Result<(u64, &str), String> {
+        let from = answer.consistency_from;
+        let mut asked = self.by_size.values().filter(|(small, _)| {
+            small.origin == large.origin
+                && from.map_or(small.size < large.size, |from| from == small.size)
+        });
+        if asked.clone().next().is_none() {
+            let from = from.map_or_else(|| "a smaller size".to_owned(), |from| from.to_string());
+            return Err(format!(
+                "it proves something of {from} events of {}, and no checkpoint that was given is of that size",
+                large.origin
+            ));
+        }
+        asked
+            .find(|(small, _)| check_consistency(&small.head(), &large.head(), proof).is_ok())
+            .map(|(small, file)| (small.size, file.as_str()))
+            .ok_or_else(|| {
+                format!(
+                    "it doesn't show that an earlier log is the beginning of the one with {} events",
+                    large.size
+                )
+            })
     }
 
     /// Tells which are not shown to be of the same log as the largest one of their name.

@@ -69,8 +69,10 @@ pub(crate) struct CheckpointsArgs {
     pub(crate) files: Vec<String>,
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
-    /// An answer of the API's proof call, as JSON, with `consistency_from`. Repeatable.
-    #[arg(long, value_name = "FILE")]
+    /// An answer of the API with a consistency proof, as JSON. Repeatable.
+    ///
+    /// The checkpoint of the larger log comes along with it where it is the newest one; else it is one of those given.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) proof: Vec<String>,
 }
 
@@ -85,6 +87,9 @@ pub(crate) struct ProofArgs {
     pub(crate) file: String,
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
+    /// The checkpoint of the size that is proved for, where the answer has none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<String>,
 }
 
 /// Whose signature counts.

@@ -1,6 +1,7 @@
 //! Checks the proof of one event.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tenantry_core::TenantId;
 use tenantry_transparency::leaf::ERASED;
@@ -23,10 +24,22 @@ struct Answer {
     #[serde(deserialize_with = "decimal")]
     tree_size: u64,
     leaf: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "disclosures")]
     disclosed: Disclosures,
     inclusion: Vec<String>,
+    /// Empty where it isn't the newest one.
+    #[serde(default)]
     checkpoint: String,
+}
+
+/// Disclosures as they are, or as the text of their JSON; an empty one has none.
+fn disclosures<'de, D: Deserializer<'de>>(from: D) -> Result<Disclosures, D::Error> {
+    let parsed = match Value::deserialize(from)? {
+        Value::String(text) if text.is_empty() => return Ok(Disclosures::new()),
+        Value::String(text) => strict::parse(&text).map_err(D::Error::custom)?,
+        value => value,
+    };
+    serde_json::from_value(parsed).map_err(D::Error::custom)
 }
 
 /// Checks the answer and tells what was found.
@@ -35,18 +48,33 @@ struct Answer {
 /// For a file that can't be read.
 pub(crate) fn check(args: &ProofArgs, keys: &Keys) -> anyhow::Result<Report> {
     let text = files::read(&args.file)?;
+    let note = match &args.checkpoint {
+        Some(file) => files::read(file)?,
+        None => String::new(),
+    };
     let mut report = Report::default();
-    if let Err(why) = shows(&text, keys, &mut report) {
+    if let Err(why) = shows(&text, &note, keys, &mut report) {
         report.wrong(why);
     }
     Ok(report)
 }
 
-fn shows(text: &str, keys: &Keys, report: &mut Report) -> Result<(), String> {
+fn shows(text: &str, note: &str, keys: &Keys, report: &mut Report) -> Result<(), String> {
     let answer: Answer = serde_json::from_value(strict::parse(text)?)
         .map_err(|error| format!("this is no answer of the proof call: {error}"))?;
+    let note = if note.is_empty() {
+        &answer.checkpoint
+    } else {
+        note
+    };
+    if note.is_empty() {
+        return Err(format!(
+            "it has no checkpoint; give the one of {} with --checkpoint",
+            counted(answer.tree_size, "event")
+        ));
+    }
     let signed = keys
-        .open_of(&answer.checkpoint, answer.tenant_id)
+        .open_of(note, answer.tenant_id)
         .map_err(|why| format!("the checkpoint: {why}"))?;
     let tree = signed.checkpoint.head();
     if tree.size != answer.tree_size {

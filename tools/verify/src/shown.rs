@@ -6,27 +6,56 @@ use serde_json::Value;
 use tenantry_transparency::canonical;
 use tenantry_transparency::leaf::ERASED;
 
-/// Columns of a CSV, and what of the event each of them is.
-const COLUMNS: &[(&str, &str)] = &[
-    ("id", "/id"),
-    ("time", "/time"),
-    ("action", "/action"),
-    ("outcome", "/outcome"),
-    ("actor_id", "/actor/id"),
+use crate::strict;
+
+/// Names of what is shown, as members or columns, and where the leaf has it. What isn't named here is looked for under its own
+/// name.
+const NAMES: &[(&str, &str)] = &[
+    ("action", "/event_type"),
     ("actor_email", "/actor/email"),
-    ("resource_type", "/resource/type"),
+    ("actor_id", "/actor/id"),
+    ("actor_key_id", "/actor/key_id"),
+    ("actor_kind", "/actor/kind"),
+    ("actor_name", "/actor/name"),
+    ("actor_user_id", "/actor/user_id"),
     ("resource_id", "/resource/id"),
-    ("ip_address", "/ip_address"),
-    ("request_id", "/request_id"),
+    ("resource_type", "/resource/type"),
+    ("time", "/timestamp"),
+];
+
+/// Members that leaves have unless they are empty: shown where the leaf has none, they aren't so.
+const MEMBERS: &[&str] = &[
+    "actor",
+    "changes",
+    "epoch",
+    ERASED,
+    "event_type",
+    "id",
+    "index",
+    "ip_address",
+    "n",
+    "outcome",
+    "reason",
+    "request_id",
+    "resource",
+    "source",
+    "tenant_id",
+    "timestamp",
+    "trace_id",
+    "user_agent",
+    "v",
 ];
 
 /// Members of an OCSF event, and what of the event each of them is. Its time is looked at by itself.
 const OCSF: &[(&str, &str)] = &[
     ("/metadata/uid", "/id"),
-    ("/api/operation", "/action"),
+    ("/api/operation", "/event_type"),
     ("/api/request/uid", "/request_id"),
     ("/actor/user/uid", "/actor/id"),
     ("/actor/user/email_addr", "/actor/email"),
+    ("/entity/type", "/resource/type"),
+    ("/entity/uid", "/resource/id"),
+    ("/http_request/user_agent", "/user_agent"),
     ("/src_endpoint/ip", "/ip_address"),
     ("/resources/0/type", "/resource/type"),
     ("/resources/0/uid", "/resource/id"),
@@ -52,6 +81,7 @@ pub(crate) enum Shown {
 pub(crate) struct Uncovered(BTreeSet<String>);
 
 impl Uncovered {
+    /// Adds a name.
     fn add(&mut self, name: &str) {
         if self.0.len() < MAX_NAMES && !self.0.contains(name) {
             self.0.insert(name.to_owned());
@@ -82,16 +112,14 @@ impl Shown {
     }
 }
 
-/// Every member that leaf and event share must say the same.
 fn event_differs(event: &Value, opened: &Value, uncovered: &mut Uncovered) -> Option<String> {
     let Some(members) = event.as_object() else {
         return Some("event".to_owned());
     };
     for (name, value) in members {
-        match opened.get(name) {
+        match logged(name, opened) {
             Some(logged) if !says_same(value, logged) => return Some(name.clone()),
-            None if name == ERASED && !is_blank(value) => return Some(name.clone()),
-            None if name != ERASED => uncovered.add(name),
+            None if !is_blank(value) => uncovered.add(name),
             _ => {}
         }
     }
@@ -104,16 +132,41 @@ fn cells_differ(
     uncovered: &mut Uncovered,
 ) -> Option<String> {
     for (column, cell) in cells {
-        let Some((_, pointer)) = COLUMNS.iter().find(|(name, _)| name == column) else {
-            uncovered.add(column);
-            continue;
-        };
-        let logged = text_at(opened, pointer);
-        if *cell != logged && unguarded(cell) != logged {
-            return Some(column.clone());
+        match logged(column, opened) {
+            Some(logged) if !cell_says(cell, logged) => return Some(column.clone()),
+            None if !cell.is_empty() => uncovered.add(column),
+            _ => {}
         }
     }
     None
+}
+
+/// What the leaf has under a name that is shown; `None` where leaves have no such thing.
+fn logged<'a>(name: &str, opened: &'a Value) -> Option<&'a Value> {
+    if let Some((_, pointer)) = NAMES.iter().find(|(shown, _)| *shown == name) {
+        return Some(opened.pointer(pointer).unwrap_or(&Value::Null));
+    }
+    let absent = MEMBERS.contains(&name).then_some(&Value::Null);
+    opened.get(name).or(absent)
+}
+
+/// Whether a cell says what was logged. Objects and lists stand in cells as JSON.
+fn cell_says(cell: &str, logged: &Value) -> bool {
+    let plain = unguarded(cell);
+    if plain.is_empty() {
+        return is_blank(logged);
+    }
+    if matches!(logged, Value::Object(_) | Value::Array(_) | Value::Null) {
+        return strict::parse(plain).is_ok_and(|shown| says_same(&shown, logged));
+    }
+    let logged = text(logged);
+    cell == logged || plain == logged || is_same_instant(cell, &logged)
+}
+
+/// Whether two texts name one instant: its digits behind the second may end with more zeros.
+fn is_same_instant(one: &str, other: &str) -> bool {
+    let instant = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    instant(one).is_some_and(|one| instant(other) == Some(one))
 }
 
 /// Which members of an OCSF event are compared.
@@ -130,7 +183,7 @@ fn ocsf_differs(event: &Value, opened: &Value) -> Option<String> {
             return Some((*member).to_owned());
         }
     }
-    let time: Option<jiff::Timestamp> = text_at(opened, "/time").parse().ok();
+    let time: Option<jiff::Timestamp> = text_at(opened, "/timestamp").parse().ok();
     match (event.get("time"), time) {
         (Some(shown), Some(time)) if shown.as_i64() != Some(time.as_millisecond()) => {
             Some("/time".to_owned())
@@ -164,6 +217,9 @@ fn says_same(shown: &Value, logged: &Value) -> bool {
         }
         (Value::String(digits), number @ Value::Number(_))
         | (number @ Value::Number(_), Value::String(digits)) => text(number) == *digits,
+        (Value::String(shown), Value::String(logged)) => {
+            shown == logged || is_same_instant(shown, logged)
+        }
         (shown, logged) => shown == logged || (is_blank(shown) && is_blank(logged)),
     }
 }

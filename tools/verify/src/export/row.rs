@@ -49,12 +49,17 @@ impl Audit<'_> {
                 "the event isn't in the log at this place as it stands here, or its proof was changed"
             })?;
         }
-        let event = leaf.open(&row.disclosed).map_err(text)?;
+        let mut event = leaf.open(&row.disclosed).map_err(text)?;
         if let Some(opened) = &self.opened {
             let tenant = event.get("tenant_id").and_then(Value::as_str);
             if tenant != Some(&opened.tenant.to_string()) {
                 return Err("the event is of another tenant".to_owned());
             }
+        }
+        // Its place isn't in the leaf, and is as proved.
+        if let Some(members) = event.as_object_mut() {
+            let index = || Value::String(row.index.to_string());
+            members.entry("index").or_insert_with(index);
         }
         Ok((leaf, event))
     }

@@ -73,11 +73,51 @@ fn a_proof_ties_two_sizes_together() {
 }
 
 #[test]
+fn the_larger_checkpoint_may_be_given_apart_from_its_proof() {
+    let log = Log::new(50);
+    let (small, large) = (log.checkpoint(20), log.checkpoint(50));
+    let mut answer = log.answer(3, 20);
+    answer["checkpoint"] = json!("");
+    check(&log, &[&small, &large], &[&answer]).proves(&["is the beginning of the one with 50"]);
+    let said = check(&log, &[&small], &[&answer]);
+    said.refuses(&["it has no checkpoint, and none that was given"]);
+    let other = Log::new(50);
+    answer["tenant_id"] = json!(other.tenant);
+    check(&log, &[&small, &large], &[&answer]).refuses(&["it has no checkpoint"]);
+}
+
+#[test]
+fn the_log_of_the_fleet_is_tied_together_too() {
+    let log = Log::new(50);
+    let signers = Signers::parse(&log.key).unwrap();
+    let origin = origin_of_fleet(NAME);
+    let notes = [10, 20, 50].map(|size| signers.sign(&origin, &log.head_at(size)).unwrap());
+    let answer = |from| {
+        json!({
+            "tree_size": "50",
+            "root_hash": "",
+            "checkpoint": notes[2],
+            "consistency": log.consistency(from),
+        })
+    };
+    let said = check(&log, &[&notes[0], &notes[1]], &[&answer(20)]);
+    said.proves(&[
+        "20 events, is the beginning",
+        "of 10 events is the beginning of the one with 50 isn't",
+    ]);
+    let said = check(&log, &[&notes[0], &notes[1]], &[&answer(11)]);
+    said.refuses(&["it doesn't show"]);
+}
+
+#[test]
 fn a_proof_that_shows_nothing_is_refused() {
     let log = Log::new(50);
     let small = log.checkpoint(20);
     let said = check(&log, &[&small], &[&log.answer(3, 21)]);
-    said.refuses(&["no checkpoint of", "is of that size"]);
+    said.refuses(&[
+        "it proves something of 21 events",
+        "no checkpoint that was given",
+    ]);
     let mut answer = log.answer(3, 20);
     answer["consistency"] = json!(log.consistency(21));
     check(&log, &[&small], &[&answer]).refuses(&["it doesn't show"]);

@@ -88,12 +88,14 @@ fn empty_members_and_digits_say_what_absent_ones_and_numbers_say() {
     let log = Log::new(2);
     let mut entries = log.whole();
     let event = &mut entries[1].said()["event"];
-    event["actor"]["name"] = json!("");
-    event["before"]["labels"] = json!([]);
-    event["after"]["seats"] = json!("2");
-    event["n"] = json!(1);
+    event["actor"]["name"] = Value::Null;
+    event["changes"]["labels"] = json!([]);
+    event["changes"]["seats"]["after"] = json!("2");
     event["request_id"] = Value::Null;
-    event["erased"] = json!([]);
+    event["n"] = json!("1");
+    event["v"] = json!(1.0);
+    event["resource"] = json!({"type": "tenant", "id": log.tenant});
+    event["anything"] = json!({"else": ""});
     check(Form::Ndjson.write(&entries), &log.vkey()).proves(&["2 of 2 events are in this log"]);
 }
 

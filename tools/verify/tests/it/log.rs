@@ -54,20 +54,50 @@ impl Log {
     /// The event that registry numbered so.
     pub(crate) fn event(&self, n: u64) -> Value {
         json!({
+            "v": 1,
             "id": format!("0199-{n}"),
-            "time": format!("2026-11-22T04:{:02}:{:02}.125Z", n / 60 % 60, n % 60),
+            "timestamp": format!("2026-11-22T04:{:02}:{:02}.1254Z", n / 60 % 60, n % 60),
             "tenant_id": self.tenant,
-            "action": "tenant.updated",
+            "event_type": "tenant.updated",
             "outcome": "success",
-            "actor": {"kind": "user", "id": "7", "email": "ada@acme.example"},
+            "actor": {"kind": "user", "id": "7", "user_id": "7", "email": "ada@acme.example"},
             "resource": {"type": "tenant", "id": self.tenant},
             "ip_address": "192.0.2.7",
-            "request_id": "",
-            "before": {"name": format!("\"Acme\", {n}\u{e4}"), "seats": n},
-            "after": {"name": "=Acme", "seats": n + 1},
+            "changes": {
+                "name": {"before": format!("\"Acme\", {n}\u{e4}"), "after": "=Acme"},
+                "seats": {"before": n, "after": n + 1},
+            },
             "source": "registry",
             "epoch": 1,
-            "n": n.to_string(),
+            "n": n,
+        })
+    }
+
+    /// What the API shows of an event.
+    pub(crate) fn shown(index: u64, event: &Value) -> Value {
+        json!({
+            "id": event["id"],
+            "tenant_id": event["tenant_id"],
+            "index": index.to_string(),
+            "timestamp": event["timestamp"].as_str().unwrap().replace(".1254Z", ".125400Z"),
+            "event_type": event["event_type"],
+            "outcome": event["outcome"],
+            "reason": "",
+            "actor": {
+                "kind": event["actor"]["kind"],
+                "id": event["actor"]["id"],
+                "user_id": event["actor"]["user_id"],
+                "email": event["actor"]["email"].as_str().unwrap_or_default(),
+                "key_id": "",
+                "name": "",
+            },
+            "resource_type": event["resource"]["type"],
+            "resource_id": event["resource"]["id"],
+            "changes": event["changes"],
+            "ip_address": event["ip_address"].as_str().unwrap_or_default(),
+            "user_agent": "",
+            "source": event["source"],
+            "erased": event.get("erased").cloned().unwrap_or_else(|| json!([])),
         })
     }
 
@@ -95,7 +125,7 @@ impl Log {
         };
         for n in at + 1..=events {
             let mut event = fork.event(n);
-            event["action"] = json!("tenant.deleted");
+            event["event_type"] = json!("tenant.deleted");
             fork.append(event);
         }
         fork
@@ -154,7 +184,7 @@ impl Log {
             .unwrap();
         json!({
             "index": index.to_string(),
-            "event": leaf.open(disclosed).unwrap(),
+            "event": Self::shown(index, &leaf.open(disclosed).unwrap()),
             "leaf": leaf.as_str(),
             "disclosed": disclosed,
             "proof": proof_to_text(&proof),
@@ -188,10 +218,11 @@ impl Log {
             "index": row["index"],
             "tree_size": self.size().to_string(),
             "leaf": row["leaf"],
-            "disclosed": row["disclosed"],
+            "disclosed": row["disclosed"].to_string(),
             "inclusion": row["proof"],
             "consistency_from": from.to_string(),
             "consistency": self.consistency(from),
+            "root_hash": self.head_at(self.size()).root.to_string(),
             "checkpoint": self.checkpoint(self.size()),
         })
     }

@@ -9,3 +9,4 @@ mod log;
 mod proof;
 mod render;
 mod run;
+mod shown;

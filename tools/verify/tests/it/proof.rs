@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::log::{Log, NAME, key, vkey};
-use crate::run::{Said, run};
+use crate::run::{Said, file, path, run};
 
 fn check(log: &Log, answer: &Value) -> Said {
     run(&["proof", "-", "--key", &log.vkey()], answer.to_string())
@@ -24,6 +24,34 @@ fn an_event_is_proved_by_its_answer() {
     let mut bare = log.answer(7, 0);
     bare.as_object_mut().unwrap().remove("disclosed");
     check(&log, &bare).proves(&["left out here: 2 personal values."]);
+}
+
+#[test]
+fn an_older_checkpoint_is_given_apart_from_the_answer() {
+    let log = Log::new(300);
+    let mut answer = log.answer(7, 0);
+    let kept = file(log.checkpoint(300));
+    answer["checkpoint"] = json!("");
+    check(&log, &answer).refuses(&["give the one of 300 events with --checkpoint"]);
+    let args = [
+        "proof",
+        "-",
+        "--key",
+        &log.vkey(),
+        "--checkpoint",
+        path(&kept),
+    ];
+    run(&args, answer.to_string()).proves(&["The event at index 7"]);
+    let other = file(log.checkpoint(299));
+    let args = [
+        "proof",
+        "-",
+        "--key",
+        &log.vkey(),
+        "--checkpoint",
+        path(&other),
+    ];
+    run(&args, answer.to_string()).refuses(&["its checkpoint of one of 299"]);
 }
 
 #[test]

@@ -13,11 +13,13 @@ pub(crate) enum Form {
 
 pub(crate) const FORMS: [Form; 3] = [Form::Ndjson, Form::Ocsf, Form::Csv];
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 17] = [
     "index",
     "id",
-    "time",
-    "action",
+    "timestamp",
+    "event_type",
+    "changes",
+    "erased",
     "outcome",
     "actor_id",
     "actor_email",
@@ -76,15 +78,16 @@ fn ocsf(entry: Entry) -> Value {
         return json!({"unmapped": {"tenantry": ndjson(entry)}});
     };
     let event = row.as_object_mut().unwrap().remove("event").unwrap();
-    let time = event["time"]
+    let time = event["timestamp"]
         .as_str()
         .and_then(|time| time.parse::<jiff::Timestamp>().ok());
     json!({
         "class_uid": 6003,
         "time": time.map(jiff::Timestamp::as_millisecond),
         "metadata": {"uid": event["id"], "version": "1.6.0"},
-        "api": {"operation": event["action"]},
+        "api": {"operation": event["event_type"]},
         "actor": {"user": {"uid": event["actor"]["id"], "email_addr": event["actor"]["email"]}},
+        "resources": [{"type": event["resource_type"], "uid": event["resource_id"]}],
         "src_endpoint": {"ip": event["ip_address"]},
         "unmapped": {"tenantry": row},
     })
@@ -107,8 +110,6 @@ fn csv(entry: Entry) -> String {
                 "proof" => guarded(&hashes.join(" ")),
                 "actor_id" => cell(&event["actor"]["id"]),
                 "actor_email" => guarded(&cell(&event["actor"]["email"])),
-                "resource_type" => cell(&event["resource"]["type"]),
-                "resource_id" => cell(&event["resource"]["id"]),
                 "summary" => "says what it likes, \"quoted\"".to_owned(),
                 column => cell(&event[column]),
             }));
