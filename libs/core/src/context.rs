@@ -135,6 +135,9 @@ pub struct RequestContext {
     pub credential: String,
     /// Key of the project that slugs in the message are of, where the request names one; else empty.
     pub project: String,
+    /// The tenant that the principal is of, whichever one it acts in: what it tried and was refused is told in that one's log.
+    /// None for operators, and for who is of no tenant: then it is told in the platform's.
+    pub home: Option<TenantId>,
     /// Where it came from.
     pub origin: Origin,
     /// Full gRPC method, `/package.Service/Method`.
@@ -162,6 +165,7 @@ impl RequestContext {
             expires_at: None,
             credential: String::new(),
             project: String::new(),
+            home: None,
             origin: Origin::default(),
             method: String::new(),
         }
@@ -271,13 +275,7 @@ mod tests {
                 ..Principal::anonymous()
             },
             tenant,
-            permissions,
-            below: Permissions::NONE,
-            expires_at: None,
-            credential: String::new(),
-            project: String::new(),
-            origin: Origin::default(),
-            method: String::new(),
+            ..RequestContext::of_service("", permissions)
         }
     }
 

@@ -69,6 +69,9 @@ pub struct Claims {
     /// Key of the project that the request names, where no tenant is chosen.
     #[serde(default)]
     pub project: String,
+    /// The tenant that the principal is of; none for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<TenantId>,
     /// Bitmap of permissions.
     #[serde(default)]
     pub perms: Permissions,
@@ -103,6 +106,7 @@ impl Claims {
             slug: String::new(),
             no_tenant: String::new(),
             project: String::new(),
+            home: None,
             perms: Permissions::NONE,
             below: Permissions::NONE,
             credential_exp: None,

@@ -2,6 +2,7 @@
 //! calls between services.
 
 pub mod assertion;
+pub mod attempts;
 pub mod call;
 pub mod client;
 pub mod convert;

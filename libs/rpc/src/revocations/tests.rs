@@ -1,4 +1,4 @@
-use tenantry_core::{Origin, Permissions, Principal, TenantSelection};
+use tenantry_core::{Permissions, Principal};
 
 use super::*;
 
@@ -13,14 +13,8 @@ fn context() -> RequestContext {
             id: USER,
             name: String::new(),
         },
-        tenant: TenantSelection::None,
-        permissions: Permissions::NONE,
-        below: Permissions::NONE,
-        expires_at: None,
         credential: SESSION.to_string(),
-        project: String::new(),
-        origin: Origin::default(),
-        method: String::new(),
+        ..RequestContext::of_service("", Permissions::NONE)
     }
 }
 

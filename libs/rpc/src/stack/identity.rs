@@ -1,4 +1,4 @@
-//! Step 3: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
+//! Step 4: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
 //! internal ones only; no, two, expired or foreign-signed assertions are refused.
 
 use tenantry_core::{
@@ -40,6 +40,7 @@ pub(super) fn establish(
             expires_at: None,
             credential: String::new(),
             project: String::new(),
+            home: None,
             origin,
             method: path.to_owned(),
         }));
@@ -69,6 +70,7 @@ pub(super) fn establish(
         expires_at: claims.expires_at(),
         credential: claims.credential.clone(),
         project: claims.project.clone(),
+        home: claims.home,
         origin,
         method: path.to_owned(),
     };

@@ -1,4 +1,4 @@
-//! Step 4: how many requests one process handles at once, in parts that can't take one another's places: of those who signed
+//! Step 5: how many requests one process handles at once, in parts that can't take one another's places: of those who signed
 //! in, of strangers, of the gateway that asks about requests, and of other services. Among those who signed in each tenant and
 //! each principal has a share, among strangers each network and each site, so that a burst takes its own share and no more.
 //! Strangers who sign in take no place of those who go on with their session, nor of who asks how the fleet is. Health is

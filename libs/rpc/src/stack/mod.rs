@@ -2,13 +2,15 @@
 //!
 //! 1. origin: who called from where, and under which trace, as the gateway says
 //! 2. span and metrics: outermost, so that whatever happens below is seen
-//! 3. identity: nothing below runs without knowing for whom
-//! 4. load: a bounded number of requests at once, in all and for each tenant; beyond it, an answer instead of a queue
-//! 5. deadline: the caller's, at most ours
-//! 6. panic: a fault in one request ends that request alone
+//! 3. attempts: what is refused below, of changes, is told in a log or counted before the caller hears of it
+//! 4. identity: nothing below runs without knowing for whom
+//! 5. load: a bounded number of requests at once, in all and for each tenant; beyond it, an answer instead of a queue
+//! 6. deadline: the caller's, at most ours
+//! 7. panic: a fault in one request ends that request alone
 //!
 //! then the handler.
 
+mod attempts;
 mod identity;
 mod load;
 mod origin;
@@ -32,7 +34,9 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::assertion::Verifier;
+use crate::attempts::Attempts;
 use crate::status::status;
+use attempts::Watched;
 
 /// Longest time for an answer, where the caller sets no shorter one.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);
@@ -44,6 +48,7 @@ const ANSWERED_BEFORE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct Stack {
     shared: Arc<Shared>,
+    attempts: Option<Arc<dyn Attempts>>,
 }
 
 #[derive(Debug)]
@@ -63,6 +68,16 @@ impl Stack {
                 verifier,
                 load: load::Load::new(),
             }),
+            attempts: None,
+        }
+    }
+
+    /// The same stack, which has refused attempts told and counted there.
+    #[must_use]
+    pub fn recording(self, attempts: Arc<dyn Attempts>) -> Self {
+        Self {
+            attempts: Some(attempts),
+            ..self
         }
     }
 }
@@ -73,7 +88,7 @@ impl<S> Layer<S> for Stack {
     fn layer(&self, inner: S) -> Self::Service {
         Stacked {
             inner,
-            shared: Arc::clone(&self.shared),
+            stack: self.clone(),
         }
     }
 }
@@ -82,7 +97,7 @@ impl<S> Layer<S> for Stack {
 #[derive(Clone, Debug)]
 pub struct Stacked<S> {
     inner: S,
-    shared: Arc<Shared>,
+    stack: Stack,
 }
 
 impl<S> Service<http::Request<Body>> for Stacked<S>
@@ -104,14 +119,14 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { Ok(observe(shared, inner, request).await) })
+        let stack = self.stack.clone();
+        Box::pin(async move { Ok(observe(stack, inner, request).await) })
     }
 }
 
 /// Steps 1 and 2.
 async fn observe<S>(
-    shared: Arc<Shared>,
+    Stack { shared, attempts }: Stack,
     inner: S,
     request: http::Request<Body>,
 ) -> http::Response<Body>
@@ -121,7 +136,8 @@ where
     let began = Instant::now();
     let (span, origin) = origin::open(shared.service, &request);
     let method = telemetry::method_label(request.uri().path());
-    let response = match admit(&shared, inner, request, origin)
+    let watched = Watched::new(attempts.as_ref(), request.uri().path(), &origin.ip);
+    let response = match admit(&shared, watched, inner, request, origin)
         .instrument(span.clone())
         .await
     {
@@ -138,35 +154,72 @@ where
 /// Steps 3 to 6.
 async fn admit<S>(
     shared: &Shared,
-    mut inner: S,
+    mut watched: Option<Watched>,
+    inner: S,
     mut request: http::Request<Body>,
     origin: tenantry_core::Origin,
 ) -> Result<http::Response<Body>, Refusal>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
-    let ctx = identity::establish(&shared.verifier, &request, origin)?;
-    let _place = shared.load.take(request.uri().path(), ctx.as_ref())?;
+    let count = |refused: &Refusal| {
+        if let Some(watched) = &watched {
+            watched.count(refused);
+        }
+    };
+    let ctx = identity::establish(&shared.verifier, &request, origin).inspect_err(count)?;
+    let place = shared.load.take(request.uri().path(), ctx.as_ref());
+    let _place = place.inspect_err(count)?;
     let deadline = deadline(request.headers());
-    // Health and the gateway's question are answered in their own contracts' words.
-    let ours = ctx.is_some();
-    if let Some(ctx) = ctx {
-        request.extensions_mut().insert(Arc::new(ctx));
-    }
     request.headers_mut().remove(crate::assertion::HEADER);
-    let handled = AssertUnwindSafe(inner.call(request)).catch_unwind();
-    match tokio::time::timeout(deadline, handled).await {
-        Ok(Ok(Ok(response))) if ours => wire::told(response),
-        Ok(Ok(Ok(response))) => Ok(response),
-        Ok(Ok(Err(never))) => match never {},
-        Ok(Err(_panic)) => {
+    let Some(ctx) = ctx.map(Arc::new) else {
+        // Health and the gateway's question are answered in their own contracts' words.
+        return in_time(deadline, handle(inner, request)).await;
+    };
+    request.extensions_mut().insert(Arc::clone(&ctx));
+    if let Some(watched) = &mut watched {
+        request = watched.keep(request);
+    }
+    let answer = async {
+        let answered = handle(inner, request).await.and_then(wire::told);
+        if let Some(watched) = &watched
+            && let Some(reason) = attempts::refused(&answered)
+        {
+            watched.note(&ctx, reason).await?;
+        }
+        answered
+    };
+    in_time(deadline, answer).await
+}
+
+/// The answer, or that it didn't come in its time. Then nobody can say what became of the request.
+async fn in_time(
+    deadline: Duration,
+    answer: impl Future<Output = Result<http::Response<Body>, Refusal>>,
+) -> Result<http::Response<Body>, Refusal> {
+    tokio::time::timeout(deadline, answer).await.unwrap_or_else(|_elapsed| {
+        Err(Refusal::new(
+            Reason::DeadlineExceeded,
+            "The request didn't end in its time. If it was a change, send it again with the same request id to learn its outcome.",
+        ))
+    })
+}
+
+/// Step 7.
+async fn handle<S>(
+    mut inner: S,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Refusal>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(never)) => match never {},
+        Err(_panic) => {
             tracing::error!("a handler panicked");
             Err(Refusal::internal())
         }
-        Err(_elapsed) => Err(Refusal::new(
-            Reason::DeadlineExceeded,
-            "The request didn't end in its time. If it was a change, send it again with the same request id to learn its outcome.",
-        )),
     }
 }
 
