@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tenantry_core::event::{Event, Outcome};
 use tenantry_core::{Kind, PrincipalKind, Reason, Refusal, RequestContext, TenantId};
-use tenantry_proto::methods::{self, Audit, Method};
+use tenantry_proto::methods::{Audit, Method};
 use uuid::Uuid;
 
 /// Where attempts are told and counted.
@@ -83,7 +83,8 @@ impl Attempt {
 }
 
 /// How an attempt that was refused for this ended: a tenant that isn't there for the caller is one beyond its reach.
-const fn outcome(reason: Reason) -> Outcome {
+#[must_use]
+pub const fn outcome(reason: Reason) -> Outcome {
     match (reason, reason.kind()) {
         (Reason::TenantNotFound, _) | (_, Kind::PermissionDenied | Kind::Unauthenticated) => {
             Outcome::Denied
@@ -99,31 +100,51 @@ pub struct Counted {
     pub ip: String,
     /// Why it was refused.
     pub reason: Reason,
-    /// Full gRPC method; `other` for one that isn't of the contracts.
+    /// Full gRPC method.
     pub method: &'static str,
 }
 
-impl Counted {
-    /// A request for this path.
-    #[must_use]
-    pub fn new(ip: &str, reason: Reason, path: &str) -> Self {
-        Self {
-            ip: ip.to_owned(),
+/// Has a refusal told or counted, whichever it is to be, before this caller hears of it. `named` is the id that the request
+/// names, where it is known.
+///
+/// # Errors
+/// UNAVAILABLE where it couldn't be told: then that is the answer.
+pub async fn note(
+    attempts: &dyn Attempts,
+    method: &Method,
+    ctx: &Arc<RequestContext>,
+    named: Option<Uuid>,
+    reason: Reason,
+) -> Result<(), Refusal> {
+    match Fate::of(method, reason, ctx.principal.kind) {
+        Fate::Forgotten => {}
+        Fate::Counted => attempts.count(Counted {
+            ip: ctx.origin.ip.clone(),
             reason,
-            method: methods::find(path).map_or("other", |method| method.path),
+            method: method.path,
+        }),
+        Fate::Told(audit) => {
+            let attempt = Attempt::new(Arc::clone(ctx), audit, named, reason);
+            attempts.record(attempt).await?;
         }
     }
+    Ok(())
+}
 
-    /// How it ended.
-    #[must_use]
-    pub const fn outcome(&self) -> Outcome {
-        outcome(self.reason)
+/// Has a refusal counted, where it is to be, from before anyone knew whose the request is.
+pub fn count(attempts: &dyn Attempts, method: &Method, ip: &str, reason: Reason) {
+    if Fate::of(method, reason, PrincipalKind::Anonymous) == Fate::Counted {
+        attempts.count(Counted {
+            ip: ip.to_owned(),
+            reason,
+            method: method.path,
+        });
     }
 }
 
 /// What becomes of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+enum Fate {
     /// It is told by itself.
     Told(Audit),
     /// It is counted.
@@ -135,7 +156,7 @@ pub(crate) enum Fate {
 impl Fate {
     /// Of a refusal with this reason. Internal methods are called on behalf of requests whose own refusal is told where they
     /// came in. At a deadline, or where something doesn't answer, the change may have happened: its own event tells then.
-    pub(crate) fn of(method: &Method, reason: Reason, caller: PrincipalKind) -> Self {
+    fn of(method: &Method, reason: Reason, caller: PrincipalKind) -> Self {
         let known = !matches!(caller, PrincipalKind::Anonymous | PrincipalKind::Service);
         match (reason.kind(), method.audit) {
             _ if method.internal => Self::Forgotten,

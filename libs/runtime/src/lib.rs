@@ -1,6 +1,7 @@
 //! What every service's `main` calls once: command line, telemetry, the server with health and the one stack, background
 //! work, and an orderly end.
 
+mod attempts;
 pub mod config;
 mod relay;
 mod serve;
@@ -20,6 +21,7 @@ use tenantry_rpc::watched::Watched;
 use tenantry_store::Store;
 use tonic::service::Routes;
 
+pub use attempts::StoredAttempts;
 pub use config::Shared;
 
 /// Small requests are mostly allocations: glibc's take a tenth of the gateway's question.
@@ -61,6 +63,8 @@ pub struct Runtime {
     pub store: Store,
     /// Where its background work is spawned.
     pub tasks: Tasks,
+    /// Where refused attempts are told and counted.
+    pub attempts: StoredAttempts,
     /// Whom it trusts.
     pub trust: Watched<Trust>,
     /// The keys of its own assertions to other services.
@@ -183,8 +187,10 @@ fn runtime(name: &'static str, shared: &Shared) -> anyhow::Result<Runtime> {
     let call_as = CallAs::new(service_keys.clone(), name, relay::AUDIT);
     let audit = Replicas::new(&shared.audit_addrs, call_as)
         .map_err(|why| anyhow::anyhow!("TENANTRY_AUDIT_ADDRS: {why}"))?;
+    let store = Store::new(shared.pools(), sealer);
     Ok(Runtime {
-        store: Store::new(shared.pools(), sealer),
+        attempts: StoredAttempts::start(store.clone(), &tasks),
+        store,
         tasks,
         trust,
         service_keys,

@@ -1,5 +1,6 @@
 //! The server: health, the one stack, and an orderly end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -59,7 +60,7 @@ pub(crate) async fn until_ended(
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .tcp_nodelay(true)
-        .layer(Stack::new(name, verifier))
+        .layer(Stack::new(name, verifier).recording(Arc::new(runtime.attempts.clone())))
         .add_routes(routes.add_service(health))
         .serve_with_incoming_shutdown(
             tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true)),
@@ -74,6 +75,7 @@ pub(crate) async fn until_ended(
         () = hurried => tracing::warn!("requests were still running at the end"),
     }
     tasks.end(GRACE).await;
+    runtime.attempts.write_last().await;
     if let Some(worker) = tasks.lost() {
         anyhow::bail!("the worker `{worker}` ended by a fault; the log says which");
     }

@@ -9,13 +9,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use prost::encoding::{DecodeContext, WireType, bytes as of_bytes, decode_key, skip_field};
-use tenantry_core::{PrincipalKind, Reason, Refusal, RequestContext};
+use tenantry_core::{Reason, Refusal, RequestContext};
 use tenantry_proto::methods::{self, Method};
 use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
 
-use crate::attempts::{Attempt, Attempts, Counted, Fate};
+use crate::attempts::{self, Attempts};
 
 /// Most of a request that is kept to find an id in, in bytes. Larger ones are of changes that name none.
 const MOST_KEPT: usize = 64 * 1024;
@@ -44,11 +44,7 @@ impl Watched {
 
     /// Counts a refusal from before anyone knows, or cares, whose the request is.
     pub(super) fn count(&self, refusal: &Refusal) {
-        let nobody = PrincipalKind::Anonymous;
-        if Fate::of(self.method, refusal.reason, nobody) == Fate::Counted {
-            self.attempts
-                .count(Counted::new(&self.ip, refusal.reason, self.method.path));
-        }
+        attempts::count(&*self.attempts, self.method, &self.ip, refusal.reason);
     }
 
     /// Keeps what of the request's body an id may have to be found in.
@@ -70,20 +66,9 @@ impl Watched {
         ctx: &Arc<RequestContext>,
         reason: Reason,
     ) -> Result<(), Refusal> {
-        match Fate::of(self.method, reason, ctx.principal.kind) {
-            Fate::Forgotten => Ok(()),
-            Fate::Counted => {
-                self.attempts
-                    .count(Counted::new(&self.ip, reason, self.method.path));
-                Ok(())
-            }
-            Fate::Told(audit) => {
-                let named = self.kept.as_ref().zip(self.field());
-                let named = named.and_then(|(kept, field)| kept.id(field));
-                let attempt = Attempt::new(Arc::clone(ctx), audit, named, reason);
-                self.attempts.record(attempt).await
-            }
-        }
+        let named = self.kept.as_ref().zip(self.field());
+        let named = named.and_then(|(kept, field)| kept.id(field));
+        attempts::note(&*self.attempts, self.method, ctx, named, reason).await
     }
 
     fn field(&self) -> Option<u32> {
