@@ -111,6 +111,8 @@ impl Service for Identity {
                 &runtime.tasks,
             ),
             uses: uses::Uses::start(runtime.store.clone(), &runtime.tasks),
+            attempts: runtime.attempts.clone(),
+            refusals: Places::new(authz::REFUSALS, authz::REFUSALS_OF_ONE),
             tokens: tokens::Tokens::new(token_keys, &config.issuer),
             starts: starts::Starts::new(),
             provider_ended: tokio::sync::Notify::new(),

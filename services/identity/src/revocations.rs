@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tenantry_core::event::Outcome;
 use tenantry_core::{Reason, Refusal, RequestContext};
 use tenantry_proto::internal::identity::v1 as wire;
 use tenantry_proto::internal::identity::v1::follow_revocations_response::Item;
@@ -184,8 +185,12 @@ const TAKES_NOTHING: &[&str] = &[
     "user.password_reset_requested",
 ];
 
-/// What an event revokes, if it can take anything away. What isn't known here is taken for a change of its resource.
+/// What an event revokes, if it can take anything away. What isn't known here is taken for a change of its resource; an
+/// attempt that didn't succeed changed nothing.
 fn revocation(item: &FeedItem) -> Option<wire::Revocation> {
+    if item.event.outcome != Outcome::Success {
+        return None;
+    }
     let resource = &item.event.resource;
     let action = item.event.action.as_str();
     if action.ends_with(".created") || TAKES_NOTHING.contains(&action) {

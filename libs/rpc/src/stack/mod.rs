@@ -37,6 +37,7 @@ use crate::assertion::Verifier;
 use crate::attempts::Attempts;
 use crate::status::status;
 use attempts::Watched;
+pub use origin::origin_of;
 
 /// Longest time for an answer, where the caller sets no shorter one.
 const MAX_DEADLINE: Duration = Duration::from_secs(30);

@@ -53,13 +53,18 @@ pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Spa
     // Fails only without a telemetry subscriber, as in unit tests.
     let _ = span.set_parent(parent);
     let trace_id = known.unwrap_or_else(|| begun(&span, path));
-    let origin = Origin {
-        ip: text("x-envoy-external-address").to_owned(),
-        user_agent: text("user-agent").chars().take(MAX_USER_AGENT).collect(),
-        request_id: text("x-request-id").to_owned(),
-        trace_id: trace_id.to_string(),
-    };
-    (span, origin)
+    (span, origin_of(text, trace_id.to_string()))
+}
+
+/// Where a request with these headers came from, in this trace.
+pub fn origin_of<'a>(header: impl Fn(&'static str) -> &'a str, trace_id: String) -> Origin {
+    let user_agent = header("user-agent").chars();
+    Origin {
+        ip: header("x-envoy-external-address").to_owned(),
+        user_agent: user_agent.take(MAX_USER_AGENT).collect(),
+        request_id: header("x-request-id").to_owned(),
+        trace_id,
+    }
 }
 
 /// The trace that begins here. Nothing else is ever found by that of a method outside the contracts, as the gateway's

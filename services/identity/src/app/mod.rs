@@ -39,6 +39,7 @@ use tenantry_proto::methods;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::places::Places;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
+use tenantry_runtime::StoredAttempts;
 use tenantry_store::Store;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -67,6 +68,10 @@ pub(crate) struct App {
     pub(crate) principals: Principals,
     /// Requests of each key.
     pub(crate) uses: Uses,
+    /// Attempts that were refused.
+    pub(crate) attempts: StoredAttempts,
+    /// Attempts that are told before the gateway refuses them.
+    pub(crate) refusals: Places<TenantId>,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
@@ -205,15 +210,18 @@ impl App {
             Realm::Memberships(standing) if !standing.is_within(&entry.project) => {
                 return Ok(Reach::Absent);
             }
-            Realm::Memberships(_) => self.tenants.ancestors(entry).await?,
+            Realm::Memberships(_) => self.ancestors(entry).await?,
         };
-        let ancestors: Vec<_> = ancestors
-            .into_iter()
-            .map(|ancestor| Ancestor {
-                id: ancestor.id,
-                status: ancestor.status,
-            })
-            .collect();
         Ok(realm.reach(entry.id, entry.status, &ancestors))
+    }
+
+    /// The tenants above one, nearest first.
+    pub(crate) async fn ancestors(&self, entry: &TenantEntry) -> Result<Vec<Ancestor>, Error> {
+        let ancestors = self.tenants.ancestors(entry).await?;
+        let ancestors = ancestors.into_iter().map(|ancestor| Ancestor {
+            id: ancestor.id,
+            status: ancestor.status,
+        });
+        Ok(ancestors.collect())
     }
 }

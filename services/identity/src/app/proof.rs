@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tenantry_core::event::Event;
-use tenantry_core::{RequestContext, TenantId, UserId};
+use tenantry_core::{PrincipalKind, Reason, RequestContext, TenantId, UserId};
 
 use super::App;
 use crate::domain::lockout::{self, Buckets};
@@ -57,7 +57,8 @@ impl App {
             let mut tx = self.store.read(TenantId::PLATFORM).await?;
             let known = store::users::by_email(tx.conn(), email).await?;
             let user = known.as_ref().map(|known| known.user.id);
-            attempt.admit(tx.conn(), user).await?;
+            let admitted = attempt.admit(tx.conn(), user).await;
+            admitted.map_err(|refused| self.counted(ctx, user, refused))?;
             known
         };
         let (user, hash) = known.map(|known| (known.user, known.password_hash)).unzip();
@@ -65,11 +66,29 @@ impl App {
         let matches = turn.verify(password, hash.clone()).await?;
         match (user, hash) {
             (Some(user), Some(hash)) if matches => {
-                self.forgive(&attempt, user.id).await?;
+                let forgiven = self.forgive(&attempt, user.id).await;
+                forgiven.map_err(|refused| self.counted(ctx, Some(user.id), refused))?;
                 Ok(Proven { user, hash })
             }
-            (user, _) => Err(self.failed(ctx, &attempt, user.as_ref()).await?),
+            (user, _) => {
+                let refused = self.failed(ctx, &attempt, user.as_ref()).await?;
+                Err(self.counted(ctx, user.map(|user| user.id), refused))
+            }
         }
+    }
+
+    /// The refusal of a sign-in, counted where it is a known person's; who is signed in already isn't signing in.
+    fn counted(&self, ctx: &RequestContext, user: Option<UserId>, refused: Error) -> Error {
+        let reason = match &refused {
+            Error::BadPassword => Some(Reason::BadCredentials),
+            Error::SignInLocked(_) => Some(Reason::SignInLocked),
+            _ => None,
+        };
+        let stranger = ctx.principal.kind == PrincipalKind::Anonymous;
+        if let (Some(user), Some(reason), true) = (user, reason, stranger) {
+            self.attempts.count_sign_in(user, reason, &ctx.origin.ip);
+        }
+        refused
     }
 
     fn attempt(&self, ctx: &RequestContext, email: &str) -> Attempt {

@@ -17,7 +17,8 @@ use tenantry_rpc::assertion::HEADER;
 use tenantry_rpc::status::DOMAIN;
 use tonic::Code;
 
-use super::decide::{Chosen, Decided};
+use super::choose::Chosen;
+use super::decide::Decided;
 
 /// What identity alone reads, and no service behind it.
 const INPUTS: [&str; 5] = [

@@ -9,7 +9,8 @@ use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::watched::Watched;
 use uuid::Uuid;
 
-use super::decide::{Chosen, Decided};
+use super::choose::Chosen;
+use super::decide::Decided;
 use crate::domain::rights::Rights;
 use crate::error::Error;
 
@@ -27,6 +28,7 @@ struct Key {
     tenant: Option<(TenantId, i64)>,
     no_tenant: &'static str,
     project: String,
+    home: Option<TenantId>,
     rights: Rights,
 }
 
@@ -69,6 +71,7 @@ impl Assertions {
             tenant,
             no_tenant,
             project: decided.project.clone(),
+            home: decided.home,
             rights: decided.rights,
         };
         let ring = self.ring.get();
@@ -92,6 +95,7 @@ impl Assertions {
             slug: slug.to_owned(),
             no_tenant: no_tenant.to_owned(),
             project: decided.project.clone(),
+            home: decided.home,
             perms: decided.rights.here,
             below: decided.rights.below,
             credential_exp: decided.credential_exp,

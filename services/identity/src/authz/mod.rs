@@ -3,26 +3,34 @@
 
 mod answer;
 mod assertions;
+mod caller;
+mod choose;
 mod decide;
+mod home;
+mod refused;
 mod request;
 
 use std::sync::Arc;
 
+use tenantry_core::Refusal;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
 use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use tonic::{Request, Response, Status};
 
 pub(crate) use assertions::Assertions;
-pub(crate) use decide::Caller;
+pub(crate) use caller::Caller;
 use request::Asked;
 
 use crate::app::App;
-use crate::error::Error;
 
 /// Most look-ups of tenants at once that callers cause by names that the view doesn't have or they don't reach, and of one
 /// caller: whoever names what isn't there waits for no more of registry than that.
 pub(crate) const LOOK_UPS: usize = 1024;
 pub(crate) const LOOK_UPS_OF_ONE: usize = LOOK_UPS / 32;
+/// Most attempts that are told at once before they are refused here, and those of one tenant: they need connections that sign-ins need
+/// too, and a tenant that is stopped may have programs that don't notice.
+pub(crate) const REFUSALS: usize = 8;
+pub(crate) const REFUSALS_OF_ONE: usize = REFUSALS / 4;
 
 /// Answers Envoy.
 #[derive(Clone, Debug)]
@@ -36,8 +44,21 @@ impl Authorizer {
         Self { app, assertions }
     }
 
-    async fn assertion(&self, asked: &Asked<'_>) -> Result<answer::Admitted, Error> {
-        let decided = decide::decide(&self.app, asked).await?;
+    /// What lets a request pass that is someone's.
+    async fn admit(&self, asked: &Asked<'_>) -> Result<answer::Admitted, Refusal> {
+        let decided = match decide::decide(&self.app, asked).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                let refusal = error.into();
+                refused::count(&self.app, asked, &refusal);
+                return Err(refusal);
+            }
+        };
+        if let Some(stop) = decided.stop {
+            let refusal = Refusal::tenant_stopped(stop);
+            refused::tell(&self.app, asked, &decided, &refusal).await?;
+            return Err(refusal);
+        }
         let token = self.assertions.sign(&decided)?;
         Ok(answer::Admitted { decided, token })
     }
@@ -56,9 +77,9 @@ impl Authorization for Authorizer {
         if asked.needs_nobody() {
             return Ok(Response::new(answer::public()));
         }
-        Ok(Response::new(match self.assertion(&asked).await {
+        Ok(Response::new(match self.admit(&asked).await {
             Ok(admitted) => answer::admitted(admitted),
-            Err(error) => answer::denied(error.into(), asked.is_grpc),
+            Err(refusal) => answer::denied(refusal, asked.is_grpc),
         }))
     }
 }

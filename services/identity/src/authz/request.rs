@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use tenantry_core::Origin;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::HttpRequest;
 use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS, WITHOUT_TENANT};
+
+use tenantry_rpc::stack::origin_of;
 
 use crate::domain::api_key::{self, Presented};
 use crate::domain::host::Host;
@@ -97,6 +100,16 @@ impl<'a> Asked<'a> {
     /// `:authority`.
     pub(super) fn authority(&self) -> &'a str {
         self.header(":authority")
+    }
+
+    /// Where it came from, as the gateway says.
+    pub(super) fn origin(&self) -> Origin {
+        // W3C Trace Context: version, trace, span and flags.
+        let trace_id = self.header("traceparent").split('-').nth(1);
+        origin_of(
+            |name| self.header(name),
+            trace_id.unwrap_or_default().to_owned(),
+        )
     }
 
     /// `X-Project`.

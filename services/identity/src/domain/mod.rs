@@ -3,6 +3,7 @@
 pub(crate) mod api_key;
 pub(crate) mod external_sign_in;
 pub(crate) mod field;
+pub(crate) mod home;
 pub(crate) mod host;
 pub(crate) mod identity_provider;
 pub(crate) mod invitation;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tenantry_core::event::{Event, Outcome};
 use tenantry_store::feed::{Head, Read, Tail};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -84,7 +85,7 @@ impl Changes {
                 Read::Items(items, next) => {
                     let changed = items
                         .iter()
-                        .filter(|item| item.event.action != OF_NEW)
+                        .filter(|item| changes_something(&item.event))
                         .map(|item| (item.event.resource.id, item.feed_n));
                     self.apply(changed, next);
                     if next == position {
@@ -143,6 +144,11 @@ impl Changes {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether what is remembered of the event's resource may be otherwise since. An attempt that didn't succeed changed nothing.
+fn changes_something(event: &Event) -> bool {
+    event.outcome == Outcome::Success && event.action != OF_NEW
 }
 
 #[cfg(test)]

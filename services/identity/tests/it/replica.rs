@@ -1,6 +1,7 @@
 //! One replica of identity in this process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tenantry_core::seal::Sealer;
 use tenantry_identity::{Config, Identity};
@@ -9,7 +10,7 @@ use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
-use tenantry_runtime::{Runtime, Service as _};
+use tenantry_runtime::{Runtime, Service as _, StoredAttempts};
 use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
@@ -31,7 +32,7 @@ pub(crate) struct MailTo {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// Starts a replica, which runs as long as the tasks; returns its address.
+/// Starts a replica, which runs as long as the tasks; returns its address, and where it counts what it refuses.
 pub(crate) async fn replica(
     database: &TestDatabase,
     pooler: Option<&PgBouncer>,
@@ -39,7 +40,7 @@ pub(crate) async fn replica(
     keys: &Keys,
     mail: &MailTo,
     tasks: &Tasks,
-) -> String {
+) -> (String, StoredAttempts) {
     let cluster = pooler.map_or(database.cluster(), PgBouncer::cluster);
     let options = |role| {
         let url = cluster.url("identity", role, database.name());
@@ -55,8 +56,11 @@ pub(crate) async fn replica(
     let seal_key = std::fs::read_to_string(keys.seal_key("identity")).unwrap();
     let trust = Watched::open(keys.trust_file(), tasks, Trust::parse).unwrap();
     let service_keys = Watched::open(keys.service_ring("identity"), tasks, KeyRing::parse).unwrap();
+    let store = Store::new(pools, Sealer::parse(&seal_key).unwrap());
+    let attempts = StoredAttempts::start(store.clone(), tasks);
     let runtime = Runtime {
-        store: Store::new(pools, Sealer::parse(&seal_key).unwrap()),
+        store,
+        attempts: attempts.clone(),
         tasks: tasks.clone(),
         trust: trust.clone(),
         audit: nobody(&service_keys),
@@ -79,14 +83,17 @@ pub(crate) async fn replica(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = tonic::transport::Server::builder()
-        .layer(Stack::new("identity", Verifier::new(trust, "identity")))
+        .layer(
+            Stack::new("identity", Verifier::new(trust, "identity"))
+                .recording(Arc::new(attempts.clone())),
+        )
         .add_routes(routes)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             tasks.token().cancelled_owned(),
         );
     tasks.spawn("identity", async move { server.await.unwrap() });
-    address
+    (address, attempts)
 }
 
 /// An audit that nobody answers for: nothing here hands events on.

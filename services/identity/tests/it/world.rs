@@ -32,7 +32,7 @@ use tenantry_rpc::Tasks;
 use tenantry_rpc::assertion::{Claims, HEADER, sign};
 use tenantry_rpc::client::channel;
 use tenantry_rpc::keys::KeyRing;
-use tenantry_runtime::Service as _;
+use tenantry_runtime::{Service as _, StoredAttempts};
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
@@ -69,6 +69,8 @@ pub(crate) struct World {
     replicas: Vec<Channel>,
     /// Addresses of the replicas.
     addresses: Vec<String>,
+    /// Where they count what they refuse.
+    pub(crate) attempts: Vec<StoredAttempts>,
     tasks: Tasks,
     /// The mails that both replicas sent.
     pub(crate) post: Post,
@@ -135,6 +137,7 @@ impl World {
             keys,
             replicas: Vec::new(),
             addresses: Vec::new(),
+            attempts: Vec::new(),
             tasks: Tasks::new(),
             post: Post::new(mail.clone()),
             mail_to: MailTo {
@@ -164,13 +167,15 @@ impl World {
         self.tasks = Tasks::new();
         self.replicas.clear();
         self.addresses.clear();
+        self.attempts.clear();
         for _ in 0..2 {
             let pooler = self.pooler.as_ref();
             let (database, registry, keys) = (&self.database, &self.registry, &self.keys);
             let started = replica(database, pooler, registry, keys, &self.mail_to, &self.tasks);
-            let address = started.await;
+            let (address, attempts) = started.await;
             self.replicas.push(channel(&address).unwrap());
             self.addresses.push(address);
+            self.attempts.push(attempts);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenantry_core::event::Outcome;
 use tenantry_core::{PlanId, Refusal, TenantId};
 use tenantry_rpc::status;
 use tenantry_rpc::stream::StreamLife;
@@ -237,8 +238,11 @@ impl<S: Sink> Follow<S> {
         end.map_or(Ok(()), |refusal| Err(Stop::Ended(refusal)))
     }
 
-    /// Sends a change, if it is one of a tenant or a plan; the feed also carries others.
+    /// Sends a change, if it is one of a tenant or a plan; the feed also carries others, and attempts that changed nothing.
     async fn change(&self, item: Arc<FeedItem>, lineage: Option<&Lineage>) -> Result<bool, Stop> {
+        if item.event.outcome != Outcome::Success {
+            return Ok(false);
+        }
         match item.event.resource.kind.as_str() {
             "tenant" => self.tenant_change(item, lineage).await,
             "plan" => {

@@ -20,9 +20,11 @@ pub(crate) fn operator() -> Claims {
 pub(crate) fn member(tenant: &Tenant, permissions: &[Permission]) -> Claims {
     let perms = Permissions::of(permissions);
     let reaches_down = perms.contains(Permission::TenantsCreate);
+    let id: TenantId = tenant.id.parse().unwrap();
     Claims {
-        tenant: Some(tenant.id.parse::<TenantId>().unwrap()),
+        tenant: Some(id),
         slug: tenant.slug.clone(),
+        home: Some(id),
         perms,
         below: if reaches_down {
             perms
@@ -59,6 +61,7 @@ fn person() -> Claims {
         slug: String::new(),
         no_tenant: String::new(),
         project: String::new(),
+        home: None,
         perms: Permissions::NONE,
         below: Permissions::NONE,
         credential_exp: None,

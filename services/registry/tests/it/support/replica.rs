@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -21,7 +22,7 @@ use tenantry_rpc::client::{CallAs, Replicas, channel};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
-use tenantry_runtime::{Runtime, Service as _};
+use tenantry_runtime::{Runtime, Service as _, StoredAttempts};
 use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::keys::Keys;
 use tokio::net::TcpListener;
@@ -59,6 +60,7 @@ pub(super) struct Database {
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
+    pub(crate) attempts: StoredAttempts,
     keys: Keys,
     channel: Channel,
 }
@@ -83,8 +85,10 @@ impl Replica {
         };
         let service_keys =
             Watched::open(keys.service_ring("registry"), &tasks, KeyRing::parse).unwrap();
+        let store = Store::new(config, sealer);
         let runtime = Runtime {
-            store: Store::new(config, sealer),
+            attempts: StoredAttempts::start(store.clone(), &tasks),
+            store,
             trust: Watched::open(keys.trust_file(), &tasks, Trust::parse).unwrap(),
             // Nothing here hands events on.
             audit: Replicas::new(&[], CallAs::new(service_keys.clone(), "registry", "audit"))
@@ -103,10 +107,13 @@ impl Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
-            .layer(Stack::new(
-                Registry::NAME,
-                Verifier::new(runtime.trust.clone(), Registry::NAME),
-            ))
+            .layer(
+                Stack::new(
+                    Registry::NAME,
+                    Verifier::new(runtime.trust.clone(), Registry::NAME),
+                )
+                .recording(Arc::new(runtime.attempts.clone())),
+            )
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
@@ -115,6 +122,7 @@ impl Replica {
         tasks.spawn("server", async move { server.await.unwrap() });
         Self {
             store: runtime.store,
+            attempts: runtime.attempts,
             tasks,
             keys: keys.clone(),
             channel: channel(&format!("http://{address}")).unwrap(),
