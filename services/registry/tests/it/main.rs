@@ -2,6 +2,7 @@
 //! its registry runs in this process, behind the stack of production, on a real socket.
 #![allow(clippy::unwrap_used)] // A test that can't go on has failed.
 
+mod attempts;
 mod domains;
 mod feed;
 mod growing;
