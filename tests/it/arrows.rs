@@ -44,6 +44,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tenantry-store",
         ],
     ),
+    (
+        "tenantry-audit",
+        &[
+            "tenantry-core",
+            "tenantry-proto",
+            "tenantry-rpc",
+            "tenantry-runtime",
+            "tenantry-store",
+            "tenantry-transparency",
+        ],
+    ),
 ];
 
 /// Crates that a part must not name.

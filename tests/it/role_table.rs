@@ -18,6 +18,23 @@ use crate::support::{fleet, unique};
 
 /// What each RPC that acts in a tenant needs there; nothing where it is about the caller.
 const NEEDS: &[(&str, Option<P>)] = &[
+    ("audit.v1.AuditEventService/GetEvent", Some(P::AuditRead)),
+    ("audit.v1.AuditEventService/ListEvents", Some(P::AuditRead)),
+    (
+        "audit.v1.AuditEventService/RecordEvents",
+        Some(P::AuditRecord),
+    ),
+    ("audit.v1.AuditEventService/TailEvents", Some(P::AuditRead)),
+    (
+        "audit.v1.AuditExportService/ExportEvents",
+        Some(P::AuditRead),
+    ),
+    (
+        "audit.v1.AuditLogService/GetLogCheckpoint",
+        Some(P::AuditRead),
+    ),
+    ("audit.v1.AuditLogService/GetLogProof", Some(P::AuditRead)),
+    ("audit.v1.AuditLogService/GetLogTile", Some(P::AuditRead)),
     (
         "identity.v1.ApiKeyService/CreateApiKey",
         Some(P::ApiKeysManage),
@@ -299,6 +316,7 @@ fn request(rpc: &str, tenant: &str) -> Value {
     let method = rpc.rsplit('/').next().unwrap_or_default();
     match method {
         "CreateTenant" => json!({"parent_id": tenant}),
+        "TailEvents" => json!({"tenant": tenant, "from_index": "0"}),
         "ListTenants" | "WatchTenants" => json!({}),
         "ListUserMemberships" => json!({"user": "me"}),
         "ArchiveTenant" | "DeleteTenant" | "PurgeTenant" | "ResumeTenant" | "SuspendTenant"

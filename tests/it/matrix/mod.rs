@@ -2,6 +2,7 @@
 //! build of trust here. Each noun has a file with its rows and its attempts.
 
 mod api_keys;
+mod audit;
 mod domains;
 mod identity_providers;
 mod invitations;
@@ -112,6 +113,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
     [
         ROWS,
         api_keys::ROWS,
+        audit::ROWS,
         invitations::ROWS,
         legal_holds::ROWS,
         identity_providers::ROWS,
@@ -182,6 +184,9 @@ async fn of_list(fleet: &Fleet, a: &Party, b: &Party, items: &str) -> Result<Vec
 /// The attempts of one RPC. `a` attacks, `b` is attacked.
 pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result<Vec<Attempt>> {
     let method = path.rsplit('/').next().unwrap_or_default();
+    if let Some(attempts) = audit::attempts(fleet, path, a, b).await? {
+        return Ok(attempts);
+    }
     if let Some(attempts) = tenants::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }

@@ -1,6 +1,6 @@
 //! One replica of audit in this process, and clients of it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use tenantry_audit::{Audit, Config};
 use tenantry_core::seal::Sealer;
@@ -11,7 +11,7 @@ use tenantry_rpc::client::{CallAs, Replicas, channel};
 use tenantry_rpc::keys::{KeyRing, Trust};
 use tenantry_rpc::watched::Watched;
 use tenantry_rpc::{Stack, Tasks};
-use tenantry_runtime::{Runtime, Service as _};
+use tenantry_runtime::{Runtime, Service as _, StoredAttempts};
 use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
@@ -49,8 +49,10 @@ impl Replica {
         };
         let service_keys =
             Watched::open(keys.service_ring("audit"), &tasks, KeyRing::parse).unwrap();
+        let store = Store::new(config, Sealer::parse(&seal_key).unwrap());
         let runtime = Runtime {
-            store: Store::new(config, Sealer::parse(&seal_key).unwrap()),
+            attempts: StoredAttempts::start(store.clone(), &tasks),
+            store,
             trust: Watched::open(keys.trust_file(), &tasks, Trust::parse).unwrap(),
             // Nothing here hands events on.
             audit: Replicas::new(&[], CallAs::new(service_keys.clone(), "audit", "audit")).unwrap(),
@@ -68,7 +70,7 @@ impl Replica {
         let address = listener.local_addr().unwrap();
         let verifier = Verifier::new(runtime.trust.clone(), Audit::NAME);
         let server = Server::builder()
-            .layer(Stack::new(Audit::NAME, verifier))
+            .layer(Stack::new(Audit::NAME, verifier).recording(Arc::new(runtime.attempts.clone())))
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
@@ -101,11 +103,6 @@ impl Replica {
     /// A client that appends.
     pub(crate) fn append(&self, claims: &Claims) -> Append {
         AppendServiceClient::new(self.as_caller(claims))
-    }
-
-    /// Ends this replica, and returns once its tasks have ended.
-    pub(crate) async fn end(&self) {
-        self.tasks.end(Duration::from_secs(5)).await;
     }
 }
 
