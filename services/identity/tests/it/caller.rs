@@ -51,6 +51,7 @@ pub(crate) struct Assertion {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) no_tenant: String,
     pub(crate) project: String,
+    pub(crate) home: Option<TenantId>,
     pub(crate) permissions: tenantry_core::Permissions,
 }
 
@@ -66,6 +67,7 @@ impl Assertion {
             tenant: claims.tenant,
             no_tenant: claims.no_tenant,
             project: claims.project,
+            home: claims.home,
             permissions: claims.perms,
         }
     }

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)] // A test that can't go on has failed.
 
 mod api_keys;
+mod attempts;
 mod caller;
 mod external;
 mod floods;
 mod gateway;
+mod home;
 mod identity_providers;
 mod invitations;
 mod lockout;

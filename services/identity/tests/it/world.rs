@@ -395,6 +395,14 @@ impl World {
         TenantDataServiceClient::new(self.replicas[0].clone())
     }
 
+    pub(crate) fn revocations(
+        &self,
+    ) -> internal::revocation_feed_service_client::RevocationFeedServiceClient<Channel> {
+        internal::revocation_feed_service_client::RevocationFeedServiceClient::new(
+            self.replicas[0].clone(),
+        )
+    }
+
     /// A request as registry makes it.
     pub(crate) fn as_registry<T>(&self, message: T) -> Request<T> {
         self.ask_as_service("registry", message)

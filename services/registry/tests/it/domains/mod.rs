@@ -75,12 +75,15 @@ async fn unpublish(world: &World, domain: &Domain) {
     world.dns.set_txt(name, &["v=spf1 -all"]).await.unwrap();
 }
 
+/// What happened to a tenant, attempts in vain left out.
 async fn actions(owner: &mut PgConnection, tenant: &Tenant) -> Vec<String> {
-    sqlx::query_scalar("SELECT action FROM outbox WHERE tenant_id = $1::uuid ORDER BY n")
-        .bind(&tenant.id)
-        .fetch_all(owner)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "SELECT action FROM outbox WHERE tenant_id = $1::uuid AND NOT event ? 'outcome' ORDER BY n",
+    )
+    .bind(&tenant.id)
+    .fetch_all(owner)
+    .await
+    .unwrap()
 }
 
 /// Makes a domain due now, and returns once a replica's regular look brought it here.
