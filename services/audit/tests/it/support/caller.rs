@@ -19,6 +19,7 @@ pub(crate) fn member(tenant: TenantId, permissions: &[Permission]) -> Claims {
     Claims {
         tenant: Some(tenant),
         slug: "acme".to_owned(),
+        home: Some(tenant),
         perms: Permissions::of(permissions),
         ..person()
     }
