@@ -18,6 +18,7 @@ mod operators;
 mod page_cost;
 mod passwords;
 mod permissions;
+mod personal;
 mod registry;
 mod replica;
 mod roles;

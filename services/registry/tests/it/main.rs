@@ -13,6 +13,7 @@ mod isolation;
 mod life;
 mod outbox;
 mod panics;
+mod personal;
 mod plans;
 mod projects;
 mod secrets;
