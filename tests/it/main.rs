@@ -9,6 +9,8 @@
 mod arrows;
 mod attacks_invitations;
 mod attacks_roles;
+mod audit_outage;
+mod audit_storm;
 mod bad_input;
 mod conformance;
 mod crash;

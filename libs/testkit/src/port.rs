@@ -48,7 +48,16 @@ pub fn local(port: u16) -> SocketAddr {
 /// Process id and command line of whoever listens on a port, as far as this user may see it.
 #[must_use]
 pub fn owner(port: u16) -> Option<(u32, String)> {
-    let inode = listening_inode(port)?;
+    holder(&inode(port, LISTENING)?)
+}
+
+/// Process id and command line of whoever has a connection that goes out from a port, as far as this user may see it.
+#[must_use]
+pub fn client(port: u16) -> Option<(u32, String)> {
+    holder(&inode(port, CONNECTED)?)
+}
+
+fn holder(inode: &str) -> Option<(u32, String)> {
     let wanted = format!("socket:[{inode}]");
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry
@@ -82,7 +91,11 @@ pub fn command_line(pid: u32) -> String {
 }
 
 /// Inode of the socket in state LISTEN (0A) on a port, from the kernel's tables (proc(5)).
-fn listening_inode(port: u16) -> Option<String> {
+/// States of sockets, as `/proc/net/tcp` has them.
+const LISTENING: &str = "0A";
+const CONNECTED: &str = "01";
+
+fn inode(port: u16, state: &str) -> Option<String> {
     let suffix = format!(":{port:04X}");
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -90,8 +103,8 @@ fn listening_inode(port: u16) -> Option<String> {
             let table = fs::read_to_string(table).ok()?;
             table.lines().skip(1).find_map(|line| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
-                let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == "0A";
-                listens.then(|| fields.get(9).map(ToString::to_string))?
+                let is_it = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == state;
+                is_it.then(|| fields.get(9).map(ToString::to_string))?
             })
         })
 }

@@ -3,6 +3,7 @@
 pub mod dynamic;
 pub mod external;
 pub mod insist;
+pub mod log;
 pub mod raw;
 pub mod served;
 pub mod watch;

@@ -1,0 +1,125 @@
+//! Every acknowledged change is one event of the log, in order and without a gap, whatever is killed meanwhile: the service that
+//! writes it, the relay that hands it on, audit that takes it, and Postgres under all of them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::future::try_join_all;
+use sqlx::{Connection as _, PgConnection};
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::port;
+use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::unit::Unit;
+use tokio::sync::watch;
+
+use crate::support::log::{self, Acknowledged, writer};
+use crate::support::{OwnFleet, full};
+
+const WRITERS: usize = 16;
+/// Longest time without work after a kill.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
+/// Most changes between two kills; how many is drawn.
+const BETWEEN_KILLS: u8 = 40;
+
+/// What is killed in turn.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Source,
+    Relay,
+    Audit,
+    Postgres,
+}
+
+const VICTIMS: [Victim; 4] = [
+    Victim::Source,
+    Victim::Relay,
+    Victim::Audit,
+    Victim::Postgres,
+];
+
+/// kill -9, and start.
+async fn again(unit: &Unit) -> Result<()> {
+    unit.kill_9().await?;
+    unit.start().await
+}
+
+/// The replica of registry that hands events on: it has the relay's row locked while audit is asked.
+async fn relaying<'a>(fleet: &'a Fleet, connection: &mut PgConnection) -> Result<&'a Unit> {
+    let client: Option<i32> = sqlx::query_scalar(
+        "SELECT a.client_port FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+         WHERE l.relation = 'registry.relay'::regclass AND l.mode = 'RowShareLock' LIMIT 1",
+    )
+    .fetch_optional(connection)
+    .await?;
+    let pid = client.and_then(|port| port::client(u16::try_from(port).ok()?));
+    let holds = |unit: &&Unit| {
+        let process = unit.process();
+        process.is_some_and(|process| pid.as_ref().is_some_and(|(pid, _)| *pid == process.pid()))
+    };
+    let mut units = fleet.replicas("registry").map(|replica| replica.unit());
+    // Between two batches nobody has it: then either replica may be next.
+    Ok(units
+        .find(holds)
+        .unwrap_or_else(|| fleet.service("registry", 0).unit()))
+}
+
+async fn kill(fleet: &Fleet, victim: Victim, round: usize) -> Result<()> {
+    match victim {
+        Victim::Source => again(fleet.service("registry", round % 2).unit()).await,
+        Victim::Relay => {
+            let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+            again(relaying(fleet, &mut connection).await?).await
+        }
+        Victim::Audit => again(fleet.service("audit", round % 2).unit()).await,
+        Victim::Postgres => {
+            let postgres = fleet.postgres().context("a server of its own")?;
+            postgres.unit().kill_9().await?;
+            postgres.start().await
+        }
+    }
+}
+
+async fn storm(kills_of_each: usize) -> Result<()> {
+    let fleet = OwnFleet::start(FleetConfig {
+        database: Database::Own(Durability::Full),
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    let operator = fleet.operator_rest()?;
+    let acknowledged = Acknowledged::default();
+    let count = watch::Sender::new(0);
+    let mut counted = count.subscribe();
+    let stop = AtomicBool::new(false);
+    let writers =
+        try_join_all((0..WRITERS).map(|_| writer(&operator, &acknowledged, &count, &stop)));
+    let killer = async {
+        for round in 0..kills_of_each {
+            for victim in VICTIMS {
+                let [drawn] = tenantry_core::random::bytes::<1>();
+                let reached = *count.borrow() + 1 + usize::from(drawn % BETWEEN_KILLS);
+                let goes_on = counted.wait_for(|count| *count >= reached);
+                tokio::time::timeout(GOES_ON_WITHIN, goes_on)
+                    .await
+                    .with_context(|| format!("no work goes on, before killing {victim:?}"))??;
+                kill(&fleet, victim, round).await?;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    tokio::try_join!(writers, killer)?;
+    let acknowledged = acknowledged.into_inner();
+    println!(
+        "{} kills, {} acknowledged changes",
+        kills_of_each * VICTIMS.len(),
+        acknowledged.len()
+    );
+    log::compare(&fleet, &acknowledged).await?;
+    fleet.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_source_relay_audit_and_postgres_leaves_each_change_one_event() -> Result<()> {
+    storm(if full() { 20 } else { 2 }).await
+}
