@@ -3,6 +3,7 @@
 pub mod drive;
 pub mod figures;
 pub mod load;
+pub mod log;
 pub mod question;
 pub mod raw;
 pub mod side;
