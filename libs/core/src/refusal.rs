@@ -140,6 +140,7 @@ reasons! {
     LastOperator = "LAST_OPERATOR", FailedPrecondition;
     ApiKeyEnded = "API_KEY_ENDED", FailedPrecondition;
     SourceNotStopped = "SOURCE_NOT_STOPPED", FailedPrecondition;
+    NotYetCheckpointed = "NOT_YET_CHECKPOINTED", FailedPrecondition;
     Overloaded = "OVERLOADED", ResourceExhausted;
     SecretAlreadyShown = "SECRET_ALREADY_SHOWN", FailedPrecondition;
     Unavailable = "UNAVAILABLE", Unavailable;

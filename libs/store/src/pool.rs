@@ -55,10 +55,10 @@ impl Store {
     #[must_use]
     pub fn new(config: PoolConfig, sealer: Sealer) -> Self {
         let pool = |options: PgConnectOptions, most: u32| {
-            PgPoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with(options.statement_cache_capacity(config.statement_cache))
+            pool(
+                options.statement_cache_capacity(config.statement_cache),
+                most,
+            )
         };
         Self {
             app: pool(config.app, config.app_connections),
@@ -126,6 +126,17 @@ impl Store {
         Ok(AcrossTx(tx))
     }
 
+    /// The same store, with connections of its own for what a worker does as the platform's role: lists and look-ups, which
+    /// have the others, can't hold it up.
+    #[must_use]
+    pub fn apart(&self, connections: u32) -> Self {
+        let options = self.platform.connect_options();
+        Self {
+            platform: pool(PgConnectOptions::clone(&options), connections),
+            ..self.clone()
+        }
+    }
+
     /// The same store, for the feed's own work: what it does as the platform's role has connections of its own.
     pub(crate) fn for_feed(&self) -> Self {
         Self {
@@ -167,4 +178,12 @@ impl Store {
         self.across.close().await;
         self.relay.close().await;
     }
+}
+
+/// A pool that connects when first used.
+fn pool(options: PgConnectOptions, most: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options)
 }

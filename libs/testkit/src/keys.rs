@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use tenantry_core::random;
+use tenantry_transparency::Signers;
 
 use crate::paths::write_secret;
 
@@ -171,6 +172,9 @@ const SERVICE_CALLS: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// Name of the logs that a fleet of this machine signs.
+const LOG_NAME: &str = "tenantry.test/audit";
+
 /// The keys of one fleet, as files in one folder.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -200,6 +204,7 @@ impl Keys {
                 .extend(own.trusted(&format!("service:{service}"), calls)?);
             seal_key(&keys.seal_key(service))?;
         }
+        log_key(&keys.log_key())?;
         if keys.trust_file().exists() {
             // The keys that were made before, with what this version lets each service call.
             let mut kept = TrustFile::read(&keys.trust_file())?;
@@ -244,6 +249,12 @@ impl Keys {
         self.dir.join(format!("seal-{service}.key"))
     }
 
+    /// Key that the checkpoints of the log are signed with.
+    #[must_use]
+    pub fn log_key(&self) -> PathBuf {
+        self.dir.join("log.key")
+    }
+
     /// The trust file.
     #[must_use]
     pub fn trust_file(&self) -> PathBuf {
@@ -264,6 +275,14 @@ fn seal_key(path: &Path) -> Result<()> {
             path,
             URL_SAFE_NO_PAD.encode(random::bytes::<32>()).as_bytes(),
         )?;
+    }
+    Ok(())
+}
+
+fn log_key(path: &Path) -> Result<()> {
+    if !path.exists() {
+        let key = Signers::generate(LOG_NAME, random::bytes())?;
+        write_secret(path, format!("{key}\n").as_bytes())?;
     }
     Ok(())
 }

@@ -137,13 +137,9 @@ impl Signers {
     /// # Errors
     /// NotACheckpoint for an origin that is empty or has control characters.
     pub fn sign(&self, origin: &str, head: &TreeHead) -> Result<String, CheckpointError> {
-        let lines = tlog_tiles::Checkpoint::new(origin, head.size, head.root, "")
-            .map_err(|_| CheckpointError::NotACheckpoint)?;
-        if origin.contains(char::is_control) {
-            return Err(CheckpointError::NotACheckpoint);
-        }
+        let text = text(origin, head)?;
         let mut note =
-            Note::new(&lines.to_bytes(), &[]).map_err(|_| CheckpointError::NotACheckpoint)?;
+            Note::new(text.as_bytes(), &[]).map_err(|_| CheckpointError::NotACheckpoint)?;
         note.add_sigs(&[&self.first])
             .map_err(|_| CheckpointError::NotANote)?;
         String::from_utf8(note.to_bytes()).map_err(|_| CheckpointError::NotANote)
@@ -192,6 +188,20 @@ impl Checkpoint {
             root: self.root,
         }
     }
+}
+
+/// What is signed of a log's checkpoint: its origin, size and root, a line each. It is the leaf that the checkpoint of a
+/// tenant's log is in the log of the fleet.
+///
+/// # Errors
+/// NotACheckpoint for an origin that is empty or has control characters.
+pub fn text(origin: &str, head: &TreeHead) -> Result<String, CheckpointError> {
+    if origin.contains(char::is_control) {
+        return Err(CheckpointError::NotACheckpoint);
+    }
+    let lines = tlog_tiles::Checkpoint::new(origin, head.size, head.root, "")
+        .map_err(|_| CheckpointError::NotACheckpoint)?;
+    String::from_utf8(lines.to_bytes()).map_err(|_| CheckpointError::NotACheckpoint)
 }
 
 /// The name in a public key; `None` where it is no key.

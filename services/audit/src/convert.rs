@@ -1,5 +1,7 @@
 //! Between the contract's messages and the domain.
 
+pub(crate) mod logs;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tenantry_core::Refusal;

@@ -3,6 +3,11 @@
 use tenantry_core::tenant::Stop;
 use tenantry_core::{Reason, Refusal, TenantStatus};
 
+use crate::domain::trees::Alarm;
+
+/// What is promised between an event and the checkpoint that covers it.
+const CHECKPOINT_WITHIN_MS: u32 = 5_000;
+
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -14,6 +19,12 @@ pub(crate) enum Error {
     EventNotFound,
     #[error("no alarm has stopped that stream")]
     SourceNotStopped,
+    #[error("not under a checkpoint yet")]
+    NotYetCheckpointed,
+    #[error("no checkpoint is signed: {0}")]
+    NotSigned(Alarm),
+    #[error("nothing can be proved from what is kept: {0}")]
+    Tree(#[from] tenantry_transparency::TreeError),
     #[error("stopped: {0:?}")]
     Stopped(Stop),
     #[error("kept as it was: {0}")]
@@ -41,6 +52,24 @@ impl From<Error> for Refusal {
             Error::Leaf(error) => {
                 tracing::error!(error = %error, "a leaf of the log can't be read back");
                 return Self::internal();
+            }
+            Error::NotSigned(alarm) => {
+                tracing::error!(error = %alarm, "no checkpoint is signed");
+                return Self::internal();
+            }
+            Error::Tree(error) => {
+                metrics::counter!("tenantry_audit_checkpoint_alarms_total", "why" => "proof")
+                    .increment(1);
+                tracing::error!(error = %error, "a log can't be proved from the tiles that are kept");
+                return Self::internal();
+            }
+            Error::NotYetCheckpointed => {
+                let mut refusal = Self::new(
+                    Reason::NotYetCheckpointed,
+                    "The log isn't signed that far yet: a checkpoint follows a few seconds after each event. Try again then.",
+                );
+                refusal.retry_after_ms = Some(CHECKPOINT_WITHIN_MS);
+                return refusal;
             }
             Error::EventNotFound => (
                 Reason::EventNotFound,

@@ -14,11 +14,14 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::audit::v1::audit_event_service_server::AuditEventServiceServer;
 use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
+use tenantry_proto::audit::v1::audit_log_service_server::AuditLogServiceServer;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
+use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{NoCommands, Runtime, Service};
+use tenantry_transparency::Signers;
 use tonic::service::Routes;
 
 pub use config::Config;
@@ -61,10 +64,14 @@ impl Service for Audit {
         let tasks = &runtime.tasks;
         tasks.keep("tenants", follower.run(tasks.token()));
         let revocations = Revocations::follow(&identity, grace, tasks);
+        let parse = |file: &str| Signers::parse(file).map_err(|why| why.to_string());
+        let signers = Watched::open(config.log_key_file.clone(), tasks, parse);
+        let signers = signers.map_err(|why| anyhow::anyhow!("TENANTRY_LOG_KEY_FILE: {why}"))?;
         let app = app::App::new(
             runtime.store.clone(),
             Tenants::new(view, Lookup::new(&registry), grace),
             revocations,
+            signers,
             tasks.clone(),
         );
         app.ensure_partitions()
@@ -77,12 +84,17 @@ impl Service for Audit {
             "growth",
             Arc::clone(&app).look_for_growth(head, tasks.token()),
         );
+        let signing = app::Signing::new(Arc::clone(&app), config.checkpoint_after());
+        tasks.keep("checkpoints", signing.run(tasks.token()));
         let append = AppendServiceServer::new(service::append::Append(Arc::clone(&app)));
         Ok(
             Routes::new(append.max_decoding_message_size(MAX_APPEND_BYTES))
                 .add_service(AuditSourceServiceServer::new(service::sources::Sources(
                     Arc::clone(&app),
                 )))
+                .add_service(AuditLogServiceServer::new(service::logs::Logs(Arc::clone(
+                    &app,
+                ))))
                 .add_service(AuditEventServiceServer::new(service::events::Events(app))),
         )
     }

@@ -66,5 +66,8 @@ pub(super) fn environment(
             .map(|(name, value)| (name.to_owned(), value)),
         );
     }
+    if service == "audit" {
+        environment.insert("TENANTRY_LOG_KEY_FILE".to_owned(), path(keys.log_key()));
+    }
     Ok(environment)
 }

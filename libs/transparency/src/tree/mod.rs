@@ -82,6 +82,12 @@ pub enum TreeError {
     NotAHash(String),
 }
 
+/// The hash of a leaf (RFC 6962, section 2.1).
+#[must_use]
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
+    tlog_tiles::record_hash(leaf)
+}
+
 /// Checks that the tree has this leaf at this index (RFC 6962, section 2.1.1).
 ///
 /// # Errors
@@ -150,12 +156,14 @@ fn within(index: u64, size: u64) -> Result<(), TreeError> {
 }
 
 /// How many hashes the tree of this size has at a level of tiles.
-const fn width(size: u64, level: u8) -> u64 {
+#[must_use]
+pub const fn width(size: u64, level: u8) -> u64 {
     size >> (TILE_HEIGHT * level)
 }
 
 /// How many levels of tiles a tree of this size has.
-fn levels(size: u64) -> u8 {
+#[must_use]
+pub fn levels(size: u64) -> u8 {
     (0..)
         .take_while(|level| width(size, *level) > 0)
         .fold(0, |count, _| count + 1)

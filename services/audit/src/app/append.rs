@@ -260,7 +260,7 @@ impl Batch<'_> {
         let count = self.placed.len();
         if !self.placed.is_empty() {
             append::insert(tx.conn(), head, std::mem::take(&mut self.placed)).await?;
-            append::grow(tx.conn(), &grown).await?;
+            append::grow(tx.conn(), head.now, &grown).await?;
             sources::save(tx.conn(), self.source, &self.streams).await?;
         }
         self.raise(&mut tx).await?;

@@ -1,7 +1,9 @@
 //! Audit's use cases: taking events into the log, and reading them.
 
 pub(crate) mod append;
+mod checkpoints;
 mod partitions;
+mod proofs;
 mod reading;
 mod record;
 pub(crate) mod sources;
@@ -19,10 +21,14 @@ use tenantry_rpc::Tasks;
 use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::stream::StreamSlots;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
+use tenantry_rpc::watched::Watched;
 use tenantry_store::Store;
+use tenantry_transparency::Signers;
 
 use crate::error::Error;
 
+pub(crate) use checkpoints::Signing;
+pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
 pub(crate) use record::NewEvent;
 pub(crate) use tails::{Grown, Item};
@@ -39,6 +45,8 @@ pub(crate) struct App {
     revocations: Revocations,
     slots: StreamSlots,
     grown: Grown,
+    /// The keys that checkpoints are signed with.
+    signers: Watched<Signers>,
     tasks: Tasks,
 }
 
@@ -47,6 +55,7 @@ impl App {
         store: Store,
         tenants: Tenants,
         revocations: Revocations,
+        signers: Watched<Signers>,
         tasks: Tasks,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -55,6 +64,7 @@ impl App {
             revocations,
             slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
             grown: Grown::new(),
+            signers,
             tasks,
         })
     }

@@ -88,6 +88,12 @@ impl App {
 
     /// One event of a log, by its id or index.
     pub(crate) async fn event(&self, tenant: TenantId, name: &str) -> Result<Reading, Error> {
+        let row = self.row(tenant, name).await?;
+        Reading::of(row.ok_or(Error::EventNotFound)?)
+    }
+
+    /// The row of an event that is shown, by its id or index.
+    pub(super) async fn row(&self, tenant: TenantId, name: &str) -> Result<Option<Row>, Error> {
         let since = self.visible_since(Scope::Log(tenant));
         let mut tx = self.store.read(tenant).await?;
         let row = match name.parse::<i64>() {
@@ -110,7 +116,7 @@ impl App {
                 rows.into_iter().next()
             }
         };
-        Reading::of(row.ok_or(Error::EventNotFound)?)
+        Ok(row)
     }
 
     /// Since when events are shown: as long as the tenant's plan keeps them; those of no tenant as long as any.

@@ -80,7 +80,7 @@ impl App {
         }
         let size = size + i64::try_from(placed.len()).unwrap_or(i64::MAX);
         append::insert(tx.conn(), head, placed).await?;
-        append::grow(tx.conn(), &HashMap::from([(tenant, size)])).await?;
+        append::grow(tx.conn(), head.now, &HashMap::from([(tenant, size)])).await?;
         sources::save(tx.conn(), source, &[(tenant, state.after(events.len()))]).await?;
         tx.finish(key, &recorded).await?;
         self.grown.look();

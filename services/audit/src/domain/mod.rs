@@ -2,7 +2,9 @@
 
 pub(crate) mod changes;
 pub(crate) mod entry;
+pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod retention;
 pub(crate) mod stream;
 pub(crate) mod terms;
+pub(crate) mod trees;

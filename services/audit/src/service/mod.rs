@@ -3,3 +3,4 @@
 pub(crate) mod append;
 pub(crate) mod events;
 pub(crate) mod sources;
+pub(crate) mod logs;

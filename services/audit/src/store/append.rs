@@ -128,17 +128,22 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Writes the sizes that these logs have now.
+/// Writes the sizes that these logs have now, and that they wait for a checkpoint.
 #[tracing::instrument(name = "logs.grow", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn grow(
     conn: &mut PgConnection,
+    now: Timestamp,
     sizes: &HashMap<TenantId, i64>,
 ) -> Result<(), Error> {
     let ids: Vec<_> = sizes.keys().map(|id| id.uuid()).collect();
     let sizes: Vec<_> = sizes.values().copied().collect();
     sqlx::query!(
-        "INSERT INTO logs (tenant_id, size) SELECT * FROM unnest($1::uuid[], $2::bigint[])
-         ON CONFLICT (tenant_id) DO UPDATE SET size = excluded.size",
+        "INSERT INTO logs AS l (tenant_id, size, waiting_since, queued_at)
+         SELECT tenant_id, size, $1, $1 FROM unnest($2::uuid[], $3::bigint[]) AS g (tenant_id, size)
+         ON CONFLICT (tenant_id) DO UPDATE SET size = excluded.size,
+             waiting_since = coalesce(l.waiting_since, excluded.waiting_since),
+             queued_at = coalesce(l.queued_at, excluded.queued_at)",
+        PgTime(now) as PgTime,
         &ids,
         &sizes,
     )

@@ -2,5 +2,9 @@
 
 pub(crate) mod append;
 pub(crate) mod events;
+pub(crate) mod fleet;
+mod number;
 pub(crate) mod partitions;
 pub(crate) mod sources;
+pub(crate) mod tiles;
+pub(crate) mod trees;

@@ -3,11 +3,13 @@
 mod caller;
 mod registry;
 mod replica;
+mod tree;
 mod world;
 
 pub(crate) use caller::{Assertion, member, operator, service};
 pub(crate) use registry::Registry;
 pub(crate) use replica::Replica;
+pub(crate) use tree::{Tree, hashes, head};
 pub(crate) use world::{World, event, stream};
 
 use tenantry_core::Reason;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tenantry_audit::{Audit, Config};
 use tenantry_core::seal::Sealer;
 use tenantry_proto::audit::v1::audit_event_service_client::AuditEventServiceClient;
+use tenantry_proto::audit::v1::audit_log_service_client::AuditLogServiceClient;
 use tenantry_proto::internal::audit::v1::append_service_client::AppendServiceClient;
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
 use tenantry_rpc::client::{CallAs, Replicas, channel};
@@ -25,6 +26,7 @@ use super::{Assertion, Registry};
 
 type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Events = AuditEventServiceClient<Authed>;
+pub(crate) type Logs = AuditLogServiceClient<Authed>;
 pub(crate) type Append = AppendServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
@@ -64,6 +66,8 @@ impl Replica {
             // Nobody tells of revocations; streams live on for the grace.
             identity_addrs: vec!["http://127.0.0.1:1".to_owned()],
             freshness_grace_ms: 60_000,
+            log_key_file: keys.log_key(),
+            checkpoint_after_ms: 100,
         };
         let routes = Audit::start(config, &runtime).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,6 +102,11 @@ impl Replica {
     /// A client that reads and records.
     pub(crate) fn events(&self, claims: &Claims) -> Events {
         AuditEventServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that checks the log.
+    pub(crate) fn logs(&self, claims: &Claims) -> Logs {
+        AuditLogServiceClient::new(self.as_caller(claims))
     }
 
     /// A client that appends.
