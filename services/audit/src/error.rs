@@ -32,6 +32,8 @@ pub(crate) enum Error {
     #[error("a leaf can't be read back: {0}")]
     Leaf(#[from] tenantry_transparency::leaf::LeafError),
     #[error(transparent)]
+    Damaged(#[from] crate::domain::search::Damaged),
+    #[error(transparent)]
     Store(#[from] tenantry_store::Error),
 }
 
@@ -70,6 +72,10 @@ impl From<Error> for Refusal {
                 );
                 refusal.retry_after_ms = Some(CHECKPOINT_WITHIN_MS);
                 return refusal;
+            }
+            Error::Damaged(error) => {
+                tracing::error!(error = %error, "what the log is searched by can't be read");
+                return Self::internal();
             }
             Error::EventNotFound => (
                 Reason::EventNotFound,

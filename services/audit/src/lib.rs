@@ -13,8 +13,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::audit::v1::audit_event_service_server::AuditEventServiceServer;
-use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
 use tenantry_proto::audit::v1::audit_log_service_server::AuditLogServiceServer;
+use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
@@ -86,6 +86,7 @@ impl Service for Audit {
         );
         let signing = app::Signing::new(Arc::clone(&app), config.checkpoint_after());
         tasks.keep("checkpoints", signing.run(tasks.token()));
+        tasks.keep("search", Arc::clone(&app).keep_searchable(tasks.token()));
         let append = AppendServiceServer::new(service::append::Append(Arc::clone(&app)));
         Ok(
             Routes::new(append.max_decoding_message_size(MAX_APPEND_BYTES))

@@ -2,10 +2,12 @@
 
 pub(crate) mod append;
 mod checkpoints;
+mod indexing;
 mod partitions;
 mod proofs;
 mod reading;
 mod record;
+mod searching;
 pub(crate) mod sources;
 mod tails;
 

@@ -1,16 +1,18 @@
 //! Reading events: pages of one log or of all, and single events.
 
 use serde_json::Value;
+use sqlx::PgConnection;
 use tenantry_core::page::PageTokens;
 use tenantry_core::{TenantId, clock};
 use tenantry_transparency::leaf::{Disclosures, Leaf};
 
 use super::App;
+use super::searching::{Cut, find};
 use crate::domain::query::{Filter, Scope};
 use crate::domain::retention::{Class, visible_since};
 use crate::domain::terms::Fact;
 use crate::error::Error;
-use crate::store::events::{self, Cut, Row};
+use crate::store::events::{self, Hit as _, Place, Row};
 
 /// An event as it is read.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct Page {
     pub(crate) scope: Scope,
     pub(crate) filter: Filter,
     pub(crate) page_token: String,
-    pub(crate) offset: i64,
+    pub(crate) offset: usize,
     pub(crate) size: u32,
 }
 
@@ -57,33 +59,55 @@ impl App {
         page: &Page,
         tokens: &PageTokens<'_>,
     ) -> Result<tenantry_core::page::Page<Reading>, Error> {
-        let cut = Cut {
-            before: tokens.read(&page.page_token)?,
-            offset: page.offset,
-            limit: i64::from(page.size) + 1,
-            since: self.visible_since(page.scope),
-        };
+        let before = tokens.read(&page.page_token)?;
+        let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+        // One more than the page, which tells whether another follows.
         let rows = match page.scope {
             Scope::Log(tenant) => {
                 let mut tx = self.store.read(tenant).await?;
-                events::page(tx.conn(), page.scope, &page.filter, cut).await?
+                self.newest(tx.conn(), page, before, size + 1).await?
             }
             Scope::All => {
                 let mut tx = self.store.platform().await?;
-                events::page(tx.conn(), page.scope, &page.filter, cut).await?
+                self.newest(tx.conn(), page, before, size + 1).await?
             }
         };
         let rows = tenantry_core::page::Page::cut(rows, page.size, |last| {
-            tokens.write(&match page.scope {
-                Scope::Log(_) => last.index,
-                Scope::All => last.position,
-            })
+            tokens.write(&last.place(page.scope))
         });
         let items = rows.items.into_iter().map(Reading::of);
         Ok(tenantry_core::page::Page {
             items: items.collect::<Result<_, _>>()?,
             next_page_token: rows.next_page_token,
         })
+    }
+
+    /// The first so many events of a page that begins behind this place.
+    async fn newest(
+        &self,
+        conn: &mut PgConnection,
+        page: &Page,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let cut = Cut {
+            before,
+            limit,
+            since: self.visible_since(page.scope),
+        };
+        if page.offset == 0 {
+            return find(conn, page.scope, &page.filter, cut).await;
+        }
+        let limit = page.offset;
+        let left_out: Vec<Place> =
+            find(conn, page.scope, &page.filter, Cut { limit, ..cut }).await?;
+        match left_out.last() {
+            Some(last) if left_out.len() == limit => {
+                let before = Some(last.place(page.scope));
+                find(conn, page.scope, &page.filter, Cut { before, ..cut }).await
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// One event of a log, by its id or index.
@@ -98,6 +122,7 @@ impl App {
         let mut tx = self.store.read(tenant).await?;
         let row = match name.parse::<i64>() {
             Ok(index) => {
+                events::steady_plans(tx.conn()).await?;
                 let rows = events::from(tx.conn(), tenant, index, since, 1).await?;
                 rows.into_iter().find(|row| row.index == index)
             }
@@ -106,13 +131,13 @@ impl App {
                     terms: vec![Fact::Event.term(name)],
                     ..Filter::default()
                 };
+                let (before, limit) = (None, 1);
                 let cut = Cut {
-                    before: None,
-                    offset: 0,
-                    limit: 1,
+                    before,
+                    limit,
                     since,
                 };
-                let rows = events::page(tx.conn(), Scope::Log(tenant), &filter, cut).await?;
+                let rows = find::<Row>(tx.conn(), Scope::Log(tenant), &filter, cut).await?;
                 rows.into_iter().next()
             }
         };

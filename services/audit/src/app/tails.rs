@@ -100,6 +100,7 @@ impl App {
         let mut tx = self.store.platform().await?;
         let head = events::head(tx.conn()).await?;
         if head > *seen && self.grown.news.receiver_count() > 0 {
+            events::steady_plans(tx.conn()).await?;
             let grown = events::grown(tx.conn(), *seen, head).await?;
             // Whoever left meanwhile misses nothing.
             let _ = self.grown.news.send(Arc::new(grown));
@@ -222,6 +223,7 @@ impl Tail {
             .read(self.tenant)
             .await
             .map_err(Error::from)?;
+        events::steady_plans(tx.conn()).await.map_err(Error::from)?;
         let rows = events::from(tx.conn(), self.tenant, self.next, since, READ).await;
         let rows = rows.map_err(Error::from)?;
         drop(tx);

@@ -5,6 +5,7 @@ pub(crate) mod entry;
 pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod retention;
+pub(crate) mod search;
 pub(crate) mod stream;
 pub(crate) mod terms;
 pub(crate) mod trees;

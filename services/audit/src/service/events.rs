@@ -18,7 +18,7 @@ use crate::convert;
 use crate::domain::query::{Filter, Scope};
 
 /// Largest offset; cursors go further.
-const MAX_OFFSET: i32 = 10_000;
+const MAX_OFFSET: usize = 10_000;
 /// What names the platform's own log in a search.
 const PLATFORM: &str = "platform";
 
@@ -54,17 +54,19 @@ impl AuditEventService for Events {
             } else {
                 message.page_size
             };
-            if !(0..=MAX_OFFSET).contains(&message.offset) {
-                return Err(Refusal::field(
+            let offset = usize::try_from(message.offset).ok();
+            let offset = offset.filter(|offset| *offset <= MAX_OFFSET);
+            let offset = offset.ok_or_else(|| {
+                Refusal::field(
                     "offset",
                     format!("must be 0 to {MAX_OFFSET}; page further with page_token"),
-                ));
-            }
+                )
+            })?;
             let page = Page {
                 scope,
                 filter,
                 page_token: std::mem::take(&mut message.page_token),
-                offset: message.offset.into(),
+                offset,
                 size: page::size(asked)?,
             };
             self.0

@@ -2,5 +2,5 @@
 
 pub(crate) mod append;
 pub(crate) mod events;
-pub(crate) mod sources;
 pub(crate) mod logs;
+pub(crate) mod sources;

@@ -9,7 +9,10 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 
 use crate::domain::entry::Entry;
+use crate::domain::query::Scope;
 use crate::domain::retention::Class;
+use crate::domain::search::Run;
+use crate::store::search::due;
 
 /// An entry and its place.
 #[derive(Debug)]
@@ -74,6 +77,10 @@ pub(crate) async fn insert(
     let mut rows = Rows::default();
     for one in placed {
         rows.push(one);
+    }
+    let due = rows.filled_runs(head.position);
+    if !due.is_empty() {
+        due::add(conn, &due).await?;
     }
     let Rows {
         tenants,
@@ -171,6 +178,17 @@ struct Rows {
 }
 
 impl Rows {
+    /// The runs whose last event is among these, the first of which is behind this position.
+    fn filled_runs(&self, position: i64) -> Vec<(Scope, Run)> {
+        let indexes = self.tenants.iter().zip(&self.indexes);
+        let of_logs = indexes.map(|(tenant, index)| (Scope::Log((*tenant).into()), *index));
+        let positions = (position + 1..).take(self.tenants.len());
+        let of_all = positions.map(|position| (Scope::All, position));
+        let placed = of_logs.chain(of_all);
+        let filled = placed.filter_map(|(scope, place)| Some((scope, Run::filled_by(place)?)));
+        filled.collect()
+    }
+
     fn push(&mut self, placed: Placed<'_>) {
         let entry = placed.entry;
         self.tenants.push(placed.tenant.uuid());

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use tenantry_core::TenantId;
 use tenantry_store::Error;
@@ -10,8 +11,18 @@ use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
 use crate::domain::query::{Filter, Scope};
+use crate::domain::search::way::Between;
 
 type Sql = QueryBuilder<Postgres>;
+
+/// What is read of an event that is found.
+pub(crate) trait Hit: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {
+    /// The columns of it.
+    const COLUMNS: &'static str;
+
+    /// Its place: an index in one log, a position among all.
+    fn place(&self, scope: Scope) -> i64;
+}
 
 /// An event as it stands in its row.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -23,53 +34,117 @@ pub(crate) struct Row {
     pub(crate) disclosed: Option<String>,
 }
 
-const COLUMNS: &str =
-    "SELECT e.tenant_id, e.index, e.position, e.leaf, e.disclosed FROM events AS e";
+impl Hit for Row {
+    const COLUMNS: &'static str = "e.tenant_id, e.index, e.position, e.leaf, e.disclosed";
 
-/// Where a page begins, and how much it shows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
-    /// Only what lies before this place: an index of one log, a position among all.
-    pub(crate) before: Option<i64>,
-    pub(crate) offset: i64,
-    pub(crate) limit: i64,
-    /// Only what came since.
-    pub(crate) since: Timestamp,
+    fn place(&self, scope: Scope) -> i64 {
+        match scope {
+            Scope::Log(_) => self.index,
+            Scope::All => self.position,
+        }
+    }
 }
 
-/// A page of events, the newest first.
-#[tracing::instrument(name = "events.page", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn page(
+/// Where an event is.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub(crate) struct Place {
+    index: i64,
+    position: i64,
+}
+
+impl Hit for Place {
+    const COLUMNS: &'static str = "e.index, e.position";
+
+    fn place(&self, scope: Scope) -> i64 {
+        match scope {
+            Scope::Log(_) => self.index,
+            Scope::All => self.position,
+        }
+    }
+}
+
+/// Has the transaction's statements planned once, and for the primary key: with parameters left open the partitions are chosen
+/// when a statement begins, which costs little, where planning over all of them anew each time would take longer than the
+/// reading; and the plan doesn't depend on whether a partition was empty when it was made.
+#[tracing::instrument(name = "events.steady_plans", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn steady_plans(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::raw_sql(
+        "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Places one after the other, and when what is there came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from: i64,
+    /// The place behind the last one; none at the end of what was appended.
+    pub(crate) before: Option<i64>,
+    pub(crate) came: Between,
+}
+
+/// The events of a span that a filter lets through, the newest first.
+#[tracing::instrument(name = "events.in_order", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn in_order<H: Hit>(
     conn: &mut PgConnection,
     scope: Scope,
     filter: &Filter,
-    cut: Cut,
-) -> Result<Vec<Row>, Error> {
-    let mut sql = Sql::new(COLUMNS);
-    let place = match scope {
-        Scope::Log(tenant) => {
-            sql.push(" WHERE e.tenant_id = ").push_bind(tenant.uuid());
-            "e.index"
-        }
-        Scope::All => {
-            sql.push(" WHERE true");
-            "e.position"
-        }
-    };
-    sql.push(" AND e.received_at >= ")
-        .push_bind(PgTime(cut.since));
-    if let Some(before) = cut.before {
+    span: Span,
+    limit: i64,
+) -> Result<Vec<H>, Error> {
+    let (mut sql, place) = select::<H>(scope, span.came);
+    sql.push(" AND ")
+        .push(place)
+        .push(" >= ")
+        .push_bind(span.from);
+    if let Some(before) = span.before {
         sql.push(" AND ").push(place).push(" < ").push_bind(before);
     }
-    push_filter(&mut sql, filter);
-    sql.push(" ORDER BY ").push(place).push(" DESC LIMIT ");
-    sql.push_bind(cut.limit)
-        .push(" OFFSET ")
-        .push_bind(cut.offset);
-    Ok(sql.build_query_as().fetch_all(conn).await?)
+    filtered(sql, filter, place, limit, conn).await
 }
 
-fn push_filter(sql: &mut Sql, filter: &Filter) {
+/// The events at these places that a filter lets through, the newest first.
+#[tracing::instrument(name = "events.among", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn among<H: Hit>(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: &Filter,
+    (places, came): (&[i64], Between),
+    limit: i64,
+) -> Result<Vec<H>, Error> {
+    let (mut sql, place) = select::<H>(scope, came);
+    sql.push(" AND ")
+        .push(place)
+        .push(" = ANY (")
+        .push_bind(places.to_vec())
+        .push(")");
+    filtered(sql, filter, place, limit, conn).await
+}
+
+fn select<H: Hit>(scope: Scope, came: Between) -> (Sql, &'static str) {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(H::COLUMNS)
+        .push(" FROM events AS e WHERE e.received_at >= ");
+    sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
+    sql.push_bind(PgTime(came.1));
+    match scope {
+        Scope::Log(tenant) => {
+            sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
+            (sql, "e.index")
+        }
+        Scope::All => (sql, "e.position"),
+    }
+}
+
+async fn filtered<H: Hit>(
+    mut sql: Sql,
+    filter: &Filter,
+    place: &str,
+    limit: i64,
+    conn: &mut PgConnection,
+) -> Result<Vec<H>, Error> {
     if !filter.terms.is_empty() {
         sql.push(" AND e.terms @> ").push_bind(filter.terms.clone());
     }
@@ -79,6 +154,46 @@ fn push_filter(sql: &mut Sql, filter: &Filter) {
     if let Some(end) = filter.end {
         sql.push(" AND e.at < ").push_bind(PgTime(end));
     }
+    sql.push(" ORDER BY ")
+        .push(place)
+        .push(" DESC LIMIT ")
+        .push_bind(limit);
+    Ok(sql.build_query_as().fetch_all(conn).await?)
+}
+
+/// What an event is found by.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Facts {
+    pub(crate) place: i64,
+    pub(crate) received_at: PgTime,
+    pub(crate) at: PgTime,
+    pub(crate) terms: Vec<i64>,
+}
+
+/// What the events at these places are found by, in order, as far as there are any still.
+#[tracing::instrument(name = "events.facts", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn facts(
+    conn: &mut PgConnection,
+    scope: Scope,
+    from: i64,
+    before: i64,
+) -> Result<Vec<Facts>, Error> {
+    let mut sql = Sql::new("SELECT ");
+    let place = match scope {
+        Scope::Log(_) => "e.index",
+        Scope::All => "e.position",
+    };
+    sql.push(place)
+        .push(" AS place, e.received_at, e.at, e.terms FROM events AS e WHERE ");
+    if let Scope::Log(tenant) = scope {
+        sql.push("e.tenant_id = ")
+            .push_bind(tenant.uuid())
+            .push(" AND ");
+    }
+    sql.push(place).push(" >= ").push_bind(from);
+    sql.push(" AND ").push(place).push(" < ").push_bind(before);
+    sql.push(" ORDER BY ").push(place);
+    Ok(sql.build_query_as().fetch_all(conn).await?)
 }
 
 /// The events of a log from this place on, in order.
@@ -90,8 +205,10 @@ pub(crate) async fn from(
     since: Timestamp,
     limit: i64,
 ) -> Result<Vec<Row>, Error> {
-    let mut sql = Sql::new(COLUMNS);
-    sql.push(" WHERE e.tenant_id = ").push_bind(tenant.uuid());
+    let mut sql = Sql::new("SELECT ");
+    sql.push(Row::COLUMNS)
+        .push(" FROM events AS e WHERE e.tenant_id = ");
+    sql.push_bind(tenant.uuid());
     sql.push(" AND e.index >= ").push_bind(index);
     sql.push(" AND e.received_at >= ").push_bind(PgTime(since));
     sql.push(" ORDER BY e.index LIMIT ").push_bind(limit);

@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod fleet;
 mod number;
 pub(crate) mod partitions;
+pub(crate) mod search;
 pub(crate) mod sources;
 pub(crate) mod tiles;
 pub(crate) mod trees;

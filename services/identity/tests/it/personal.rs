@@ -25,7 +25,12 @@ async fn no_event_names_a_person_where_it_could_not_be_erased() {
         ..Default::default()
     };
     let ask = world.ask(&operator, new).await.unwrap();
-    let member = world.members().create_member(ask).await.unwrap().into_inner();
+    let member = world
+        .members()
+        .create_member(ask)
+        .await
+        .unwrap()
+        .into_inner();
     let update = wire::UpdateMemberRequest {
         user: member.id,
         username: Some(NAME.to_lowercase()),
@@ -71,5 +76,8 @@ async fn no_event_names_a_person_where_it_could_not_be_erased() {
         "user.email",
         "user.name",
     ];
-    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
 }

@@ -64,5 +64,8 @@ async fn no_event_names_a_person_where_it_could_not_be_erased() {
         "tenant.email",
         "tenant_import.started_by",
     ];
-    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        found.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
 }

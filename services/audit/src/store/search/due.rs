@@ -1,0 +1,81 @@
+//! The runs that are to be made, or made anew.
+
+use sqlx::PgConnection;
+use tenantry_store::Error;
+use uuid::Uuid;
+
+use crate::domain::query::Scope;
+use crate::domain::search::{Level, Run, key};
+
+/// Puts runs down.
+#[tracing::instrument(name = "search_due.add", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn add(conn: &mut PgConnection, due: &[(Scope, Run)]) -> Result<(), Error> {
+    let scopes: Vec<_> = due.iter().map(|(scope, _)| key(*scope)).collect();
+    let levels: Vec<_> = due.iter().map(|(_, run)| run.level.number()).collect();
+    let untils: Vec<_> = due.iter().map(|(_, run)| run.until).collect();
+    sqlx::query!(
+        "INSERT INTO search_due (tenant_id, level, until) SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::bigint[])
+         ON CONFLICT DO NOTHING",
+        &scopes,
+        &levels,
+        &untils,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The scopes that have any, in their order, behind this one if one is given, so many.
+#[tracing::instrument(name = "search_due.scopes", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn scopes(
+    conn: &mut PgConnection,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Uuid>, Error> {
+    let scopes = sqlx::query_scalar!(
+        "SELECT DISTINCT tenant_id FROM search_due WHERE ($1::uuid IS NULL OR tenant_id > $1) ORDER BY tenant_id LIMIT $2",
+        after as Option<Uuid>,
+        limit
+    );
+    Ok(scopes.fetch_all(conn).await?)
+}
+
+/// Takes hold of a scope's runs until the transaction ends, unless someone else has: then it is `false`. What is read of the
+/// events behind this has the terms that whoever held them before left.
+#[tracing::instrument(name = "search_runs.lock", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn try_lock(conn: &mut PgConnection, scope: Scope) -> Result<bool, Error> {
+    let locked = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock('search_runs'::regclass::oid::integer, search_lock_key($1)) AS "locked!""#,
+        key(scope)
+    );
+    Ok(locked.fetch_one(conn).await?)
+}
+
+/// The run of a scope that is to be made first: short ones come before the long one that they are part of.
+#[tracing::instrument(name = "search_due.next", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn next(conn: &mut PgConnection, scope: Scope) -> Result<Option<Run>, Error> {
+    let row = sqlx::query!(
+        "SELECT level, until FROM search_due WHERE tenant_id = $1 ORDER BY level, until LIMIT 1",
+        key(scope)
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Run {
+        level: Level::of(row.level),
+        until: row.until,
+    }))
+}
+
+/// Takes a run off: it was made.
+#[tracing::instrument(name = "search_due.done", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn done(conn: &mut PgConnection, scope: Scope, run: Run) -> Result<(), Error> {
+    sqlx::query!(
+        "DELETE FROM search_due WHERE tenant_id = $1 AND level = $2 AND until = $3",
+        key(scope),
+        run.level.number(),
+        run.until,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
