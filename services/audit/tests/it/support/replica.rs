@@ -1,6 +1,7 @@
 //! One replica of audit in this process, and clients of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenantry_audit::{Audit, Config};
 use tenantry_core::seal::Sealer;
@@ -112,6 +113,11 @@ impl Replica {
     /// A client that appends.
     pub(crate) fn append(&self, claims: &Claims) -> Append {
         AppendServiceClient::new(self.as_caller(claims))
+    }
+
+    /// Ends this replica, and returns once its tasks have ended.
+    pub(crate) async fn end(&self) {
+        self.tasks.end(Duration::from_secs(5)).await;
     }
 }
 
