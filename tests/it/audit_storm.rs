@@ -11,6 +11,7 @@ use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::port;
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::unit::Unit;
+use tenantry_testkit::wait::until;
 use tokio::sync::watch;
 
 use crate::support::log::{self, Acknowledged, writer};
@@ -44,24 +45,25 @@ async fn again(unit: &Unit) -> Result<()> {
     unit.start().await
 }
 
-/// The replica of registry that hands events on: it has the relay's row locked while audit is asked.
+/// Longest time until somebody is seen to hand events on, while writers write.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The replica of registry that hands events on: it has the relay's row locked while audit is asked, and its transaction stands
+/// still.
 async fn relaying<'a>(fleet: &'a Fleet, connection: &mut PgConnection) -> Result<&'a Unit> {
-    let client: Option<i32> = sqlx::query_scalar(
-        "SELECT a.client_port FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
-         WHERE l.relation = 'registry.relay'::regclass AND l.mode = 'RowShareLock' LIMIT 1",
-    )
-    .fetch_optional(connection)
-    .await?;
-    let pid = client.and_then(|port| port::client(u16::try_from(port).ok()?));
-    let holds = |unit: &&Unit| {
-        let process = unit.process();
-        process.is_some_and(|process| pid.as_ref().is_some_and(|(pid, _)| *pid == process.pid()))
-    };
-    let mut units = fleet.replicas("registry").map(|replica| replica.unit());
-    // Between two batches nobody has it: then either replica may be next.
-    Ok(units
-        .find(holds)
-        .unwrap_or_else(|| fleet.service("registry", 0).unit()))
+    until("relay at work", SEEN_WITHIN, async || {
+        let client: Option<i32> = sqlx::query_scalar(
+            "SELECT client_port FROM pg_stat_activity
+             WHERE usename = 'registry_platform' AND state = 'idle in transaction' AND query LIKE '%relay_held%' LIMIT 1",
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        let pid = client.and_then(|port| port::client(u16::try_from(port).ok()?));
+        let Some((pid, _)) = pid else { return Ok(None) };
+        let mut units = fleet.replicas("registry").map(|replica| replica.unit());
+        Ok(units.find(|unit| unit.process().is_some_and(|process| process.pid() == pid)))
+    })
+    .await
 }
 
 async fn kill(fleet: &Fleet, victim: Victim, round: usize) -> Result<()> {

@@ -166,7 +166,6 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
         slug: party.slug.clone(),
         no_tenant: String::new(),
         project: String::new(),
-        home: Some(party.id.parse()?),
         perms: tenantry_core::Permissions::of(tenantry_core::Permission::ALL),
         below: tenantry_core::Permissions::NONE,
         credential_exp: None,

@@ -21,7 +21,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// A purged tenant's credentials are dead this soon.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
 /// What is left in tables that name tenants: the log, its numbers, and the names that nobody else gets.
-const STAYS: &[&str] = &["outbox", "outbox_counter", "slugs"];
+const STAYS: &[&str] = &["outbox", "outbox_counter", "relay_held", "slugs"];
 
 /// Waits until a tenant is answered as absent to an operator.
 pub(crate) async fn gone(operator: &Rest, tenant: &str) -> Result<()> {

@@ -142,6 +142,8 @@ pub struct RequestContext {
     pub origin: Origin,
     /// Full gRPC method, `/package.Service/Method`.
     pub method: String,
+    /// Name of the service of the fleet that calls, by whose key signed its assertion; empty for what comes by the gateway.
+    pub service: String,
 }
 
 /// What a request acts on, once the names in it were held against the identity.
@@ -168,6 +170,7 @@ impl RequestContext {
             home: None,
             origin: Origin::default(),
             method: String::new(),
+            service: name.to_owned(),
         }
     }
 

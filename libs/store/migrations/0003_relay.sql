@@ -10,6 +10,7 @@ SELECT share_table('relay');
 CREATE TABLE relay_held (
     tenant_id uuid PRIMARY KEY,
     from_n bigint NOT NULL,
-    since timestamptz NOT NULL DEFAULT clock_timestamp()
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 SELECT protect_tenant_table('relay_held');

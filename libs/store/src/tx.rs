@@ -11,6 +11,10 @@ use crate::error::Error;
 /// transaction, because a pooler in transaction mode takes no settings with the connection.
 const STATEMENT_TIMEOUT_MS: u32 = 20_000;
 
+/// Longest a transaction may stand still: a process that is frozen, or cut off, lets go of its locks then. Longer than the relay
+/// waits for the log.
+const IDLE_TIMEOUT_MS: u32 = 30_000;
+
 /// What a transaction may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
@@ -71,7 +75,7 @@ impl TenantTx {
         let (mode, forget) = (mode.sql(), statements.forget());
         let begin = format!(
             "BEGIN {mode}; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
-             SELECT set_config('tenantry.tenant_id', '{scope}', true)"
+             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}; SELECT set_config('tenantry.tenant_id', '{scope}', true)"
         );
         let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
         Ok(Self {
@@ -166,7 +170,10 @@ pub struct PlatformTx {
 impl PlatformTx {
     pub(crate) async fn begin(pool: &PgPool, statements: Statements) -> Result<Self, Error> {
         let forget = statements.forget();
-        let begin = format!("BEGIN; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}");
+        let begin = format!(
+            "BEGIN; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
+             SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
+        );
         Ok(Self {
             tx: pool.begin_with(sqlx::AssertSqlSafe(begin)).await?,
         })

@@ -2,9 +2,11 @@
 -- a batch, and whoever reads up to a position skips nothing.
 CREATE TABLE log_head (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    -- When the last batch came: the next one never comes before it, whatever the clock does.
+    at timestamptz NOT NULL
 );
-INSERT INTO log_head (position) VALUES (0);
+INSERT INTO log_head (position, at) VALUES (0, clock_timestamp());
 SELECT share_table('log_head');
 
 -- The log of each tenant; the nil tenant's is the platform's own. It outlives its tenant.
@@ -21,8 +23,11 @@ CREATE TABLE sources (
     source text NOT NULL,
     -- Counted up by an operator, after an alarm.
     epoch integer NOT NULL,
+    -- What the epoch began with.
+    first_n bigint NOT NULL,
     last_n bigint NOT NULL,
-    -- Set by an alarm: a number came again with another content.
+    -- Set by an alarm: this number came again with another content, or couldn't be read.
+    stopped_n bigint,
     stopped_at timestamptz,
     PRIMARY KEY (tenant_id, source)
 );
@@ -92,4 +97,4 @@ END
 $$;
 REVOKE ALL ON FUNCTION ensure_partitions(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_partitions(timestamptz) TO audit_platform;
-SELECT ensure_partitions(now()), ensure_partitions(now() + interval '1 month');
+SELECT ensure_partitions(at) FROM generate_series(now(), now() + interval '5 weeks', interval '1 week') AS at;

@@ -10,10 +10,10 @@ use tenantry_core::{clock, contact};
 use tenantry_proto::audit::v1 as wire;
 use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
 
-use crate::app::sources::Stream;
 use crate::app::{Item, NewEvent, Reading};
 use crate::domain::entry::outcome;
 use crate::domain::query::Asked;
+use crate::domain::stream::Stream;
 
 /// Longest event type or resource type of the product's own events, in characters.
 const MAX_WORD: usize = 100;
@@ -23,6 +23,10 @@ const MAX_ID: usize = 200;
 const MAX_TEXT: usize = 256;
 /// Largest `changes` of one event, in bytes of JSON.
 const MAX_CHANGES_BYTES: usize = 16 * 1024;
+/// Most fields of one event that are told to be personal.
+const MAX_PERSONAL: usize = 64;
+/// Most violations that are told at once.
+const MAX_VIOLATIONS: usize = 50;
 /// Most events of one request.
 const MAX_EVENTS: usize = 1_000;
 /// Longest name of a source.
@@ -122,6 +126,7 @@ pub(crate) fn source(stream: Stream) -> wire::AuditSource {
         tenant_id: stream.tenant.to_string(),
         epoch: stream.epoch,
         expected_n: stream.expected_n,
+        stopped_n: stream.stopped_n,
         stopped_at: stream.stopped_at.map(timestamp),
     }
 }
@@ -151,12 +156,16 @@ pub(crate) fn new_events(events: Vec<wire::NewEvent>) -> Result<Vec<NewEvent>, R
     }
     let now = clock::now();
     let mut wrong = Violations::new();
-    let mut new = Vec::with_capacity(events.len());
+    let (mut new, mut told) = (Vec::with_capacity(events.len()), 0);
     for (place, event) in events.into_iter().enumerate() {
         match new_event(event, now) {
             Ok(event) => new.push(event),
             Err(refused) => {
                 for violation in refused.violations {
+                    told += 1;
+                    if told > MAX_VIOLATIONS {
+                        break;
+                    }
                     let field = format!("events[{place}].{}", violation.field);
                     wrong.add(field, violation.description);
                 }
@@ -219,7 +228,10 @@ fn new_event(event: wire::NewEvent, now: Timestamp) -> Result<NewEvent, Refusal>
             format!("must be at most {MAX_CHANGES_BYTES} bytes of JSON"),
         );
     }
-    for field in &event.personal_fields {
+    if event.personal_fields.len() > MAX_PERSONAL {
+        wrong.add("personal_fields", format!("must be at most {MAX_PERSONAL}"));
+    }
+    for field in event.personal_fields.iter().take(MAX_PERSONAL) {
         if !changes.contains_key(field) {
             wrong.add(
                 "personal_fields",

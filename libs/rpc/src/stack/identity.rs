@@ -43,6 +43,7 @@ pub(super) fn establish(
             home: None,
             origin,
             method: path.to_owned(),
+            service: String::new(),
         }));
     }
     let verified = verify(verifier, request.headers())?;
@@ -73,6 +74,7 @@ pub(super) fn establish(
         home: claims.home,
         origin,
         method: path.to_owned(),
+        service: service_of(&claims.iss).to_owned(),
     };
     if path.starts_with(REFLECTION) && !ctx.is_operator() {
         return Err(Refusal::lacks(
@@ -127,6 +129,11 @@ fn authorise(path: &str, verified: &Verified) -> Result<(), Refusal> {
         Reason::InternalMethod,
         "This method isn't open to this caller: internal methods are for the fleet's own services, all others go through the gateway.",
     ))
+}
+
+/// The service whose key signed this; none for the gateway's.
+fn service_of(issuer: &str) -> &str {
+    issuer.strip_prefix("service:").unwrap_or_default()
 }
 
 fn unauthenticated() -> Refusal {

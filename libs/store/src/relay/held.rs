@@ -4,7 +4,7 @@ use metrics::gauge;
 use tenantry_core::TenantId;
 
 use super::store::{self, BATCH, BATCH_BYTES};
-use super::{Failed, Log, Outgoing, Stream, Taken};
+use super::{Failed, Log, Outgoing, Stream, Taken, unanswered};
 use crate::error::Error;
 use crate::pool::Store;
 use crate::time::PgTime;
@@ -26,36 +26,65 @@ pub(super) async fn hold(tx: &mut PlatformTx, tenant: TenantId, from_n: i64) -> 
     Ok(())
 }
 
-/// Tries the streams again that are held back. One of which the log has all up to the position goes on with the others.
+/// Tries the streams again that are held back, the one that waited longest first, each in a transaction of its own: what goes wrong
+/// with one keeps no other.
 pub(super) async fn try_again(store: &Store, log: &impl Log) -> Result<(), Failed> {
     let mut tx = store.platform().await?;
-    let Some(position) = store::lock(&mut tx).await? else {
-        return Ok(());
-    };
-    let held = sqlx::query!(
-        "SELECT tenant_id, from_n FROM relay_held ORDER BY since LIMIT $1",
+    let held = sqlx::query_scalar!(
+        "SELECT tenant_id FROM relay_held ORDER BY tried_at LIMIT $1",
         STREAMS
     )
     .fetch_all(tx.conn())
     .await
     .map_err(Error::from)?;
+    drop(tx);
     gauge!("tenantry_relay_held_streams").set(held.len() as f64);
-    for row in held {
-        let tenant = row.tenant_id.into();
-        let events = waiting(&mut tx, tenant, row.from_n, position).await?;
-        let Some(last) = events.last().map(|event| event.n) else {
-            go_on(&mut tx, tenant).await?;
-            continue;
-        };
-        let stream = Stream { tenant, events };
-        let taken = log.append(vec![stream]).await.map_err(Failed::Log)?;
-        match taken.first() {
-            Some((_, Taken::All)) => from(&mut tx, tenant, last + 1).await?,
-            Some((_, Taken::From(n))) => from(&mut tx, tenant, *n).await?,
-            Some((_, Taken::Nothing)) | None => {}
+    for tenant in held.into_iter().map(TenantId::from) {
+        if let Err(why) = try_one(store, log, tenant).await {
+            tracing::warn!(tenant.id = %tenant, error = %why, "a stream that is held back can't be tried");
         }
     }
+    Ok(())
+}
+
+/// Hands on what a held stream has up to the position. Once the log has all of it, it goes on with the others.
+async fn try_one(store: &Store, log: &impl Log, tenant: TenantId) -> Result<(), Failed> {
+    let mut tx = store.platform().await?;
+    // Locked, so that the position doesn't move: what follows it is handed on with the others from then on.
+    let Some(position) = store::lock(&mut tx).await? else {
+        return Ok(());
+    };
+    let from_n = sqlx::query_scalar!(
+        "UPDATE relay_held SET tried_at = clock_timestamp() WHERE tenant_id = $1 RETURNING from_n",
+        tenant.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(Error::from)?;
+    let Some(from_n) = from_n else { return Ok(()) };
+    let Waiting { events, all } = waiting(&mut tx, tenant, from_n, position).await?;
+    let Some(last) = events.last().map(|event| event.n) else {
+        go_on(&mut tx, tenant).await?;
+        return Ok(tx.commit().await?);
+    };
+    let stream = Stream { tenant, events };
+    let taken = log.append(vec![stream]).await.map_err(Failed::Log)?;
+    match taken.first() {
+        Some((_, Taken::All)) if all => go_on(&mut tx, tenant).await?,
+        Some((_, Taken::All)) => from(&mut tx, tenant, last + 1).await?,
+        Some((_, Taken::From(n))) => from(&mut tx, tenant, *n).await?,
+        Some((_, Taken::Nothing)) => {
+            tracing::warn!(tenant.id = %tenant, from_n, "the log still doesn't take this stream");
+        }
+        None => return Err(Failed::Log(unanswered(tenant))),
+    }
     Ok(tx.commit().await?)
+}
+
+/// Events that wait, and whether these are all.
+struct Waiting {
+    events: Vec<Outgoing>,
+    all: bool,
 }
 
 /// What a held stream has from this number on, up to the position: what follows there is handed on with the others.
@@ -64,29 +93,39 @@ async fn waiting(
     tenant: TenantId,
     from_n: i64,
     position: i64,
-) -> Result<Vec<Outgoing>, Error> {
+) -> Result<Waiting, Error> {
     let rows = sqlx::query!(
-        r#"SELECT n, at AS "at: PgTime", event::text AS "event!" FROM outbox
-           WHERE tenant_id = $1 AND n >= $2 AND feed_n <= $3 ORDER BY n LIMIT $4"#,
+        r#"SELECT n, at AS "at: PgTime", event AS "event!"
+           FROM (SELECT n, at, event::text AS event, sum(octet_length(event::text)) OVER (ORDER BY n) AS bytes,
+                        row_number() OVER (ORDER BY n) AS place
+                 FROM (SELECT n, at, event FROM outbox
+                       WHERE tenant_id = $1 AND n >= $2 AND feed_n <= $3 ORDER BY n LIMIT $4) AS next) AS o
+           WHERE place = 1 OR bytes <= $5 ORDER BY n"#,
         tenant.uuid(),
         from_n,
         position,
         BATCH,
+        BATCH_BYTES,
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut bytes = 0;
-    let fitting = rows.into_iter().enumerate().take_while(|(place, row)| {
-        bytes += row.event.len();
-        *place == 0 || bytes <= BATCH_BYTES
+    let last = sqlx::query_scalar!(
+        r#"SELECT max(n) AS "n" FROM outbox WHERE tenant_id = $1 AND feed_n <= $2"#,
+        tenant.uuid(),
+        position,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let all = rows.last().map(|row| row.n) == last;
+    let events = rows.into_iter().map(|row| Outgoing {
+        n: row.n,
+        at: row.at.into(),
+        event: row.event,
     });
-    Ok(fitting
-        .map(|(_, row)| Outgoing {
-            n: row.n,
-            at: row.at.into(),
-            event: row.event,
-        })
-        .collect())
+    Ok(Waiting {
+        events: events.collect(),
+        all,
+    })
 }
 
 async fn from(tx: &mut PlatformTx, tenant: TenantId, n: i64) -> Result<(), Error> {

@@ -149,13 +149,13 @@ async fn hand_on(store: &Store, log: &impl Log) -> Result<Turn, Failed> {
     } else {
         log.append(batch.streams).await.map_err(Failed::Log)?
     };
-    for (tenant, taken) in answers {
-        let first = firsts.iter().find(|(id, _)| *id == tenant);
-        let Some((_, first)) = first else { continue };
+    for (tenant, first) in firsts {
+        let taken = answers.iter().find(|(id, _)| *id == tenant);
+        let (_, taken) = taken.ok_or_else(|| Failed::Log(unanswered(tenant)))?;
         let from = match taken {
             Taken::All => continue,
-            Taken::From(n) => n.min(*first),
-            Taken::Nothing => *first,
+            Taken::From(n) => first.min(*n),
+            Taken::Nothing => first,
         };
         tracing::error!(tenant.id = %tenant, from, "the log doesn't take this stream; it is held back");
         held::hold(&mut tx, tenant, from).await?;
@@ -163,4 +163,9 @@ async fn hand_on(store: &Store, log: &impl Log) -> Result<Turn, Failed> {
     store::move_to(&mut tx, batch.end).await?;
     tx.commit().await?;
     Ok(Turn::Moved)
+}
+
+/// Silence is no acknowledgement.
+fn unanswered(tenant: TenantId) -> String {
+    format!("it says nothing of the stream of {tenant}")
 }

@@ -13,7 +13,7 @@ use crate::tx::PlatformTx;
 /// Most events of one batch.
 pub(super) const BATCH: i64 = 2_000;
 /// Most bytes of events in one batch, or else one event: what the log takes at once.
-pub(super) const BATCH_BYTES: usize = 3 << 20;
+pub(super) const BATCH_BYTES: i64 = 3 << 20;
 
 /// What follows a position.
 #[derive(Debug)]
@@ -65,21 +65,21 @@ pub(super) async fn lag(tx: &mut PlatformTx, position: i64) -> Result<Lag, Error
 /// What follows the position, but for streams that are held back.
 pub(super) async fn after(tx: &mut PlatformTx, position: i64) -> Result<Option<Batch>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT feed_n AS "feed_n!", tenant_id, n, at AS "at: PgTime", event::text AS "event!",
+        r#"SELECT feed_n AS "feed_n!", tenant_id, n, at AS "at: PgTime", event AS "event!",
                   EXISTS (SELECT FROM relay_held AS h WHERE h.tenant_id = o.tenant_id) AS "held!"
-           FROM outbox AS o WHERE feed_n > $1 ORDER BY feed_n LIMIT $2"#,
+           FROM (SELECT feed_n, tenant_id, n, at, event::text AS event,
+                        sum(octet_length(event::text)) OVER (ORDER BY feed_n) AS bytes, row_number() OVER (ORDER BY feed_n) AS place
+                 FROM (SELECT feed_n, tenant_id, n, at, event FROM outbox WHERE feed_n > $1 ORDER BY feed_n LIMIT $2) AS next) AS o
+           WHERE place = 1 OR bytes <= $3 ORDER BY feed_n"#,
         position,
         BATCH,
+        BATCH_BYTES,
     )
     .fetch_all(tx.conn())
     .await?;
     let mut streams: BTreeMap<TenantId, Vec<Outgoing>> = BTreeMap::new();
-    let (mut end, mut bytes) = (None, 0);
+    let mut end = None;
     for row in rows {
-        bytes += row.event.len();
-        if end.is_some() && bytes > BATCH_BYTES {
-            break;
-        }
         end = Some(row.feed_n);
         if !row.held {
             streams

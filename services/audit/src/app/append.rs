@@ -1,6 +1,7 @@
 //! Taking events of the fleet's services into the log: each number of each stream once, in order, without a gap.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::Timestamp;
 use metrics::counter;
@@ -16,7 +17,7 @@ use crate::domain::retention::Class;
 use crate::domain::stream::{Decision, Source};
 use crate::error::Error;
 use crate::store::append::{self, Placed};
-use crate::store::sources;
+use crate::store::sources::{self, Digests, Repeated};
 
 /// Name of this service, which raises alarms.
 pub(crate) const OWN: &str = "audit";
@@ -65,11 +66,11 @@ impl Alarm {
     }
 }
 
-/// A stream whose events are ready to be appended, as far as they can be read.
+/// A stream whose events are ready to be appended, up to the first that can't be read.
 struct Ready {
     pushed: Pushed,
     epoch: i32,
-    entries: Result<Vec<Entry>, Alarm>,
+    entries: Vec<Entry>,
 }
 
 impl App {
@@ -96,12 +97,12 @@ impl App {
             alarms: Vec::new(),
             answers: Vec::with_capacity(tenants.len()),
         };
+        let repeated = repeated(&ready, &known);
+        let taken = sources::digests(tx.conn(), source, &repeated).await?;
         for stream in ready {
             let state = known.get(&stream.pushed.tenant).copied();
             let class = Class::of(self.tenants.retention_days(stream.pushed.tenant));
-            batch
-                .take(&mut tx, stream, state.unwrap_or_default(), class)
-                .await?;
+            batch.take(stream, state.unwrap_or_default(), class, &taken);
         }
         let answers = batch.write(tx, head).await?;
         self.grown.look();
@@ -133,22 +134,59 @@ async fn prepare(
         .map_err(|_panicked| tenantry_core::Refusal::internal().into())
 }
 
-fn entries(source: &str, epoch: i32, pushed: &Pushed) -> Result<Vec<Entry>, Alarm> {
+/// The entries of a stream, up to the first event that can't be read. A fault of ours in one is one that can't be read, too: else
+/// it would come again with every batch, and all others with it.
+fn entries(source: &str, epoch: i32, pushed: &Pushed) -> Vec<Entry> {
     let numbered = pushed.events.iter().zip(pushed.first_n..);
-    numbered
-        .map(|(told, n)| {
-            let origin = Origin {
-                tenant: pushed.tenant,
-                source,
-                epoch,
-                n,
-                at: told.at,
-            };
-            let event: Event =
-                serde_json::from_slice(&told.bytes).map_err(|_| Alarm::Unreadable)?;
-            entry::of_event(&origin, &event, &told.bytes).map_err(|_| Alarm::Unreadable)
+    let made = numbered.map_while(|(told, n)| {
+        let origin = Origin {
+            tenant: pushed.tenant,
+            source,
+            epoch,
+            n,
+            at: told.at,
+        };
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let event: Event = serde_json::from_slice(&told.bytes).ok()?;
+            entry::of_event(&origin, &event, &told.bytes).ok()
+        }));
+        made.unwrap_or_else(|_panicked| {
+            tracing::error!(source, tenant.id = %pushed.tenant, n, "making a leaf panicked");
+            None
         })
-        .collect()
+    });
+    made.collect()
+}
+
+/// The numbers that come again, and are to be held against what was taken.
+fn repeated(ready: &[Ready], known: &HashMap<TenantId, Source>) -> Vec<Repeated> {
+    let repeated = ready.iter().filter_map(|stream| {
+        let pushed = &stream.pushed;
+        let state = known.get(&pushed.tenant)?;
+        let Decision::Take { known } = state.decide(pushed.first_n, pushed.events.len()) else {
+            return None;
+        };
+        let until_n = pushed.first_n + i64::try_from(known).ok()?;
+        let from_n = pushed.first_n.max(state.first_n);
+        (from_n < until_n).then_some(Repeated {
+            tenant: pushed.tenant,
+            epoch: state.epoch,
+            from_n,
+            until_n,
+        })
+    });
+    repeated.collect()
+}
+
+/// The first of these numbers, which were taken before, that came with another content now. What the log doesn't keep any more can't
+/// be held against anything; nor can what an operator left behind with an epoch.
+fn differing(tenant: TenantId, first_n: i64, told: &[Told], taken: &Digests) -> Option<i64> {
+    let mut numbered = told.iter().zip(first_n..);
+    let differs = |(told, n): &(&Told, i64)| {
+        let taken = taken.get(&(tenant, *n));
+        taken.is_some_and(|taken| taken.as_slice() != Sha256::digest(&told.bytes).as_slice())
+    };
+    numbered.find(differs).map(|(_, n)| n)
 }
 
 /// What one transaction appends.
@@ -157,83 +195,51 @@ struct Batch<'a> {
     sizes: HashMap<TenantId, i64>,
     placed: Vec<Placed<'a>>,
     streams: Vec<(TenantId, Source)>,
-    alarms: Vec<(TenantId, Source, Alarm)>,
+    alarms: Vec<(TenantId, Source, i64, Alarm)>,
     answers: Vec<Answer>,
 }
 
 impl Batch<'_> {
-    async fn take(
-        &mut self,
-        tx: &mut AcrossTx,
-        ready: Ready,
-        state: Source,
-        class: Class,
-    ) -> Result<(), Error> {
-        let Pushed {
-            tenant,
-            first_n,
-            events,
-        } = ready.pushed;
-        let outcome = match state.decide(first_n, events.len()) {
+    fn take(&mut self, ready: Ready, state: Source, class: Class, taken: &Digests) {
+        let (tenant, first_n) = (ready.pushed.tenant, ready.pushed.first_n);
+        let told = &ready.pushed.events;
+        let outcome = match state.decide(first_n, told.len()) {
             Decision::Gap => Outcome::Gap,
             Decision::Stopped => Outcome::Stopped,
+            // An operator went on with the stream just now: the source comes again.
+            Decision::Take { .. } if state.epoch != ready.epoch => Outcome::Gap,
             Decision::Take { known } => {
-                let same = self.same(tx, (tenant, state), first_n, &events[..known]);
-                if !same.await? {
-                    self.alarms.push((tenant, state, Alarm::Differs));
+                if let Some(n) = differing(tenant, first_n, &told[..known], taken) {
+                    self.alarms.push((tenant, state, n, Alarm::Differs));
                     Outcome::Stopped
-                } else if state.epoch != ready.epoch {
-                    // An operator went on with the stream just now: the source comes again.
-                    Outcome::Gap
                 } else {
-                    match ready.entries {
-                        Ok(entries) => {
-                            self.place((tenant, state), class, entries, known);
-                            return Ok(());
-                        }
-                        Err(alarm) => {
-                            self.alarms.push((tenant, state, alarm));
-                            Outcome::Stopped
-                        }
+                    let unread = ready.entries.len() < told.len();
+                    let after = self.place((tenant, state), class, ready.entries, known);
+                    if !unread {
+                        self.answers
+                            .push((tenant, Outcome::Taken, after.expected()));
+                        return;
                     }
+                    let n = after.expected();
+                    self.alarms.push((tenant, after, n, Alarm::Unreadable));
+                    self.answers.push((tenant, Outcome::Stopped, n));
+                    return;
                 }
             }
         };
         self.answers.push((tenant, outcome, state.expected()));
-        Ok(())
     }
 
-    /// Whether these events, which were taken before, are what was taken.
-    async fn same(
-        &self,
-        tx: &mut AcrossTx,
-        (tenant, state): (TenantId, Source),
-        first_n: i64,
-        events: &[Told],
-    ) -> Result<bool, Error> {
-        if events.is_empty() {
-            return Ok(true);
-        }
-        let stream = (tenant, self.source, state.epoch);
-        let count = state.expected() - first_n;
-        let digests = sources::digests(tx.conn(), stream, first_n, count).await?;
-        let mut numbered = events.iter().zip(first_n..);
-        // What the log doesn't keep any more can't be held against anything.
-        Ok(numbered.all(|(told, n)| {
-            let taken = digests.get(&n);
-            taken.is_none_or(|taken| taken.as_slice() == Sha256::digest(&told.bytes).as_slice())
-        }))
-    }
-
+    /// Places what is new of a stream's entries; the state after them.
     fn place(
         &mut self,
         (tenant, state): (TenantId, Source),
         class: Class,
         entries: Vec<Entry>,
         known: usize,
-    ) {
+    ) -> Source {
         let size = self.sizes.entry(tenant).or_default();
-        let count = entries.len() - known;
+        let count = entries.len().saturating_sub(known);
         for entry in entries.into_iter().skip(known) {
             self.placed.push(Placed {
                 tenant,
@@ -247,8 +253,7 @@ impl Batch<'_> {
         }
         let after = state.after(count);
         self.streams.push((tenant, after));
-        self.answers
-            .push((tenant, Outcome::Taken, after.expected()));
+        after
     }
 
     async fn write(mut self, mut tx: AcrossTx, head: append::Head) -> Result<Vec<Answer>, Error> {
@@ -271,11 +276,10 @@ impl Batch<'_> {
 
     /// Stops streams for which there is an alarm, and tells of it on the platform's stream.
     async fn raise(&self, tx: &mut AcrossTx) -> Result<(), Error> {
-        for (tenant, state, alarm) in &self.alarms {
-            sources::stop(tx.conn(), self.source, *tenant, *state).await?;
+        for (tenant, state, n, alarm) in &self.alarms {
+            sources::stop(tx.conn(), self.source, *tenant, *state, *n).await?;
             let after = json!({
-                "source": self.source, "tenant_id": tenant, "epoch": state.epoch, "expected_n": state.expected(),
-                "why": alarm.name(),
+                "source": self.source, "tenant_id": tenant, "epoch": state.epoch, "stopped_n": n, "why": alarm.name(),
             });
             tracing::error!(source = self.source, tenant.id = %tenant, why = alarm.name(), "a stream is stopped by an alarm");
             counter!("tenantry_audit_alarms_total", "source" => self.source.to_owned())

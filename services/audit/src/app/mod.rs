@@ -27,12 +27,14 @@ use tenantry_rpc::watched::Watched;
 use tenantry_store::Store;
 use tenantry_transparency::Signers;
 
+use crate::domain::query::Scope;
 use crate::error::Error;
 
 pub(crate) use checkpoints::Signing;
 pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
 pub(crate) use record::NewEvent;
+use record::Recordings;
 pub(crate) use tails::{Grown, Item};
 
 /// Most streams that a replica has open, and with one credential.
@@ -47,6 +49,7 @@ pub(crate) struct App {
     revocations: Revocations,
     slots: StreamSlots,
     grown: Grown,
+    recordings: Recordings,
     /// The keys that checkpoints are signed with.
     signers: Watched<Signers>,
     tasks: Tasks,
@@ -66,6 +69,7 @@ impl App {
             revocations,
             slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
             grown: Grown::new(),
+            recordings: Recordings::new(),
             signers,
             tasks,
         })
@@ -96,7 +100,29 @@ impl App {
         Ok(entry)
     }
 
-    /// Writes that a log is about to be read into that log, or what was searched for into the platform's own.
+    /// Writes that logs are about to be searched: one that is in use is told so itself, of all others the platform's own is.
+    pub(crate) async fn record_search(
+        &self,
+        ctx: &RequestContext,
+        scope: Scope,
+    ) -> Result<(), Error> {
+        let own = match scope {
+            Scope::Log(tenant) => self.tenants.get(tenant).await?.map(|entry| entry.id),
+            Scope::All => None,
+        };
+        let action = "audit_log.searched";
+        match own {
+            Some(log) => match self.record_reading(ctx, log, action).await {
+                // It is being purged: its own log has ended.
+                Err(Error::Store(tenantry_store::Error::TenantClosed)) => {}
+                recorded => return recorded,
+            },
+            None => {}
+        }
+        self.record_reading(ctx, TenantId::PLATFORM, action).await
+    }
+
+    /// Writes that a log is about to be read into that log.
     pub(crate) async fn record_reading(
         &self,
         ctx: &RequestContext,

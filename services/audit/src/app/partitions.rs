@@ -12,15 +12,17 @@ use crate::store::partitions;
 
 /// How often they are looked after.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// How far ahead they are made: longer than anything keeps this worker from its next look.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 31);
+/// For how many weeks ahead they are made: longer than anything keeps this worker from its next look.
+const WEEKS_AHEAD: i64 = 5;
+const HOURS_PER_WEEK: i64 = 24 * 7;
 
 impl App {
     /// Makes the partitions of the present and of the time to come.
     pub(crate) async fn ensure_partitions(&self) -> Result<(), Error> {
         let now = clock::now();
         let mut tx = self.store.platform().await?;
-        for ahead in [SignedDuration::ZERO, AHEAD / 4, AHEAD / 2, AHEAD] {
+        for week in 0..=WEEKS_AHEAD {
+            let ahead = SignedDuration::from_hours(week * HOURS_PER_WEEK);
             partitions::ensure(tx.conn(), now.saturating_add(ahead).unwrap_or(now)).await?;
         }
         Ok(tx.commit().await?)

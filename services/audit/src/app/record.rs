@@ -1,12 +1,16 @@
 //! Recording events of the product's own services: all of a request in the log, or none.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tenantry_core::event::Outcome;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::{EventId, PrincipalKind, RequestContext, TenantId};
+
+use tenantry_rpc::places::Places;
+use tokio::sync::Semaphore;
 
 use super::App;
 use crate::domain::entry::{self, Entry, Origin, insert};
@@ -33,6 +37,27 @@ pub(crate) struct NewEvent {
     pub(crate) personal_fields: Vec<String>,
 }
 
+/// Most requests of the product's own services that wait for the log at once, and of one tenant. One of them is at it at a time: the
+/// services of the fleet have a way of their own.
+const WAITING: usize = 64;
+const WAITING_OF_ONE: usize = 8;
+
+/// Whose turn it is to record.
+#[derive(Clone, Debug)]
+pub(super) struct Recordings {
+    places: Places<TenantId>,
+    turn: Arc<Semaphore>,
+}
+
+impl Recordings {
+    pub(super) fn new() -> Self {
+        Self {
+            places: Places::new(WAITING, WAITING_OF_ONE),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
 /// Id and index of each event that was recorded, as answered.
 pub(crate) type Recorded = Vec<(EventId, i64)>;
 
@@ -46,6 +71,12 @@ impl App {
         source: &str,
         events: &[NewEvent],
     ) -> Result<Recorded, Error> {
+        let _place = self
+            .recordings
+            .places
+            .take(tenant)
+            .map_err(|full| full.refusal("requests that record events", "of this tenant"))?;
+        let _turn = self.recordings.turn.acquire().await;
         let mut tx = self.store.across(tenant).await?;
         if let Some(replay) = tx.claim::<Recorded>(key).await? {
             return Ok(replay.answer);

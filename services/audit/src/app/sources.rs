@@ -1,35 +1,15 @@
 //! Looking after streams that an alarm has stopped.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId};
+use tenantry_core::{Refusal, RequestContext, TenantId};
 
 use super::App;
-use crate::domain::stream::Source;
+use crate::domain::stream::{Position, Source, Stream};
 use crate::error::Error;
 use crate::store::{append, sources};
-
-/// One source's stream of one tenant, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stream {
-    pub(crate) source: String,
-    pub(crate) tenant: TenantId,
-    pub(crate) epoch: i32,
-    pub(crate) expected_n: i64,
-    pub(crate) stopped_at: Option<Timestamp>,
-}
-
-/// Where a page of stopped streams was cut.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Position {
-    pub(crate) stopped_at: Timestamp,
-    pub(crate) tenant: TenantId,
-    pub(crate) source: String,
-}
 
 impl App {
     /// One page of the streams that an alarm has stopped, the longest stopped first.
@@ -67,22 +47,22 @@ impl App {
         append::lock_head(tx.conn()).await?;
         let known = sources::of(tx.conn(), source, &[tenant]).await?;
         let state = known.get(&tenant).copied();
-        let state = state.filter(|state| state.stopped);
+        let state = state.filter(|state| state.stopped_n.is_some());
         let state = state.ok_or(Error::SourceNotStopped)?;
-        let resumed = Source {
-            epoch: state.epoch + 1,
-            last_n: first_n.map_or(state.last_n, |first| first - 1),
-            stopped: false,
-        };
+        let resumed = state.resumed(first_n).ok_or_else(|| {
+            let most = state.expected() + 1;
+            Refusal::field("first_n", format!("must be 1 to {most}, for no more than one event is left out; 0 goes on where the stream stopped"))
+        })?;
         sources::resume(tx.conn(), source, tenant, resumed).await?;
         let stream = Stream {
             source: source.to_owned(),
             tenant,
             epoch: resumed.epoch,
             expected_n: resumed.expected(),
+            stopped_n: None,
             stopped_at: None,
         };
-        let shown = |state: Source| json!({ "epoch": state.epoch, "expected_n": state.expected() });
+        let shown = |state: Source| json!({ "epoch": state.epoch, "expected_n": state.expected(), "stopped_n": state.stopped_n });
         let mut after = shown(resumed);
         after["source"] = json!(source);
         after["why"] = json!(reason);

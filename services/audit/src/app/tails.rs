@@ -23,9 +23,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Most looks that a slow stream may be behind before it just reads.
 const LOOKS_KEPT: usize = 64;
 /// Most events that one stream reads at once.
-const READ: i64 = 200;
+const READ: i64 = 50;
 /// Most items that wait for a slow client; the log has the others.
-const WAITING: usize = 256;
+const WAITING: usize = 16;
 /// How often a stream looks whether its tenant is still in use.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A bookmark comes when nothing else came for this long.
@@ -190,6 +190,10 @@ impl Tail {
         let mut looked = Instant::now();
         let mut grown = true;
         loop {
+            if looked.elapsed() >= LOOK_EVERY {
+                self.still_in_use().await?;
+                looked = Instant::now();
+            }
             if grown && self.read().await? {
                 told = Instant::now();
                 continue;
@@ -197,10 +201,6 @@ impl Tail {
             if told.elapsed() >= BOOKMARK_EVERY {
                 self.send(Item::Bookmark(self.next)).await?;
                 told = Instant::now();
-            }
-            if looked.elapsed() >= LOOK_EVERY {
-                self.still_in_use().await?;
-                looked = Instant::now();
             }
             grown = tokio::select! {
                 () = self.sender.closed() => return Err(Stop::ClientGone),

@@ -1,5 +1,9 @@
 //! What the log takes of a source's stream: each number once, in order, without a gap.
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tenantry_core::TenantId;
+
 /// Epoch of a stream that no alarm has stopped.
 pub(crate) const FIRST_EPOCH: i32 = 1;
 
@@ -7,18 +11,40 @@ pub(crate) const FIRST_EPOCH: i32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(crate) epoch: i32,
-    /// Number of the last event that was taken; 0 before the first.
+    /// The number that the epoch began with. What came before it, an operator has decided about.
+    pub(crate) first_n: i64,
+    /// Number of the last event that was taken; the one before the epoch's first where none was.
     pub(crate) last_n: i64,
-    /// Whether an alarm has stopped it.
-    pub(crate) stopped: bool,
+    /// The number at which an alarm has stopped it.
+    pub(crate) stopped_n: Option<i64>,
+}
+
+/// One source's stream of one tenant, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stream {
+    pub(crate) source: String,
+    pub(crate) tenant: TenantId,
+    pub(crate) epoch: i32,
+    pub(crate) expected_n: i64,
+    pub(crate) stopped_n: Option<i64>,
+    pub(crate) stopped_at: Option<Timestamp>,
+}
+
+/// Where a page of stopped streams was cut.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) stopped_at: Timestamp,
+    pub(crate) tenant: TenantId,
+    pub(crate) source: String,
 }
 
 impl Default for Source {
     fn default() -> Self {
         Self {
             epoch: FIRST_EPOCH,
+            first_n: 1,
             last_n: 0,
-            stopped: false,
+            stopped_n: None,
         }
     }
 }
@@ -42,7 +68,7 @@ impl Source {
 
     /// Decides about so many events, the first of this number.
     pub(crate) fn decide(self, first_n: i64, count: usize) -> Decision {
-        if self.stopped {
+        if self.stopped_n.is_some() {
             return Decision::Stopped;
         }
         if first_n > self.expected() {
@@ -52,6 +78,21 @@ impl Source {
         Decision::Take {
             known: known.min(count),
         }
+    }
+
+    /// The state in a new epoch that begins with this number, or where the alarm stopped it. `None` for a number behind what would
+    /// be skipped by mistake: an operator leaves out one event that can't be read, and no others that are still to come.
+    pub(crate) fn resumed(self, first_n: Option<i64>) -> Option<Self> {
+        let stopped_n = self.stopped_n?;
+        let first_n = first_n.unwrap_or(stopped_n);
+        (1..=self.expected() + 1)
+            .contains(&first_n)
+            .then_some(Self {
+                epoch: self.epoch + 1,
+                first_n,
+                last_n: first_n - 1,
+                stopped_n: None,
+            })
     }
 
     /// The state once so many more were taken.
@@ -84,10 +125,21 @@ mod tests {
             assert_eq!(source.decide(first, count), expected, "{first} {count}");
         }
         let stopped = Source {
-            stopped: true,
+            stopped_n: Some(3),
             ..source
         };
         assert_eq!(stopped.decide(6, 1), Decision::Stopped);
+        let again = stopped.resumed(None).unwrap();
+        assert_eq!((again.epoch, again.expected()), (2, 3), "where it differed");
+        assert_eq!(
+            stopped.resumed(Some(7)).unwrap().expected(),
+            7,
+            "one left out"
+        );
+        for wrong in [0, -1, 8, i64::MAX] {
+            assert_eq!(stopped.resumed(Some(wrong)), None, "{wrong}");
+        }
+        assert_eq!(source.resumed(None), None);
         assert_eq!(source.after(3).expected(), 9);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tenantry_core::{PrincipalKind, Reason, Refusal, RequestContext};
+use tenantry_core::{Reason, Refusal, RequestContext};
 use tenantry_proto::internal::audit::v1 as wire;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendService;
 use tenantry_rpc::convert::instant;
@@ -53,15 +53,15 @@ const fn name(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The service that appends, by its own assertion.
+/// The service that appends: whose key signed the assertion, whatever that says otherwise.
 fn source(ctx: &RequestContext) -> Result<String, Refusal> {
-    if ctx.principal.kind != PrincipalKind::Service || ctx.principal.name.is_empty() {
+    if ctx.service.is_empty() {
         return Err(Refusal::new(
             Reason::InternalMethod,
             "Services append in their own names. The product's own record with AuditEventService/RecordEvents.",
         ));
     }
-    Ok(ctx.principal.name.clone())
+    Ok(ctx.service.clone())
 }
 
 fn streams(streams: Vec<wire::SourceStream>) -> Result<Vec<Pushed>, Refusal> {

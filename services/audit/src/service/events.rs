@@ -125,13 +125,7 @@ impl AuditEventService for Events {
                 offset: 0,
                 size: page::size(message.page_size)?,
             };
-            let log = match scope {
-                Scope::Log(tenant) => tenant,
-                Scope::All => TenantId::PLATFORM,
-            };
-            self.0
-                .record_reading(ctx, log, "audit_log.searched")
-                .await?;
+            self.0.record_search(ctx, scope).await?;
             let page = self.0.page(&page, &tokens).await?;
             Ok(wire::SearchEventsResponse {
                 events: page.items.into_iter().map(convert::event).collect(),

@@ -13,6 +13,8 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::convert;
 
+/// Longest name of a source, in bytes: `app:` and what the product's own call themselves.
+const MAX_SOURCE: usize = 67;
 /// Longest reason, in characters.
 const MAX_REASON: usize = 500;
 
@@ -59,6 +61,15 @@ impl AuditSourceService for Sources {
                     "first_n",
                     "must not be negative; 0 goes on where the stream stopped",
                 );
+            }
+            if message.source.contains('\0') || message.source.len() > MAX_SOURCE {
+                wrong.add(
+                    "source",
+                    "must be the name of a source, as GET /api/v1/audit-sources lists it",
+                );
+            }
+            if message.reason.contains('\0') {
+                wrong.add("reason", "must not have a NUL character");
             }
             let length = message.reason.trim().chars().count();
             if length == 0 || length > MAX_REASON {

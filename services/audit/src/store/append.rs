@@ -35,15 +35,18 @@ pub(crate) struct Head {
 /// Locks the head: whoever else appends waits.
 #[tracing::instrument(name = "log_head.lock", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn lock_head(conn: &mut PgConnection) -> Result<Head, Error> {
-    // The time is read in a statement of its own, behind the lock: it never goes back from one batch to the next.
-    let position = sqlx::query_scalar!("SELECT position FROM log_head FOR UPDATE")
+    // The time is taken behind the lock, and never goes back from one batch to the next, whatever the clock does.
+    let head = sqlx::query!("SELECT position, at FROM log_head FOR UPDATE")
         .fetch_one(&mut *conn)
         .await?;
-    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!: PgTime""#)
-        .fetch_one(conn)
-        .await?;
+    let now = sqlx::query_scalar!(
+        r#"SELECT greatest(clock_timestamp(), $1) AS "now!: PgTime""#,
+        head.at as PgTime
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(Head {
-        position,
+        position: head.position,
         now: now.into(),
     })
 }
@@ -127,8 +130,9 @@ pub(crate) async fn insert(
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
-        "UPDATE log_head SET position = position + $1",
-        i64::try_from(tenants.len()).unwrap_or(i64::MAX)
+        "UPDATE log_head SET position = position + $1, at = $2",
+        i64::try_from(tenants.len()).unwrap_or(i64::MAX),
+        PgTime(head.now) as PgTime,
     )
     .execute(&mut *conn)
     .await?;

@@ -7,8 +7,7 @@ use tenantry_core::TenantId;
 use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 
-use crate::app::sources::{Position, Stream};
-use crate::domain::stream::Source;
+use crate::domain::stream::{Position, Source, Stream};
 
 /// A source's streams of these tenants; one that never came is left out.
 #[tracing::instrument(name = "sources.of", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
@@ -19,8 +18,7 @@ pub(crate) async fn of(
 ) -> Result<HashMap<TenantId, Source>, Error> {
     let ids: Vec<_> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"SELECT tenant_id, epoch, last_n, stopped_at IS NOT NULL AS "stopped!" FROM sources
-           WHERE source = $1 AND tenant_id = ANY($2)"#,
+        "SELECT tenant_id, epoch, first_n, last_n, stopped_n FROM sources WHERE source = $1 AND tenant_id = ANY($2)",
         source,
         &ids,
     )
@@ -29,8 +27,9 @@ pub(crate) async fn of(
     let rows = rows.into_iter().map(|row| {
         let source = Source {
             epoch: row.epoch,
+            first_n: row.first_n,
             last_n: row.last_n,
-            stopped: row.stopped,
+            stopped_n: row.stopped_n,
         };
         (row.tenant_id.into(), source)
     });
@@ -46,14 +45,17 @@ pub(crate) async fn save(
 ) -> Result<(), Error> {
     let ids: Vec<_> = streams.iter().map(|(id, _)| id.uuid()).collect();
     let epochs: Vec<_> = streams.iter().map(|(_, stream)| stream.epoch).collect();
+    let firsts: Vec<_> = streams.iter().map(|(_, stream)| stream.first_n).collect();
     let lasts: Vec<_> = streams.iter().map(|(_, stream)| stream.last_n).collect();
     sqlx::query!(
-        "INSERT INTO sources (tenant_id, source, epoch, last_n)
-         SELECT tenant_id, $1, epoch, last_n FROM unnest($2::uuid[], $3::integer[], $4::bigint[]) AS s (tenant_id, epoch, last_n)
-         ON CONFLICT (tenant_id, source) DO UPDATE SET epoch = excluded.epoch, last_n = excluded.last_n",
+        "INSERT INTO sources (tenant_id, source, epoch, first_n, last_n)
+         SELECT tenant_id, $1, epoch, first_n, last_n
+         FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[]) AS s (tenant_id, epoch, first_n, last_n)
+         ON CONFLICT (tenant_id, source) DO UPDATE SET last_n = excluded.last_n",
         source,
         &ids,
         &epochs,
+        &firsts,
         &lasts,
     )
     .execute(conn)
@@ -61,48 +63,77 @@ pub(crate) async fn save(
     Ok(())
 }
 
-/// Stops a stream, until an operator begins a new epoch of it.
+/// Stops a stream at this number, until an operator begins a new epoch of it.
 #[tracing::instrument(name = "sources.stop", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn stop(
     conn: &mut PgConnection,
     source: &str,
     tenant: TenantId,
     state: Source,
+    stopped_n: i64,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO sources AS s (tenant_id, source, epoch, last_n, stopped_at) VALUES ($1, $2, $3, $4, clock_timestamp())
-         ON CONFLICT (tenant_id, source) DO UPDATE SET stopped_at = excluded.stopped_at",
+        "INSERT INTO sources AS s (tenant_id, source, epoch, first_n, last_n, stopped_n, stopped_at)
+         VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())
+         ON CONFLICT (tenant_id, source) DO UPDATE SET stopped_n = excluded.stopped_n, stopped_at = excluded.stopped_at",
         tenant.uuid(),
         source,
         state.epoch,
+        state.first_n,
         state.last_n,
+        stopped_n,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// The digests of a stream's events from this number on, so many, as far as the log still has them, by number. It looks from
-/// the end of the log, where they are, and stops once it has found them.
+/// Digests of events, by tenant and number.
+pub(crate) type Digests = HashMap<(TenantId, i64), Vec<u8>>;
+
+/// Numbers of a stream that come again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated {
+    pub(crate) tenant: TenantId,
+    pub(crate) epoch: i32,
+    pub(crate) from_n: i64,
+    pub(crate) until_n: i64,
+}
+
+/// The digests under which a source's events were taken, as far as the log still has them. It looks from the end of each log, where
+/// they are, and stops once it has found them.
 #[tracing::instrument(name = "events.digests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn digests(
     conn: &mut PgConnection,
-    (tenant, source, epoch): (TenantId, &str, i32),
-    from_n: i64,
-    count: i64,
-) -> Result<HashMap<i64, Vec<u8>>, Error> {
+    source: &str,
+    repeated: &[Repeated],
+) -> Result<Digests, Error> {
+    if repeated.is_empty() {
+        return Ok(Digests::new());
+    }
+    let ids: Vec<_> = repeated.iter().map(|one| one.tenant.uuid()).collect();
+    let epochs: Vec<_> = repeated.iter().map(|one| one.epoch).collect();
+    let froms: Vec<_> = repeated.iter().map(|one| one.from_n).collect();
+    let untils: Vec<_> = repeated.iter().map(|one| one.until_n).collect();
     let rows = sqlx::query!(
-        "SELECT n, digest FROM events WHERE tenant_id = $1 AND source = $2 AND epoch = $3 AND n >= $4
-         ORDER BY index DESC LIMIT $5",
-        tenant.uuid(),
+        r#"SELECT r.tenant_id AS "tenant_id!", e.n, e.digest
+           FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[]) AS r (tenant_id, epoch, from_n, until_n)
+           CROSS JOIN LATERAL (
+               SELECT n, digest FROM events AS e
+               WHERE e.tenant_id = r.tenant_id AND e.source = $1 AND e.epoch = r.epoch AND e.n >= r.from_n AND e.n < r.until_n
+               ORDER BY e.index DESC LIMIT r.until_n - r.from_n) AS e"#,
         source,
-        epoch,
-        from_n,
-        count,
+        &ids,
+        &epochs,
+        &froms,
+        &untils,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.n, row.digest)).collect())
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| ((row.tenant_id.into(), row.n), row.digest))
+        .collect())
 }
 
 /// The streams that an alarm has stopped, the longest stopped first.
@@ -113,7 +144,7 @@ pub(crate) async fn stopped(
     limit: i64,
 ) -> Result<Vec<Stream>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT tenant_id, source, epoch, last_n, stopped_at AS "stopped_at!: PgTime" FROM sources
+        r#"SELECT tenant_id, source, epoch, last_n, stopped_n, stopped_at AS "stopped_at!: PgTime" FROM sources
            WHERE stopped_at IS NOT NULL
              AND ($1::timestamptz IS NULL OR (stopped_at, tenant_id, source) > ($1, $2::uuid, $3::text))
            ORDER BY stopped_at, tenant_id, source LIMIT $4"#,
@@ -129,6 +160,7 @@ pub(crate) async fn stopped(
         tenant: row.tenant_id.into(),
         epoch: row.epoch,
         expected_n: row.last_n + 1,
+        stopped_n: row.stopped_n,
         stopped_at: Some(row.stopped_at.into()),
     });
     Ok(rows.collect())
@@ -143,10 +175,12 @@ pub(crate) async fn resume(
     state: Source,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE sources SET epoch = $3, last_n = $4, stopped_at = NULL WHERE tenant_id = $1 AND source = $2",
+        "UPDATE sources SET epoch = $3, first_n = $4, last_n = $5, stopped_n = NULL, stopped_at = NULL
+         WHERE tenant_id = $1 AND source = $2",
         tenant.uuid(),
         source,
         state.epoch,
+        state.first_n,
         state.last_n,
     )
     .execute(conn)

@@ -14,7 +14,7 @@ use crate::caller::{Who, reason};
 use crate::world::{PASSWORD, World, until};
 
 /// Tables with a tenant's id whose rows stay: the log and its numbers outlive the tenant.
-const STAYS: &[&str] = &["outbox", "outbox_counter"];
+const STAYS: &[&str] = &["outbox", "outbox_counter", "relay_held"];
 
 async fn owner(world: &World) -> PgConnection {
     let url = world.database.url("identity", Role::Owner);

@@ -18,6 +18,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "operators",
     "password_resets",
     "provider_ends",
+    "relay",
     "service_migrations",
     "sessions",
     "sign_ups",

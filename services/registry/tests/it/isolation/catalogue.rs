@@ -14,6 +14,7 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "plans",
     "projects",
     "purged_tenants",
+    "relay",
     "service_migrations",
 ];
 

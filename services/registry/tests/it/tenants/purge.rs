@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 /// Tables with a tenant's id whose rows stay: the log and its numbers outlive the tenant, and its slugs are nobody else's.
-const STAYS: &[&str] = &["outbox", "outbox_counter", "slugs"];
+const STAYS: &[&str] = &["outbox", "outbox_counter", "relay_held", "slugs"];
 /// Tables that a purge doesn't empty because a tenant with a row in them isn't purged.
 const KEEPS: &[&str] = &["legal_holds"];
 
