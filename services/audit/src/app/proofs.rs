@@ -75,10 +75,11 @@ impl App {
 
     /// Proves what is asked of a log.
     pub(crate) async fn prove(&self, tenant: TenantId, asked: &Asked) -> Result<Proved, Error> {
+        let mut tx = self.store.read(tenant).await?;
         let row = if asked.event.is_empty() {
             None
         } else {
-            self.row(tenant, &asked.event).await?
+            self.row(tx.conn(), tenant, &asked.event).await?
         };
         let index = match &row {
             Some(row) => u64::try_from(row.index).ok(),
@@ -88,7 +89,6 @@ impl App {
         if index.is_none() && !asked.event.is_empty() {
             return Err(Error::EventNotFound);
         }
-        let mut tx = self.store.read(tenant).await?;
         let log = trees::newest(tx.conn(), tenant).await?;
         let log = log.ok_or(Error::NotYetCheckpointed)?;
         let question = question(asked, index, &log)?;

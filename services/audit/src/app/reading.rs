@@ -112,18 +112,23 @@ impl App {
 
     /// One event of a log, by its id or index.
     pub(crate) async fn event(&self, tenant: TenantId, name: &str) -> Result<Reading, Error> {
-        let row = self.row(tenant, name).await?;
+        let mut tx = self.store.read(tenant).await?;
+        let row = self.row(tx.conn(), tenant, name).await?;
         Reading::of(row.ok_or(Error::EventNotFound)?)
     }
 
     /// The row of an event that is shown, by its id or index.
-    pub(super) async fn row(&self, tenant: TenantId, name: &str) -> Result<Option<Row>, Error> {
+    pub(super) async fn row(
+        &self,
+        conn: &mut PgConnection,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Row>, Error> {
         let since = self.visible_since(Scope::Log(tenant));
-        let mut tx = self.store.read(tenant).await?;
         let row = match name.parse::<i64>() {
             Ok(index) => {
-                events::steady_plans(tx.conn()).await?;
-                let rows = events::from(tx.conn(), tenant, index, since, 1).await?;
+                events::steady_plans(&mut *conn).await?;
+                let rows = events::from(conn, tenant, index, since, 1).await?;
                 rows.into_iter().find(|row| row.index == index)
             }
             Err(_) => {
@@ -137,7 +142,7 @@ impl App {
                     limit,
                     since,
                 };
-                let rows = find::<Row>(tx.conn(), Scope::Log(tenant), &filter, cut).await?;
+                let rows = find::<Row>(conn, Scope::Log(tenant), &filter, cut).await?;
                 rows.into_iter().next()
             }
         };

@@ -23,7 +23,7 @@ use super::App;
 use super::append::OWN;
 use crate::domain::trees::{Alarm, Fleet, Grown, Leaves, Waiting, edge, shares};
 use crate::error::Error;
-use crate::store::{fleet, tiles, trees};
+use crate::store::{events, fleet, tiles, trees};
 
 /// How often logs are looked for that are due, at most and at least: a part of the time after which they are.
 const TICKS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
@@ -152,6 +152,7 @@ impl Signing {
         let signers = self.app.signers.get();
         fleet.check_name(&signers).map_err(Error::NotSigned)?;
         let sizes = shares(&waiting, MOST_LEAVES);
+        events::steady_plans(tx.conn()).await?;
         let mut leaves = leaves(tx, &waiting, &sizes, now).await?;
         let edges: Vec<(TenantId, TileId)> = waiting
             .iter()
