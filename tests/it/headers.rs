@@ -162,6 +162,7 @@ fn assertion_of(fleet: &Fleet, party: &Party, genuine: bool) -> Result<String> {
         sub: party.owner.parse()?,
         name: party.owner_email.clone(),
         tenant: Some(party.id.parse()?),
+        home: Some(party.id.parse()?),
         slug: party.slug.clone(),
         no_tenant: String::new(),
         project: String::new(),

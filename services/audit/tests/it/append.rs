@@ -1,8 +1,9 @@
 //! Taking events: each number of each stream once, in order, without a gap, whoever comes at once.
 
-use tenantry_core::{Reason, TenantId};
+use tenantry_core::{Origin, Principal, Reason, TenantId};
 use tenantry_proto::audit::v1::ListEventsRequest;
 use tenantry_proto::internal::audit::v1::{AppendRequest, SourceStream};
+use tenantry_rpc::assertion::{Claims, OnBehalfOf};
 
 use crate::support::{World, event, member, operator, reason, service, stream};
 
@@ -119,7 +120,9 @@ async fn an_event_that_cannot_be_read_stops_its_stream_alone() {
     let outcomes = append.append(request).await.unwrap().into_inner().outcomes;
     let words: Vec<_> = outcomes.iter().map(|o| o.outcome.as_str()).collect();
     assert_eq!(words, ["stopped", "taken"]);
-    assert!(log(&world, acme).await.is_empty());
+    assert_eq!(outcomes[0].expected_n, 2);
+    let log = log(&world, acme).await;
+    assert_eq!(log.len(), 1, "what came before it is in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,6 +206,22 @@ async fn only_services_append_and_each_in_its_own_name() {
         let refused = append.append(request.clone()).await.unwrap_err();
         assert_eq!(reason(&refused), Reason::InternalMethod);
     }
+    // A service's word for who it is counts for nothing, nor its word for whom it acts.
+    let lie = Claims {
+        name: "identity".to_owned(),
+        on_behalf_of: Some(OnBehalfOf {
+            principal: Principal::service("identity"),
+            origin: Origin::default(),
+        }),
+        ..service("registry")
+    };
+    world.append(&lie).append(request).await.unwrap();
+    let mut owner = world.owner().await;
+    let source: String = sqlx::query_scalar("SELECT source FROM events")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(source, "registry");
     let mut events = world.events(&service("registry"));
     let refused = events.list_events(ListEventsRequest::default()).await;
     assert_eq!(reason(&refused.unwrap_err()), Reason::InternalMethod);

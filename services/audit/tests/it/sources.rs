@@ -68,6 +68,55 @@ async fn a_stopped_stream_goes_on_in_a_new_epoch_and_that_is_an_event() {
 }
 
 #[tokio::test]
+async fn a_resume_leaves_nothing_out_by_default_and_one_event_at_most() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    world.fill(tenant, 1, 5).await;
+    let others: Vec<_> = (0..4).map(|_| event("another")).collect();
+    let set_back = stream(tenant, 3, &others);
+    let answer = world.appended("registry", set_back.clone()).await;
+    assert_eq!(answer.outcomes[0].outcome, "stopped");
+    let mut sources = AuditSourceServiceClient::new(world.as_caller(&operator()));
+    for too_far in [8, 1_000_000] {
+        let resumed = ResumeAuditSourceRequest {
+            first_n: too_far,
+            ..resume(tenant)
+        };
+        let refused = sources.resume_audit_source(resumed).await.unwrap_err();
+        assert_eq!(reason(&refused), Reason::InvalidArgument);
+    }
+    let resumed = sources
+        .resume_audit_source(resume(tenant))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((resumed.epoch, resumed.expected_n), (2, 3));
+    let answer = world.appended("registry", set_back.clone()).await;
+    assert_eq!(
+        (
+            answer.outcomes[0].outcome.as_str(),
+            answer.outcomes[0].expected_n
+        ),
+        ("taken", 7)
+    );
+    let again = world.appended("registry", set_back).await;
+    assert_eq!(
+        (
+            again.outcomes[0].outcome.as_str(),
+            again.outcomes[0].expected_n
+        ),
+        ("taken", 7)
+    );
+    let mut owner = world.owner().await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE tenant_id = $1")
+        .bind(tenant.uuid())
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(count, 9);
+}
+
+#[tokio::test]
 async fn a_tenants_people_see_and_resume_no_source() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 365, None);

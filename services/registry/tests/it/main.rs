@@ -16,6 +16,7 @@ mod panics;
 mod personal;
 mod plans;
 mod projects;
+mod relay;
 mod secrets;
 mod sign_ups;
 mod support;
