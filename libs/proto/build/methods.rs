@@ -94,7 +94,7 @@ fn write_method(
     writeln!(
         source,
         "        has_request_id: {},",
-        method.input().get_field_by_name("request_id").is_some()
+        !read_only && method.input().get_field_by_name("request_id").is_some()
     )?;
     writeln!(
         source,

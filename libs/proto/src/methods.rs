@@ -22,7 +22,8 @@ pub struct Method {
     pub read_only: bool,
     /// What the log calls the change; none for an RPC that changes nothing.
     pub audit: Option<Audit>,
-    /// Whether its request carries `request_id`.
+    /// Whether its request carries `request_id`, by which a change is done once. In an RPC that changes nothing a field of that
+    /// name is a filter.
     pub has_request_id: bool,
     /// Whether it answers with a stream.
     pub server_streaming: bool,

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use prost_reflect::Kind;
 use tenantry_proto::methods;
 
 use crate::pool;
+
+/// What travels in a query though it is a message: proto3's JSON has it as a text.
+const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
 #[test]
 fn every_gateway_rpc_has_a_binding_and_no_internal_one_has() {
@@ -74,9 +78,9 @@ fn read_only_rpcs_are_get_or_ask_with_a_body() {
     }
 }
 
-/// Fields in a path are strings of the request, and stand alone in their segment but for a verb.
+/// Fields in a path are strings or whole numbers of the request, and stand alone in their segment but for a verb.
 #[test]
-fn path_fields_are_strings_of_the_request() {
+fn path_fields_are_words_of_the_request() {
     let pool = pool();
     for method in methods::gateway() {
         let input = pool
@@ -88,7 +92,7 @@ fn path_fields_are_strings_of_the_request() {
                     .get_field_by_name(name)
                     .unwrap_or_else(|| panic!("{}: {{{name}}}", method.path));
                 assert!(
-                    matches!(field.kind(), prost_reflect::Kind::String),
+                    matches!(field.kind(), Kind::String | Kind::Int32 | Kind::Int64),
                     "{}: {{{name}}}",
                     method.path
                 );
@@ -97,9 +101,9 @@ fn path_fields_are_strings_of_the_request() {
     }
 }
 
-/// Fields without a body travel as query parameters, so they must be scalars.
+/// Fields without a body travel as query parameters, so they must be words: scalars, and times as RFC 3339 writes them.
 #[test]
-fn query_fields_are_scalars() {
+fn query_fields_are_words() {
     let pool = pool();
     for method in methods::gateway() {
         let input = pool
@@ -115,9 +119,11 @@ fn query_fields_are_scalars() {
                 .fields()
                 .filter(|field| !in_path.contains(&field.name()))
             {
+                let kind = field.kind();
+                let message = kind.as_message();
                 assert!(
-                    field.kind().as_message().is_none(),
-                    "{}: {} is no scalar",
+                    message.is_none_or(|message| message.full_name() == TIMESTAMP),
+                    "{}: {} is no word",
                     method.path,
                     field.name()
                 );

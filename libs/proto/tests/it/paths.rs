@@ -186,6 +186,56 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "/organizations/{tenant}/invite",
         "InvitationService/InviteMember",
     ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log",
+        "AuditEventService/ListEvents",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-logs",
+        "AuditEventService/ListEvents",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/events",
+        "AuditEventService/ListEvents",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/events",
+        "AuditEventService/RecordEvents",
+    ),
+    (
+        "GET",
+        "/tenants/audit-log/search",
+        "AuditEventService/SearchEvents",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log/{event}",
+        "AuditEventService/GetEvent",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log:tail",
+        "AuditEventService/TailEvents",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log:export",
+        "AuditExportService/ExportEvents",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log/proof",
+        "AuditLogService/GetLogProof",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/audit-log/checkpoint",
+        "AuditLogService/GetLogCheckpoint",
+    ),
 ];
 
 #[test]

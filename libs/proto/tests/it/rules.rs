@@ -65,17 +65,6 @@ fn every_mutation_but_the_listed_has_a_request_id() {
 }
 
 #[test]
-fn no_read_only_rpc_has_a_request_id() {
-    for method in methods::all().iter().filter(|method| method.read_only) {
-        assert!(
-            !method.has_request_id,
-            "{}: only mutations take a `request_id`",
-            method.path
-        );
-    }
-}
-
-#[test]
 fn listed_methods_exist() {
     for path in methods::PUBLIC_METHODS
         .iter()

@@ -11,6 +11,9 @@ use crate::bindings::fields;
 use crate::comments::Comments;
 use crate::{gateway_methods, path_of};
 
+/// What an answer that is no JSON may be (`google.api.HttpBody`).
+const RAW: [&str; 2] = ["application/x-ndjson", "text/csv"];
+
 /// All operations, and which requests travel as a body without which fields (those that the path carries).
 pub(super) struct Operations {
     pub(super) paths: Map<String, Value>,
@@ -111,6 +114,14 @@ fn operation(
 }
 
 fn answer(method: &MethodDescriptor) -> Value {
+    if method.output().full_name() == schemas::RAW {
+        let text = json!({"schema": {"type": "string"}});
+        let content = RAW.map(|kind| (kind.to_owned(), text.clone()));
+        return json!({
+            "description": "The lines or records as they come; the last one tells how they end.",
+            "content": Map::from_iter(content),
+        });
+    }
     let description = if method.is_server_streaming() {
         "The items as they come: one JSON object on each line.".to_owned()
     } else if method.output().full_name() == schemas::EMPTY {

@@ -9,6 +9,8 @@ use crate::{gateway_methods, reachable};
 
 /// What an operation answers with that has nothing to say.
 pub(super) const EMPTY: &str = "google.protobuf.Empty";
+/// What an operation answers with that is no JSON: bytes of a content type that they name.
+pub(super) const RAW: &str = "google.api.HttpBody";
 /// A whole number in decimal digits.
 const DIGITS: &str = "^-?[0-9]{1,19}$";
 /// Seconds with up to nine decimals, and their unit.
@@ -31,7 +33,8 @@ pub(super) fn all(
     let given = reachable(
         gateway_methods(pool)
             .into_iter()
-            .map(|method| method.output()),
+            .map(|method| method.output())
+            .filter(|message| message.full_name() != RAW),
     );
     let mut schemas = Map::new();
     for message in taken.iter().chain(&given) {
