@@ -49,20 +49,42 @@ const MEMBERS: &[&str] = &[
 /// Members of an OCSF event, and what of the event each of them is. Its time is looked at by itself.
 const OCSF: &[(&str, &str)] = &[
     ("/metadata/uid", "/id"),
-    ("/api/operation", "/event_type"),
-    ("/api/request/uid", "/request_id"),
+    ("/metadata/event_code", "/event_type"),
+    ("/metadata/tenant_uid", "/tenant_id"),
+    ("/metadata/log_provider", "/source"),
+    ("/metadata/original_time", "/timestamp"),
+    ("/metadata/correlation_uid", "/trace_id"),
+    ("/status_code", "/reason"),
+    ("/status_detail", "/outcome"),
     ("/actor/user/uid", "/actor/id"),
     ("/actor/user/email_addr", "/actor/email"),
+    (
+        "/actor/user/programmatic_credentials/0/uid",
+        "/actor/key_id",
+    ),
+    ("/actor/app_name", "/actor/name"),
+    ("/api/operation", "/event_type"),
+    ("/api/request/uid", "/request_id"),
+    ("/api/service/name", "/source"),
     ("/entity/type", "/resource/type"),
     ("/entity/uid", "/resource/id"),
+    ("/http_request/uid", "/request_id"),
     ("/http_request/user_agent", "/user_agent"),
     ("/src_endpoint/ip", "/ip_address"),
     ("/resources/0/type", "/resource/type"),
     ("/resources/0/uid", "/resource/id"),
+    ("/unmapped/changes", "/changes"),
 ];
+/// How OCSF numbers an outcome: Success, and Failure for all others.
+const SUCCESS: (&str, i64) = ("success", 1);
+const FAILURE: i64 = 2;
 
-/// What spreadsheets take for a formula. An export may put an apostrophe before it.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What a cell of a CSV doesn't begin with: what spreadsheets take for a formula, some of it in full width too, and the
+/// apostrophe that an export puts before these.
+const GUARDED: [char; 12] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', GUARD,
+];
+const GUARD: char = '\'';
 /// Most names that are kept of what isn't covered.
 const MAX_NAMES: usize = 50;
 
@@ -172,7 +194,7 @@ fn is_same_instant(one: &str, other: &str) -> bool {
 /// Which members of an OCSF event are compared.
 pub(crate) fn ocsf_members() -> Vec<&'static str> {
     let members = OCSF.iter().map(|(member, _)| *member);
-    members.chain(["/time"]).collect()
+    members.chain(["/time", "/status_id"]).collect()
 }
 
 /// Members that are there must say the same; which ones OCSF has besides is its own affair.
@@ -183,13 +205,21 @@ fn ocsf_differs(event: &Value, opened: &Value) -> Option<String> {
             return Some((*member).to_owned());
         }
     }
-    let time: Option<jiff::Timestamp> = text_at(opened, "/timestamp").parse().ok();
-    match (event.get("time"), time) {
-        (Some(shown), Some(time)) if shown.as_i64() != Some(time.as_millisecond()) => {
-            Some("/time".to_owned())
-        }
-        _ => None,
-    }
+    let time = text_at(opened, "/timestamp").parse::<jiff::Timestamp>();
+    let outcome = text_at(opened, "/outcome");
+    let status = if outcome == SUCCESS.0 {
+        SUCCESS.1
+    } else {
+        FAILURE
+    };
+    let numbers = [
+        ("time", time.ok().map(jiff::Timestamp::as_millisecond)),
+        ("status_id", (!outcome.is_empty()).then_some(status)),
+    ];
+    numbers.into_iter().find_map(|(member, logged)| {
+        let differs = event.get(member)?.as_i64() != Some(logged?);
+        differs.then(|| format!("/{member}"))
+    })
 }
 
 /// Whether two values say the same: what is absent, null or empty says nothing, and a number may stand as its digits, as
@@ -249,7 +279,7 @@ fn text(value: &Value) -> String {
 
 /// A cell without the apostrophe that keeps spreadsheets from taking it for a formula.
 pub(crate) fn unguarded(cell: &str) -> &str {
-    cell.strip_prefix('\'')
-        .filter(|rest| rest.starts_with(FORMULA))
+    cell.strip_prefix(GUARD)
+        .filter(|rest| rest.starts_with(GUARDED))
         .unwrap_or(cell)
 }

@@ -1,5 +1,6 @@
 //! What an export as a whole shows.
 
+use super::order::all;
 use super::{Audit, Opened};
 use crate::report::{Report, counted};
 
@@ -81,6 +82,14 @@ impl Audit<'_> {
     }
 
     fn range(&mut self, opened: &Opened) {
+        let last = self.indexes.range.map(|(_, last)| last.saturating_add(1));
+        let (next, size) = (last.unwrap_or(opened.from), opened.tree.size);
+        let is_whole = self.end.as_ref().is_some_and(|end| end.reason == COMPLETE);
+        if opened.complete && is_whole && next < size {
+            let missing = all(next, size - 1);
+            self.report
+                .wrong(format!("index {missing} missing at its end"));
+        }
         let Some((first, last)) = self.indexes.range else {
             self.report
                 .note("The export has no events, and doesn't show that there are none.");
@@ -97,13 +106,10 @@ impl Audit<'_> {
                 "From index {first} to {last} none is missing, by their indexes and by the numbers that their sources gave them."
             ));
         }
-        let after = opened.tree.size.saturating_sub(last.saturating_add(1));
-        if first > 0 || after > 0 {
-            self.report.note(format!(
-                "The log has {} before these and {} behind them.",
-                counted(first, "event"),
-                counted(after, "event")
-            ));
+        if first > 0 {
+            let before = counted(first, "event");
+            self.report
+                .note(format!("The log has {before} before these."));
         }
     }
 

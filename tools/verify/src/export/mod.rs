@@ -86,6 +86,8 @@ struct Opened {
     origin: String,
     vkey: String,
     tree: TreeHead,
+    /// Where the export begins.
+    from: u64,
     complete: bool,
     consistency: Option<Consistency>,
 }
@@ -135,11 +137,13 @@ impl Audit<'_> {
                 ),
             );
         }
+        self.indexes.from = head.from_index;
         self.opened = Some(Opened {
             tenant: head.tenant_id,
             tree: signed.checkpoint.head(),
             origin: signed.checkpoint.origin,
             vkey: signed.vkey,
+            from: head.from_index,
             complete: head.complete,
             consistency: head.consistency,
         });

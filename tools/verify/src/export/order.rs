@@ -10,6 +10,8 @@ const MAX_SOURCES: usize = 10_000;
 /// The places of the events in the log.
 #[derive(Default)]
 pub(super) struct Indexes {
+    /// Where the export begins, by what it says.
+    pub(super) from: u64,
     /// The first one and the last one.
     pub(super) range: Option<(u64, u64)>,
     pub(super) count: u64,
@@ -21,7 +23,11 @@ impl Indexes {
         self.count += 1;
         let Some((first, last)) = self.range else {
             self.range = Some((index, index));
-            return Ok(());
+            return match index.checked_sub(self.from) {
+                None => Err(format!("the export begins at index {}", self.from)),
+                Some(1..) if is_complete => Err(missing(self.from, index - 1, "index")),
+                Some(_) => Ok(()),
+            };
         };
         if index == last {
             return Err("it stands twice".to_owned());
@@ -85,9 +91,14 @@ fn whole(value: Option<&Value>) -> Option<u64> {
 }
 
 fn missing(first: u64, last: u64, what: &str) -> String {
+    format!("{what} {} missing before it", all(first, last))
+}
+
+/// The numbers from one to another, in words.
+pub(super) fn all(first: u64, last: u64) -> String {
     if first == last {
-        format!("{what} {first} is missing before it")
+        format!("{first} is")
     } else {
-        format!("{what} {first} to {last} are missing before it")
+        format!("{first} to {last} are")
     }
 }

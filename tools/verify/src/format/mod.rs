@@ -30,11 +30,14 @@ pub(crate) struct Head {
     pub(crate) version: u32,
     pub(crate) format: String,
     pub(crate) tenant_id: TenantId,
+    /// Where it begins.
+    #[serde(deserialize_with = "decimal")]
+    pub(crate) from_index: u64,
     #[serde(deserialize_with = "decimal")]
     pub(crate) tree_size: u64,
     /// A signed note.
     pub(crate) checkpoint: String,
-    /// Whether it has all events from its first to its last one.
+    /// Whether it has all events from there to the end of the log.
     pub(crate) complete: bool,
     #[serde(default)]
     pub(crate) consistency: Option<Consistency>,

@@ -29,7 +29,7 @@ pub(crate) fn row_noticed(log: &Log, change: impl Fn(&mut Value), because: &str)
 #[test]
 fn no_byte_of_a_leaf_can_change() {
     let log = Log::new(EVENTS);
-    let entries = log.export(true, [7]);
+    let entries = log.export(false, [7]);
     for form in FORMS {
         let export = form.write(&entries).into_bytes();
         // From the leaf's beginning to its last value, as it is quoted in its form.
@@ -146,14 +146,28 @@ fn lines_that_are_missing_moved_or_added_are_noticed() {
         "isn't in the log",
     );
     // A line less where the end was changed with it: a gap, which isn't laid to the log.
-    let mut entries = log.whole();
-    entries.remove(8);
-    entries.last_mut().unwrap().said()["events"] = json!("39");
-    for form in FORMS {
-        let said = check(form.write(&entries), &log.vkey());
-        said.refuses(&["index 8: index 7 is missing before it"]);
-        assert!(!said.text.contains("the log itself"), "{}", said.text);
+    for (line, because) in [
+        (1, "index 1: index 0 is missing before it"),
+        (8, "index 8: index 7 is missing before it"),
+        (40, "index 39 is missing at its end"),
+    ] {
+        let mut entries = log.whole();
+        entries.remove(line);
+        entries.last_mut().unwrap().said()["events"] = json!("39");
+        for form in FORMS {
+            let said = check(form.write(&entries), &log.vkey());
+            said.refuses(&[because]);
+            assert!(!said.text.contains("the log itself"), "{}", said.text);
+        }
     }
+    let mut entries = log.export(false, [7, 9]);
+    entries[0].said()["from_index"] = json!("8");
+    let said = check(Form::Ndjson.write(&entries), &log.vkey());
+    said.refuses(&["index 7: the export begins at index 8"]);
+    let mut entries = log.export(true, []);
+    entries[0].said()["from_index"] = json!("38");
+    let said = check(Form::Ndjson.write(&entries), &log.vkey());
+    said.refuses(&["index 38 to 39 are missing at its end"]);
 }
 
 #[test]

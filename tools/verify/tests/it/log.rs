@@ -165,11 +165,12 @@ impl Log {
     }
 
     /// The first entry of an export.
-    pub(crate) fn head(&self, complete: bool) -> Value {
+    pub(crate) fn head(&self, complete: bool, from: u64) -> Value {
         json!({
             "version": 1,
             "format": "",
             "tenant_id": self.tenant,
+            "from_index": from.to_string(),
             "tree_size": self.size().to_string(),
             "checkpoint": self.checkpoint(self.size()),
             "complete": complete,
@@ -191,14 +192,16 @@ impl Log {
         })
     }
 
-    /// An export of these events.
+    /// An export of these events, which says that it begins with the first of them.
     pub(crate) fn export(
         &self,
         complete: bool,
         indexes: impl IntoIterator<Item = u64>,
     ) -> Vec<Entry> {
-        let mut entries = vec![Entry::Head(self.head(complete))];
-        entries.extend(indexes.into_iter().map(|index| Entry::Row(self.row(index))));
+        let mut indexes = indexes.into_iter().peekable();
+        let from = indexes.peek().copied().unwrap_or_else(|| self.size());
+        let mut entries = vec![Entry::Head(self.head(complete, from))];
+        entries.extend(indexes.map(|index| Entry::Row(self.row(index))));
         let events = entries.len() - 1;
         let end = json!({"reason": "COMPLETE", "events": events.to_string()});
         entries.push(Entry::End(end));
