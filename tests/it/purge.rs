@@ -20,8 +20,25 @@ use crate::support::{OwnFleet, fleet, full, unique};
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// A purged tenant's credentials are dead this soon.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
-/// What is left in tables that name tenants: the log, its numbers, and the names that nobody else gets.
-const STAYS: &[&str] = &["outbox", "outbox_counter", "relay_held", "slugs"];
+/// What is left in tables that name tenants: events on their way to the log, their numbers, and the names that nobody else gets;
+/// and the log itself, where they come from, and how far it has them.
+const STAYS: &[&str] = &[
+    "outbox",
+    "outbox_counter",
+    "relay_held",
+    "slugs",
+    "events",
+    "logs",
+    "sources",
+];
+/// Services that take part, and what each calls the end of its part.
+const ENDS: &[(&str, &str)] = &[
+    ("registry", "tenant.purged"),
+    ("identity", "tenant.data_purged"),
+    ("audit", "tenant.data_purged"),
+];
+/// The log has everything this soon.
+const RELAYED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Waits until a tenant is answered as absent to an operator.
 pub(crate) async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
@@ -40,7 +57,8 @@ async fn tables(connection: &mut PgConnection) -> Result<Vec<(String, String)>> 
     let tables = sqlx::query_as(
         "SELECT n.nspname::text, c.relname::text FROM pg_class AS c
          JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-         WHERE n.nspname IN ('registry', 'identity') AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id'",
+         WHERE n.nspname IN ('registry', 'identity', 'audit') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND a.attname = 'tenant_id'",
     )
     .fetch_all(connection)
     .await?;
@@ -62,10 +80,7 @@ async fn nothing_left(fleet: &Fleet, tenants: &[String]) -> Result<()> {
             .await?;
         assert_eq!(left, 0, "{schema}.{table}");
     }
-    for (schema, action) in [
-        ("registry", "tenant.purged"),
-        ("identity", "tenant.data_purged"),
-    ] {
+    for (schema, action) in ENDS {
         let once = format!(
             "SELECT count(*), count(DISTINCT tenant_id) FROM {schema}.outbox
              WHERE action = $1 AND tenant_id::text = ANY ($2)"
@@ -76,8 +91,45 @@ async fn nothing_left(fleet: &Fleet, tenants: &[String]) -> Result<()> {
             .fetch_one(&mut connection)
             .await?;
         let all = i64::try_from(tenants.len())?;
-        assert_eq!(once, (all, all), "{action}");
+        assert_eq!(once, (all, all), "{schema}: {action}");
     }
+    for tenant in tenants {
+        nobody_in_the_log(&mut connection, tenant).await?;
+    }
+    Ok(())
+}
+
+/// Asserts that the log has all that happened in this tenant, each event as its hash says, and nothing of any person: what came
+/// behind the purge too.
+async fn nobody_in_the_log(connection: &mut PgConnection, tenant: &str) -> Result<()> {
+    let told = ENDS.iter().map(|(schema, _)| {
+        format!(
+            "SELECT '{schema}' AS source, n FROM {schema}.outbox_counter WHERE tenant_id::text = $1"
+        )
+    });
+    let told = told.collect::<Vec<_>>().join(" UNION ALL ");
+    let missing = format!(
+        "SELECT t.source || ' ' || t.n FROM ({told}) AS t
+         LEFT JOIN audit.sources AS s ON s.tenant_id::text = $1 AND s.source = t.source
+         WHERE coalesce(s.last_n, 0) < t.n"
+    );
+    until("whole log", RELAYED_WITHIN, async || {
+        let missing: Option<String> = sqlx::query_scalar(AssertSqlSafe(missing.clone()))
+            .bind(tenant)
+            .fetch_optional(&mut *connection)
+            .await?;
+        Ok(missing.is_none().then_some(()))
+    })
+    .await?;
+    let found: (i64, i64, i64) = sqlx::query_as(
+        r"SELECT count(*), count(*) FILTER (WHERE disclosed IS NOT NULL OR digest <> ''),
+                 count(*) FILTER (WHERE leaf_hash <> sha256('\x00'::bytea || convert_to(leaf, 'UTF8')))
+          FROM audit.events WHERE tenant_id::text = $1",
+    )
+    .bind(tenant)
+    .fetch_one(connection)
+    .await?;
+    assert!(found.0 > 0 && (found.1, found.2) == (0, 0), "{found:?}");
     Ok(())
 }
 
@@ -151,6 +203,30 @@ async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Re
         let absent = rest.get(&absent).await?;
         assert_eq!((purged.status, &purged.text), (404, &absent.text));
     }
+    // The log is still there for who looks into logs, each event without what told of a person.
+    nothing_left(fleet, &[a.id.clone(), a.child.clone()]).await?;
+    let search = format!(
+        "/api/v1/tenants/audit-log/search?tenant_id={}&page_size=1000",
+        a.id
+    );
+    let log = operator.get(&search).await?.ok()?;
+    let events = log["events"].as_array().context("events")?;
+    let happened = |event_type: &str| {
+        let mut events = events.iter();
+        events.any(|event| event["event_type"] == event_type)
+    };
+    for event_type in [
+        "tenant.created",
+        "api_key.created",
+        "tenant.data_purged",
+        "tenant.purged",
+    ] {
+        assert!(happened(event_type), "{event_type}: {log}");
+    }
+    assert!(!log.to_string().contains(&a.owner_email), "{log}");
+    let by_person = format!("{search}&actor={}", a.owner_email);
+    assert_eq!(operator.get(&by_person).await?.ok()?["events"], json!([]));
+
     let newcomer = json!({"name": "Newcomer", "slug": a.slug});
     let taken = operator.post("/api/v1/tenants", newcomer).await?;
     assert_eq!((taken.status, taken.reason().as_str()), (409, "SLUG_TAKEN"));

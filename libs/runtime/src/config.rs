@@ -79,6 +79,10 @@ pub struct Shared {
         required = true
     )]
     pub audit_addrs: Vec<String>,
+    /// How long, in hours, events are kept for followers once audit has them; one that was away for longer begins anew. At least
+    /// as long as what a restored backup of audit may lack
+    #[arg(long, env = "TENANTRY_FEED_RETENTION_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8_760))]
+    pub feed_retention_hours: u32,
     /// What is logged, as `info` or `info,sqlx=debug`
     #[arg(long, env = "TENANTRY_LOG", default_value = "info")]
     pub log: String,

@@ -45,7 +45,12 @@ pub(crate) async fn until_ended(
         "readiness",
         probe(reporter.clone(), runtime.store.clone(), tasks.clone()),
     );
-    tasks.keep("sweep", sweep(runtime.store.clone(), tasks.clone()));
+    let sweep = sweep(
+        runtime.store.clone(),
+        shared.feed_retention_hours,
+        tasks.clone(),
+    );
+    tasks.keep("sweep", sweep);
     let verifier = Verifier::new(runtime.trust.clone(), name);
     let listener = tokio::net::TcpListener::bind(shared.listen)
         .await
@@ -131,20 +136,26 @@ async fn probe(reporter: HealthReporter, store: Store, tasks: Tasks) {
     }
 }
 
-/// Removes request records past their time. A sweep that fails is tried again at its next time.
-async fn sweep(store: Store, tasks: Tasks) {
+/// Removes request records and events past their time. A sweep that fails is tried again at its next time.
+async fn sweep(store: Store, feed_retention_hours: u32, tasks: Tasks) {
     loop {
         tokio::select! {
             () = tasks.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
-        let swept = tokio::select! {
-            () = tasks.cancelled() => return,
-            swept = store.sweep_request_records() => swept,
+        let swept = async {
+            match store.sweep_request_records().await {
+                Ok(gone) => tracing::debug!(gone, "request records swept"),
+                Err(error) => tracing::warn!(error = %error, "request records were not swept"),
+            }
+            match store.sweep_outbox(feed_retention_hours).await {
+                Ok(gone) => tracing::debug!(gone, "events swept that the log has"),
+                Err(error) => tracing::warn!(error = %error, "events were not swept"),
+            }
         };
-        match swept {
-            Ok(gone) => tracing::debug!(gone, "request records swept"),
-            Err(error) => tracing::warn!(error = %error, "request records were not swept"),
+        tokio::select! {
+            () = tasks.cancelled() => return,
+            () = swept => {}
         }
     }
 }

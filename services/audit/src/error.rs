@@ -27,6 +27,8 @@ pub(crate) enum Error {
     Tree(#[from] tenantry_transparency::TreeError),
     #[error("stopped: {0:?}")]
     Stopped(Stop),
+    #[error("under legal hold")]
+    Held,
     #[error("kept as it was: {0}")]
     Kept(TenantStatus),
     #[error("a leaf can't be read back: {0}")]
@@ -77,6 +79,10 @@ impl From<Error> for Refusal {
                 tracing::error!(error = %error, "what the log is searched by can't be read");
                 return Self::internal();
             }
+            Error::Held => (
+                Reason::LegalHold,
+                "A legal hold stands on the tenant, so nothing of it is removed. Release every hold first.",
+            ),
             Error::EventNotFound => (
                 Reason::EventNotFound,
                 "There is no such event in this log, or it is older than the plan keeps events. List them with GET /api/v1/tenants/{tenant}/audit-log.",

@@ -18,12 +18,14 @@ use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceSe
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
 use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
+use tenantry_rpc::tenant_data;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{NoCommands, Runtime, Service};
 use tenantry_transparency::Signers;
 use tonic::service::Routes;
 
+pub use app::{Retention, Retired, TENANT_TABLES};
 pub use config::Config;
 
 /// Largest batch that a service appends at once, in bytes.
@@ -67,9 +69,10 @@ impl Service for Audit {
         let parse = |file: &str| Signers::parse(file).map_err(|why| why.to_string());
         let signers = Watched::open(config.log_key_file.clone(), tasks, parse);
         let signers = signers.map_err(|why| anyhow::anyhow!("TENANTRY_LOG_KEY_FILE: {why}"))?;
+        let tenants = Tenants::new(view, Lookup::new(&registry), grace);
         let app = app::App::new(
             runtime.store.clone(),
-            Tenants::new(view, Lookup::new(&registry), grace),
+            tenants.clone(),
             revocations,
             signers,
             tasks.clone(),
@@ -79,6 +82,8 @@ impl Service for Audit {
             .context("no partitions can be made for the events to come; was `migrate` run?")?;
         let partitions = Arc::clone(&app).look_after_partitions(tasks.token());
         tasks.keep("partitions", partitions);
+        let retention = Retention::new(&runtime.store, tenants);
+        tasks.keep("retention", retention.look_after(tasks.token()));
         let head = app.head().await.context("the log can't be read")?;
         tasks.keep(
             "growth",
@@ -96,6 +101,7 @@ impl Service for Audit {
                 .add_service(AuditLogServiceServer::new(service::logs::Logs(Arc::clone(
                     &app,
                 ))))
+                .add_service(tenant_data::server(Arc::clone(&app)))
                 .add_service(AuditEventServiceServer::new(service::events::Events(app))),
         )
     }

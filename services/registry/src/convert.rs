@@ -142,6 +142,7 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
         version: tenant.version,
         name: String::new(),
         domains: tenant.domains,
+        held: tenant.held,
         requested_limits: tenant
             .requested_limits
             .into_iter()

@@ -67,7 +67,7 @@ impl Service for Registry {
         let app = app::App::new(
             runtime.store.clone(),
             catalogue,
-            identity,
+            [identity, runtime.audit.clone()],
             resolver,
             base_domain,
         );

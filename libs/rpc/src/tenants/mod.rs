@@ -42,6 +42,8 @@ pub struct TenantEntry {
     pub version: i64,
     /// Verified custom domains; hardly any tenant has one.
     pub domains: Arc<[String]>,
+    /// Whether a legal hold stands on it.
+    pub held: bool,
 }
 
 /// Most ancestors that a walk visits.
@@ -172,6 +174,13 @@ impl Tenants {
     pub fn retention_days(&self, id: TenantId) -> Option<i32> {
         let entry = self.view.find("", &TenantRef::Id(id))?;
         self.view.retention_days(&entry)
+    }
+
+    /// Whether a legal hold stands on a tenant, as the view knows it.
+    #[must_use]
+    pub fn is_held(&self, id: TenantId) -> bool {
+        let entry = self.view.find("", &TenantRef::Id(id));
+        entry.is_some_and(|entry| entry.held)
     }
 
     /// Whether a tenant lies below another as the view knows it, within the grace; `None` where it doesn't know. Registry isn't

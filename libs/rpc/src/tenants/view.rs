@@ -185,6 +185,7 @@ impl Tables {
             } else {
                 wire.domains.into()
             },
+            held: wire.held,
         })
     }
 
@@ -216,6 +217,25 @@ mod tests {
             status: status.to_owned(),
             version,
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_hold_and_its_end_are_known_by_the_newest_version() {
+        let view = View::default();
+        let id = TenantId::new();
+        for (held, version, known) in [
+            (false, 1, false),
+            (true, 3, true),
+            (false, 2, true),
+            (false, 4, false),
+        ] {
+            view.apply(wire::TenantEntry {
+                held,
+                ..wire(id, "one", "active", version)
+            });
+            let entry = view.find("", &TenantRef::Id(id)).unwrap();
+            assert_eq!(entry.held, known, "{version}");
         }
     }
 

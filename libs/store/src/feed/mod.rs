@@ -5,6 +5,7 @@
 //! drawn at insert would lose rows, because commits overtake each other; a number given after commit can't.
 
 mod numberer;
+mod sweep;
 mod tail;
 
 use jiff::Timestamp;

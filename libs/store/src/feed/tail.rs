@@ -121,7 +121,9 @@ impl Tail {
             items.retain(|item| only.is_none_or(|only| only.contains(&item.tenant_id)));
             return Ok(Read::Items(items, next));
         }
-        let items = self.stored_after(position, only).await?;
+        let Some(items) = self.stored_after(position, only).await? else {
+            return Ok(Read::TooOld);
+        };
         let whole = items.len() < PAGE as usize;
         let last = items.last().map_or(position, |item| item.feed_n);
         let next = if whole { last.max(head.head) } else { last };
@@ -150,11 +152,12 @@ impl Tail {
         )
     }
 
+    /// From the database; `None` where some of what follows the position is gone.
     async fn stored_after(
         &self,
         position: i64,
         only: Option<&[TenantId]>,
-    ) -> Result<Vec<Arc<FeedItem>>, Error> {
+    ) -> Result<Option<Vec<Arc<FeedItem>>>, Error> {
         let only: Option<Vec<_>> = only.map(|only| only.iter().map(|id| id.uuid()).collect());
         let mut tx = self.store.platform().await?;
         let rows = sqlx::query!(
@@ -166,17 +169,23 @@ impl Tail {
         )
         .fetch_all(tx.conn())
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Arc::new(FeedItem {
-                    feed_n: row.feed_n,
-                    tenant_id: row.tenant_id.into(),
-                    n: row.n,
-                    at: row.at.0,
-                    event: serde_json::from_value::<Event>(row.event)?,
-                }))
-            })
-            .collect()
+        // Read behind the rows: whoever removed some of them before these were read has raised it.
+        let floor = sqlx::query_scalar!("SELECT floor FROM feed_head")
+            .fetch_one(tx.conn())
+            .await?;
+        if position < floor {
+            return Ok(None);
+        }
+        let items = rows.into_iter().map(|row| {
+            Ok(Arc::new(FeedItem {
+                feed_n: row.feed_n,
+                tenant_id: row.tenant_id.into(),
+                n: row.n,
+                at: row.at.0,
+                event: serde_json::from_value::<Event>(row.event)?,
+            }))
+        });
+        Ok(Some(items.collect::<Result<_, Error>>()?))
     }
 
     /// One tick: numbers what was committed, reads what is new, and tells how far the feed is.
@@ -186,13 +195,19 @@ impl Tail {
         let mut position = *last.get_or_insert(head.head);
         while position < head.head {
             let items = self.stored_after(position, None).await?;
-            let Some(newest) = items.last() else { break };
-            position = newest.feed_n;
-            *last = Some(position);
             let mut held = self
                 .held
                 .write()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(items) = items else {
+                // This replica stood still for as long as the feed keeps changes: memory begins anew, without a gap.
+                held.clear();
+                *last = Some(head.head);
+                break;
+            };
+            let Some(newest) = items.last() else { break };
+            position = newest.feed_n;
+            *last = Some(position);
             held.extend(items);
             let surplus = held.len().saturating_sub(HELD);
             held.drain(..surplus);

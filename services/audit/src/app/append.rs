@@ -12,8 +12,8 @@ use tenantry_core::event::Event;
 use tenantry_store::AcrossTx;
 
 use super::App;
+use super::keeping::Keeping;
 use crate::domain::entry::{self, Entry, Origin};
-use crate::domain::retention::Class;
 use crate::domain::stream::{Decision, Source};
 use crate::error::Error;
 use crate::store::append::{self, Placed};
@@ -91,6 +91,7 @@ impl App {
         let known = sources::of(tx.conn(), source, &tenants).await?;
         let mut batch = Batch {
             source,
+            keeping: self.keeping(tx.conn(), &tenants).await?,
             sizes: append::sizes(tx.conn(), &tenants).await?,
             placed: Vec::new(),
             streams: Vec::new(),
@@ -101,8 +102,7 @@ impl App {
         let taken = sources::digests(tx.conn(), source, &repeated).await?;
         for stream in ready {
             let state = known.get(&stream.pushed.tenant).copied();
-            let class = Class::of(self.tenants.retention_days(stream.pushed.tenant));
-            batch.take(stream, state.unwrap_or_default(), class, &taken);
+            batch.take(stream, state.unwrap_or_default(), &taken);
         }
         let answers = batch.write(tx, head).await?;
         self.grown.look();
@@ -178,8 +178,8 @@ fn repeated(ready: &[Ready], known: &HashMap<TenantId, Source>) -> Vec<Repeated>
     repeated.collect()
 }
 
-/// The first of these numbers, which were taken before, that came with another content now. What the log doesn't keep any more can't
-/// be held against anything; nor can what an operator left behind with an epoch.
+/// The first of these numbers, which were taken before, that came with another content now. What the log doesn't keep any more, or is
+/// erased, can't be held against anything; nor can what an operator left behind with an epoch.
 fn differing(tenant: TenantId, first_n: i64, told: &[Told], taken: &Digests) -> Option<i64> {
     let mut numbered = told.iter().zip(first_n..);
     let differs = |(told, n): &(&Told, i64)| {
@@ -192,6 +192,7 @@ fn differing(tenant: TenantId, first_n: i64, told: &[Told], taken: &Digests) -> 
 /// What one transaction appends.
 struct Batch<'a> {
     source: &'a str,
+    keeping: Keeping,
     sizes: HashMap<TenantId, i64>,
     placed: Vec<Placed<'a>>,
     streams: Vec<(TenantId, Source)>,
@@ -200,7 +201,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn take(&mut self, ready: Ready, state: Source, class: Class, taken: &Digests) {
+    fn take(&mut self, ready: Ready, state: Source, taken: &Digests) {
         let (tenant, first_n) = (ready.pushed.tenant, ready.pushed.first_n);
         let told = &ready.pushed.events;
         let outcome = match state.decide(first_n, told.len()) {
@@ -214,7 +215,7 @@ impl Batch<'_> {
                     Outcome::Stopped
                 } else {
                     let unread = ready.entries.len() < told.len();
-                    let after = self.place((tenant, state), class, ready.entries, known);
+                    let after = self.place((tenant, state), ready.entries, known);
                     if !unread {
                         self.answers
                             .push((tenant, Outcome::Taken, after.expected()));
@@ -234,7 +235,6 @@ impl Batch<'_> {
     fn place(
         &mut self,
         (tenant, state): (TenantId, Source),
-        class: Class,
         entries: Vec<Entry>,
         known: usize,
     ) -> Source {
@@ -244,7 +244,7 @@ impl Batch<'_> {
             self.placed.push(Placed {
                 tenant,
                 index: *size,
-                class,
+                class: self.keeping.class(tenant),
                 source: self.source,
                 epoch: state.epoch,
                 entry,
@@ -264,8 +264,10 @@ impl Batch<'_> {
             .collect();
         let count = self.placed.len();
         if !self.placed.is_empty() {
+            self.keeping.settle(&mut self.placed)?;
             append::insert(tx.conn(), head, std::mem::take(&mut self.placed)).await?;
             append::grow(tx.conn(), head.now, &grown).await?;
+            self.keeping.note(tx.conn()).await?;
             sources::save(tx.conn(), self.source, &self.streams).await?;
         }
         self.raise(&mut tx).await?;

@@ -3,13 +3,16 @@
 pub(crate) mod append;
 mod checkpoints;
 mod indexing;
+mod keeping;
 mod partitions;
 mod proofs;
 mod reading;
 mod record;
+mod retention;
 mod searching;
 pub(crate) mod sources;
 mod tails;
+mod tenant_data;
 
 use std::sync::Arc;
 
@@ -35,7 +38,9 @@ pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
 pub(crate) use record::NewEvent;
 use record::Recordings;
+pub use retention::{Retention, Retired};
 pub(crate) use tails::{Grown, Item};
+pub use tenant_data::TENANT_TABLES;
 
 /// Most streams that a replica has open, and with one credential.
 const TAILS: usize = 1_000;

@@ -31,6 +31,8 @@ pub(crate) struct Page {
     pub(crate) page_token: String,
     pub(crate) offset: usize,
     pub(crate) size: u32,
+    /// Whether an operator asks, to whom a legal hold shows what it keeps.
+    pub(crate) by_operator: bool,
 }
 
 impl Reading {
@@ -93,7 +95,7 @@ impl App {
         let cut = Cut {
             before,
             limit,
-            since: self.visible_since(page.scope),
+            since: self.since(page),
         };
         if page.offset == 0 {
             return find(conn, page.scope, &page.filter, cut).await;
@@ -147,6 +149,16 @@ impl App {
             }
         };
         Ok(row)
+    }
+
+    /// Since when a page shows events. What is kept beyond a plan for the sake of a legal hold is there for operators.
+    fn since(&self, page: &Page) -> jiff::Timestamp {
+        match page.scope {
+            Scope::Log(tenant) if page.by_operator && self.tenants.is_held(tenant) => {
+                jiff::Timestamp::UNIX_EPOCH
+            }
+            scope => self.visible_since(scope),
+        }
     }
 
     /// Since when events are shown: as long as the tenant's plan keeps them; those of no tenant as long as any.

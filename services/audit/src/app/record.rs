@@ -14,7 +14,6 @@ use tokio::sync::Semaphore;
 
 use super::App;
 use crate::domain::entry::{self, Entry, Origin, insert};
-use crate::domain::retention::Class;
 use crate::domain::stream::Source;
 use crate::error::Error;
 use crate::store::append::{self, Placed};
@@ -86,7 +85,10 @@ impl App {
         let state: Source = known.get(&tenant).copied().unwrap_or_default();
         let sizes = append::sizes(tx.conn(), &[tenant]).await?;
         let size = sizes.get(&tenant).copied().unwrap_or_default();
-        let class = Class::of(self.tenants.retention_days(tenant));
+        let keeping = self.keeping(tx.conn(), &[tenant]).await?;
+        if keeping.purged(tenant) {
+            return Err(Error::TenantNotFound);
+        }
         let mut recorded = Recorded::new();
         let mut placed = Vec::new();
         for (new, place) in events.iter().zip(0_i64..) {
@@ -103,7 +105,7 @@ impl App {
             placed.push(Placed {
                 tenant,
                 index,
-                class,
+                class: keeping.class(tenant),
                 source,
                 epoch: state.epoch,
                 entry: entry_of(ctx, &origin, id, new)?,
@@ -112,6 +114,7 @@ impl App {
         let size = size + i64::try_from(placed.len()).unwrap_or(i64::MAX);
         append::insert(tx.conn(), head, placed).await?;
         append::grow(tx.conn(), head.now, &HashMap::from([(tenant, size)])).await?;
+        keeping.note(tx.conn()).await?;
         sources::save(tx.conn(), source, &[(tenant, state.after(events.len()))]).await?;
         tx.finish(key, &recorded).await?;
         self.grown.look();

@@ -28,8 +28,8 @@ pub(crate) struct Entry {
     pub(crate) id: Uuid,
     pub(crate) at: Timestamp,
     pub(crate) n: i64,
-    /// SHA-256 of what the source told, to know a repetition by.
-    pub(crate) digest: [u8; 32],
+    /// SHA-256 of what the source told, to know a repetition by; empty once it is erased.
+    pub(crate) digest: Vec<u8>,
     pub(crate) leaf: Leaf,
     /// Salts and values of what is personal, as JSON; none where nothing is.
     pub(crate) disclosed: Option<String>,
@@ -103,11 +103,33 @@ pub(crate) fn seal(
         id,
         at: origin.at,
         n: origin.n,
-        digest: Sha256::digest(told).into(),
+        digest: Sha256::digest(told).to_vec(),
         leaf,
         disclosed: written(&disclosed),
         terms,
     })
+}
+
+impl Entry {
+    /// Takes out what tells of a person: the leaf stays as it is, and so does every proof. The digest goes too, for it is made
+    /// of the values, and whoever tries values would see which were there.
+    ///
+    /// # Errors
+    /// None for leaves that were sealed here.
+    pub(crate) fn erase(&mut self) -> Result<(), LeafError> {
+        self.terms = terms_of_leaf(&self.leaf)?;
+        self.digest = Vec::new();
+        self.disclosed = None;
+        Ok(())
+    }
+}
+
+/// What a leaf by itself is found by.
+///
+/// # Errors
+/// None for leaves that were sealed here.
+pub(crate) fn terms_of_leaf(leaf: &Leaf) -> Result<Vec<i64>, LeafError> {
+    Ok(terms::of_event(&leaf.open(&Disclosures::new())?))
 }
 
 /// Version of the form of leaves.
@@ -173,6 +195,7 @@ mod tests {
     use tenantry_core::{EventId, Origin as Where, Principal};
 
     use super::*;
+    use crate::domain::terms::Fact;
 
     fn event() -> Event {
         Event {
@@ -234,6 +257,44 @@ mod tests {
         assert_eq!(opened["ip_address"], "192.0.2.7");
         assert_eq!(opened["n"], 3);
         assert!(opened.get("trace_id").is_none() && opened.get("reason").is_none());
+    }
+
+    #[test]
+    fn an_erased_entry_has_the_same_leaf_and_is_found_by_nothing_of_the_person() {
+        let origin = Origin {
+            tenant: TenantId::new(),
+            source: "registry",
+            epoch: 1,
+            n: 3,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let mut erased = of_event(&origin, &event(), b"told").unwrap();
+        let (leaf, before) = (erased.leaf.clone(), erased.terms.clone());
+        erased.erase().unwrap();
+        assert_eq!((&erased.leaf, erased.leaf.hash()), (&leaf, leaf.hash()));
+        assert!(erased.disclosed.is_none() && erased.digest.is_empty());
+        let has = |terms: &[i64], fact: Fact, value: &str| terms.contains(&fact.term(value));
+        for (fact, value) in [
+            (Fact::Actor, "ada@example.com"),
+            (Fact::IpAddress, "192.0.2.7"),
+            (Fact::Word, "ada"),
+            (Fact::Word, "curl"),
+        ] {
+            assert!(
+                has(&before, fact, value) && !has(&erased.terms, fact, value),
+                "{value}"
+            );
+        }
+        let who = Uuid::from_u128(8).to_string();
+        for (fact, value) in [
+            (Fact::Actor, who.as_str()),
+            (Fact::EventType, "tenant"),
+            (Fact::Word, "New"),
+            (Fact::Word, "billing"),
+        ] {
+            assert!(has(&erased.terms, fact, value), "{value}");
+        }
+        assert!(erased.terms.iter().all(|term| before.contains(term)));
     }
 
     #[test]

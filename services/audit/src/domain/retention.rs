@@ -39,6 +39,12 @@ impl Class {
         }
     }
 
+    /// The class of this number, if it is one's.
+    pub(crate) fn of_number(number: i16) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|class| class.number() == number)
+    }
+
     /// The class of a plan that keeps events for so many days. Where nobody can say, the longest: what is kept too long can
     /// go later.
     pub(crate) fn of(retention_days: Option<i32>) -> Self {
@@ -50,6 +56,41 @@ impl Class {
     }
 }
 
+/// How a log is kept, by what it says itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The longest class that a plan of its tenant asked for when events came; none where no plan was ever known.
+    pub(crate) class: Option<Class>,
+    /// Whether its tenant is purged: it takes no personal values then.
+    pub(crate) purged: bool,
+}
+
+impl Kept {
+    /// The class of this log's events while its tenant's plan keeps them for so many days; once nobody knows the tenant, the
+    /// longest that it had.
+    pub(crate) fn class(self, retention_days: Option<i32>) -> Class {
+        match (retention_days, self.class) {
+            (None, Some(class)) => class,
+            (days, _) => Class::of(days),
+        }
+    }
+
+    /// The class that is to be written down for the log, where events of this plan come: one longer than what it says.
+    pub(crate) fn longer(self, retention_days: Option<i32>) -> Option<Class> {
+        let class = Class::of(Some(retention_days?));
+        self.class.is_none_or(|kept| kept < class).then_some(class)
+    }
+}
+
+/// Where events go whose class has had its time, while their tenant's are of this class and perhaps under a legal hold;
+/// nowhere where nothing keeps them.
+pub(crate) fn instead(of: Class, present: Class, under_hold: bool) -> Option<Class> {
+    if under_hold {
+        return Some(Class::Held).filter(|held| *held != of);
+    }
+    Some(present).filter(|present| *present > of)
+}
+
 /// Since when a reader sees events that are kept for so many days, to the day.
 pub(crate) fn visible_since(now: Timestamp, retention_days: i32) -> Timestamp {
     let kept = SignedDuration::from_hours(i64::from(retention_days) * HOURS_PER_DAY);
@@ -59,6 +100,34 @@ pub(crate) fn visible_since(now: Timestamp, retention_days: i32) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_outlive_their_class_under_a_hold_or_in_a_longer_one() {
+        use Class::{Days30, Days365, Held};
+        assert_eq!(instead(Days30, Days30, false), None);
+        assert_eq!(instead(Days365, Days30, false), None);
+        assert_eq!(instead(Days30, Days365, false), Some(Days365));
+        for present in [Days30, Days365] {
+            assert_eq!(instead(Days30, present, true), Some(Held));
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_knows_goes_on_in_the_longest_class_that_it_had() {
+        let mut kept = Kept::default();
+        assert_eq!(kept.class(None), Class::Days730, "nobody can say yet");
+        assert_eq!(kept.longer(None), None);
+        for (days, longest) in [
+            (90, Class::Days90),
+            (30, Class::Days90),
+            (365, Class::Days365),
+        ] {
+            kept.class = kept.longer(Some(days)).or(kept.class);
+            assert_eq!(kept.class, Some(longest));
+            assert_eq!(kept.class(Some(days)), Class::of(Some(days)));
+            assert_eq!(kept.class(None), longest);
+        }
+    }
 
     #[test]
     fn a_class_keeps_at_least_what_the_plan_says() {

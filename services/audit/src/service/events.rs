@@ -68,6 +68,7 @@ impl AuditEventService for Events {
                 page_token: std::mem::take(&mut message.page_token),
                 offset,
                 size: page::size(asked)?,
+                by_operator: false,
             };
             self.0
                 .record_reading(ctx, tenant.id, "audit_log.read")
@@ -124,6 +125,7 @@ impl AuditEventService for Events {
                 page_token: std::mem::take(&mut message.page_token),
                 offset: 0,
                 size: page::size(message.page_size)?,
+                by_operator: true,
             };
             self.0.record_search(ctx, scope).await?;
             let page = self.0.page(&page, &tokens).await?;

@@ -203,7 +203,7 @@ impl Rows {
         self.sources.push(placed.source.to_owned());
         self.epochs.push(placed.epoch);
         self.ns.push(entry.n);
-        self.digests.push(entry.digest.to_vec());
+        self.digests.push(entry.digest);
         self.hashes.push(entry.leaf.hash().0.to_vec());
         self.leaves.push(entry.leaf.into_string());
         self.disclosed.push(entry.disclosed);
@@ -212,7 +212,7 @@ impl Rows {
 }
 
 /// An array as Postgres writes it: arrays of arrays don't travel where their lengths differ.
-fn array(numbers: &[i64]) -> String {
+pub(super) fn array(numbers: &[i64]) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(numbers.len() * 21 + 2);
     text.push('{');

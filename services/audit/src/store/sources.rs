@@ -100,7 +100,7 @@ pub(crate) struct Repeated {
     pub(crate) until_n: i64,
 }
 
-/// The digests under which a source's events were taken, as far as the log still has them. It looks from the end of each log, where
+/// The digests under which a source's events were taken, as far as the log still has them and they aren't erased. It looks from the end of each log, where
 /// they are, and stops once it has found them.
 #[tracing::instrument(name = "events.digests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn digests(
@@ -121,6 +121,7 @@ pub(crate) async fn digests(
            CROSS JOIN LATERAL (
                SELECT n, digest FROM events AS e
                WHERE e.tenant_id = r.tenant_id AND e.source = $1 AND e.epoch = r.epoch AND e.n >= r.from_n AND e.n < r.until_n
+                 AND e.digest <> ''
                ORDER BY e.index DESC LIMIT r.until_n - r.from_n) AS e"#,
         source,
         &ids,

@@ -22,8 +22,8 @@ const WITHOUT_A_TENANT: &[&str] = &[
 const OF_A_TENANT: &[&str] = &["events", "logs", "sources"];
 /// What it only sees.
 const SIGNED: &[&str] = &["tiles", "trees"];
-/// What runs as the schema's owner: it makes empty partitions.
-const AS_OWNER: &[&str] = &["ensure_partitions"];
+/// What runs as the schema's owner: it makes empty partitions, and drops those that have had their time.
+const AS_OWNER: &[&str] = &["ensure_partitions", "ensure_partition", "drop_partition"];
 
 async fn connect(world: &World, role: Role) -> PgConnection {
     let url = world.database.url("audit", role);

@@ -1,4 +1,5 @@
-//! Placing and releasing legal holds. Each locks the tenant's row, so that a hold and a deletion never pass each other.
+//! Placing and releasing legal holds. Each locks the tenant's row, so that a hold and a deletion never pass each other, and
+//! is a change of the tenant too: whoever follows the feed must know what may not be removed.
 
 use tenantry_core::{LegalHoldId, TenantId, clock};
 
@@ -22,8 +23,9 @@ impl App {
             return Ok(replay.answer);
         }
         let tenant = tenants::find_for_update(tx.conn(), change.id).await?;
+        let tenant = tenant.ok_or(Error::TenantNotFound)?;
         // What a purge has begun to remove, no hold keeps: to say otherwise would promise what is gone.
-        tenant.ok_or(Error::TenantNotFound)?.not_being_purged()?;
+        tenant.not_being_purged()?;
         if holds::list(tx.conn(), change.id).await?.len() >= MAX_HOLDS {
             return Err(Error::TooManyHolds);
         }
@@ -36,6 +38,7 @@ impl App {
             placed_at: clock::now(),
         };
         holds::insert(tx.conn(), &hold).await?;
+        holds::mark(tx.conn(), &tenant.held(true, clock::now())).await?;
         let kind = ("legal_hold", hold.id.uuid());
         let event = event(change.ctx, "legal_hold.placed", kind, None, Some(&hold))?;
         tx.record(&event).await?;
@@ -53,15 +56,15 @@ impl App {
         if let Some(replay) = tx.claim::<LegalHold>(change.key).await? {
             return Ok(replay.answer);
         }
-        tenants::find_for_update(tx.conn(), change.id)
+        let tenant = tenants::find_for_update(tx.conn(), change.id)
             .await?
             .ok_or(Error::TenantNotFound)?;
-        let standing = holds::list(tx.conn(), change.id).await?;
-        let hold = standing
-            .into_iter()
-            .find(|hold| hold.id == id)
-            .ok_or(Error::LegalHoldNotFound)?;
+        let mut standing = holds::list(tx.conn(), change.id).await?;
+        let place = standing.iter().position(|hold| hold.id == id);
+        let hold = standing.remove(place.ok_or(Error::LegalHoldNotFound)?);
         holds::remove(tx.conn(), change.id, id).await?;
+        let still_held = !standing.is_empty();
+        holds::mark(tx.conn(), &tenant.held(still_held, clock::now())).await?;
         let kind = ("legal_hold", id.uuid());
         let event = event(change.ctx, "legal_hold.released", kind, Some(&hold), None)?;
         tx.record(&event).await?;

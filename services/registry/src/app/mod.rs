@@ -51,8 +51,9 @@ pub(crate) use tenants::Change;
 pub(crate) struct App {
     store: Store,
     catalogue: Arc<Catalogue>,
-    /// Identity, to call.
+    /// Identity and audit, to call.
     identity: Replicas,
+    audit: Replicas,
     /// None where there is no DNS server to ask.
     resolver: Option<Resolver>,
     /// Looks in the DNS that callers wait for, by the tenant whose domain it is.
@@ -68,7 +69,7 @@ impl App {
     pub(crate) fn new(
         store: Store,
         catalogue: Arc<Catalogue>,
-        identity: Replicas,
+        [identity, audit]: [Replicas; 2],
         resolver: Option<Resolver>,
         base_domain: String,
     ) -> Self {
@@ -76,6 +77,7 @@ impl App {
             store,
             catalogue,
             identity,
+            audit,
             resolver,
             asked_looks: Places::new(ASKED_LOOKS_AT_ONCE, ASKED_LOOKS_OF_ONE),
             base_domain,

@@ -23,8 +23,8 @@ pub(super) const PURGE_WITHIN: Duration = Duration::from_secs(15);
 
 impl App {
     /// The services that keep something of tenants, besides this one.
-    pub(super) fn keepers(&self) -> [(&'static str, &Replicas); 1] {
-        [("identity", &self.identity)]
+    pub(super) fn keepers(&self) -> [(&'static str, &Replicas); 2] {
+        [("identity", &self.identity), ("audit", &self.audit)]
     }
 
     /// What a purge of the tenant would remove. Changes nothing; refuses what the purge would refuse.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantry_core::event::Outcome;
 use tenantry_core::{PlanId, Refusal, TenantId};
 use tenantry_rpc::status;
 use tenantry_rpc::stream::StreamLife;
@@ -88,7 +87,7 @@ pub(super) struct Follow<S: Sink> {
 }
 
 /// Why a stream stopped: its client went, or it must end.
-enum Stop {
+pub(super) enum Stop {
     ClientGone,
     Ended(Refusal),
 }
@@ -238,56 +237,7 @@ impl<S: Sink> Follow<S> {
         end.map_or(Ok(()), |refusal| Err(Stop::Ended(refusal)))
     }
 
-    /// Sends a change, if it is one of a tenant or a plan; the feed also carries others, and attempts that changed nothing.
-    async fn change(&self, item: Arc<FeedItem>, lineage: Option<&Lineage>) -> Result<bool, Stop> {
-        if item.event.outcome != Outcome::Success {
-            return Ok(false);
-        }
-        match item.event.resource.kind.as_str() {
-            "tenant" => self.tenant_change(item, lineage).await,
-            "plan" => {
-                let plan = serde_json::from_value(item.event.after.clone())
-                    .map_err(tenantry_store::Error::from)?;
-                let position = item.feed_n;
-                self.send(Item::Plan(plan, Some(item)), Some(position))
-                    .await?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    async fn tenant_change(
-        &self,
-        item: Arc<FeedItem>,
-        lineage: Option<&Lineage>,
-    ) -> Result<bool, Stop> {
-        let purged = item.event.after.is_null();
-        let state = if purged {
-            &item.event.before
-        } else {
-            &item.event.after
-        };
-        let tenant: Tenant =
-            serde_json::from_value(state.clone()).map_err(tenantry_store::Error::from)?;
-        let position = item.feed_n;
-        let cut_off = lineage
-            .is_some_and(|lineage| lineage.ends_with(&tenant, position))
-            .then(out_of_use);
-        if lineage.is_some_and(|lineage| lineage.is_above(tenant.id)) {
-            return cut_off.map_or(Ok(false), |refusal| Err(Stop::Ended(refusal)));
-        }
-        let end = self.sink.ends_with(&tenant).or(cut_off);
-        let change = if purged {
-            Item::Purged(tenant, item)
-        } else {
-            Item::Change(tenant, item)
-        };
-        self.send(change, Some(position)).await?;
-        end.map_or(Ok(true), |refusal| Err(Stop::Ended(refusal)))
-    }
-
-    async fn send(&self, item: Item, position: Option<i64>) -> Result<(), Stop> {
+    pub(super) async fn send(&self, item: Item, position: Option<i64>) -> Result<(), Stop> {
         let token = position.map(|position| {
             self.store
                 .sealer()

@@ -1,6 +1,7 @@
 //! The feed of tenants and plans: list, then watch. First the present state, then each change in order, with bookmarks that tell how
 //! fresh the follower is. A token of any item leads on behind it, on any replica.
 
+mod change;
 mod follow;
 mod lineage;
 

@@ -6,6 +6,7 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 
 use crate::domain::hold::LegalHold;
+use crate::domain::tenant::Tenant;
 
 /// Who asked for the holds that a tenant is under, the first placed first; none where it is free. Read it with the tenant's
 /// row locked: whoever places a hold locks that row too.
@@ -57,6 +58,21 @@ pub(crate) async fn insert(conn: &mut PgConnection, hold: &LegalHold) -> Result<
         hold.reason,
         serde_json::to_value(&hold.placed_by)?,
         PgTime(hold.placed_at) as PgTime,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes of a tenant that this transaction holds locked whether a hold stands on it.
+#[tracing::instrument(name = "holds.mark", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn mark(conn: &mut PgConnection, tenant: &Tenant) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE tenants SET held = $2, version = $3, updated_at = $4 WHERE tenant_id = $1",
+        tenant.id.uuid(),
+        tenant.held,
+        tenant.version,
+        PgTime(tenant.updated_at) as PgTime,
     )
     .execute(conn)
     .await?;

@@ -44,6 +44,7 @@ pub(crate) struct TenantRow {
     pub(crate) plan_version: i32,
     pub(crate) domains: Vec<String>,
     pub(crate) requested_limits: Value,
+    pub(crate) held: bool,
 }
 
 /// Hands the columns of a [`TenantRow`] to a macro, before what else it is to have. Each is named: a statement that was prepared
@@ -56,7 +57,7 @@ macro_rules! with_tenant_columns {
              t.billing_email, t.contact_phone, t.timezone, t.locale, t.region, t.trial_ends_at, \
              t.labels, t.metadata, t.suspend_reason, t.created_at, t.updated_at, t.archived_at, \
              t.deleted_at, t.purge_at, t.purge_started_at, t.version, t.plan_version, t.domains, \
-             t.requested_limits",
+             t.requested_limits, t.held",
             $($more)*
         )
     };
@@ -118,6 +119,7 @@ impl TryFrom<TenantRow> for Tenant {
             deleted_at: row.deleted_at.map(Into::into),
             purge_at: row.purge_at.map(Into::into),
             domains: row.domains,
+            held: row.held,
             requested_limits: serde_json::from_value(row.requested_limits)?,
             purge_started_at: row.purge_started_at.map(Into::into),
             version: row.version,

@@ -1,7 +1,9 @@
 //! The runs that are to be made, or made anew.
 
+use jiff::Timestamp;
 use sqlx::PgConnection;
 use tenantry_store::Error;
+use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
 use crate::domain::query::Scope;
@@ -19,6 +21,36 @@ pub(crate) async fn add(conn: &mut PgConnection, due: &[(Scope, Run)]) -> Result
         &scopes,
         &levels,
         &untils,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Has every run made anew that has these places of a scope, whose events this transaction changed the terms of, or removed.
+#[tracing::instrument(name = "search_due.anew", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn anew(
+    conn: &mut PgConnection,
+    scope: Scope,
+    places: &[i64],
+) -> Result<(), Error> {
+    sqlx::query!("SELECT FROM search_anew($1, $2)", key(scope), places)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Has every run made anew that had events which came between these instants: this transaction dropped them.
+#[tracing::instrument(name = "search_due.gone", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn gone(
+    conn: &mut PgConnection,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT FROM search_gone($1, $2)",
+        PgTime(from) as PgTime,
+        PgTime(to) as PgTime,
     )
     .execute(conn)
     .await?;

@@ -1,12 +1,14 @@
 //! What the tests share: an audit to append to and read from, callers to ask as, and events to append.
 
 mod caller;
+mod old;
 mod registry;
 mod replica;
 mod tree;
 mod world;
 
 pub(crate) use caller::{Assertion, member, operator, service};
+pub(crate) use old::Old;
 pub(crate) use registry::Registry;
 pub(crate) use replica::Replica;
 pub(crate) use tree::{Tree, hashes, head};

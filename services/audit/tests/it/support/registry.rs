@@ -61,6 +61,11 @@ impl Registry {
         id
     }
 
+    /// Forgets a tenant for good, as at the end of its purge.
+    pub(crate) fn purge(&self, id: TenantId) {
+        self.change(id, |tenant| tenant.status = "purged".to_owned());
+    }
+
     /// Changes a tenant.
     pub(crate) fn change(&self, id: TenantId, change: impl FnOnce(&mut TenantEntry)) {
         self.tenants.send_modify(|tenants| {

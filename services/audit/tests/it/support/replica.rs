@@ -8,6 +8,7 @@ use tenantry_core::seal::Sealer;
 use tenantry_proto::audit::v1::audit_event_service_client::AuditEventServiceClient;
 use tenantry_proto::audit::v1::audit_log_service_client::AuditLogServiceClient;
 use tenantry_proto::internal::audit::v1::append_service_client::AppendServiceClient;
+use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
 use tenantry_rpc::client::{CallAs, Replicas, channel};
 use tenantry_rpc::keys::{KeyRing, Trust};
@@ -29,6 +30,7 @@ type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Events = AuditEventServiceClient<Authed>;
 pub(crate) type Logs = AuditLogServiceClient<Authed>;
 pub(crate) type Append = AppendServiceClient<Authed>;
+pub(crate) type Data = TenantDataServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
 #[derive(Debug)]
@@ -108,6 +110,11 @@ impl Replica {
     /// A client that checks the log.
     pub(crate) fn logs(&self, claims: &Claims) -> Logs {
         AuditLogServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that counts and purges what there is of tenants.
+    pub(crate) fn data(&self, claims: &Claims) -> Data {
+        TenantDataServiceClient::new(self.as_caller(claims))
     }
 
     /// A client that appends.

@@ -75,6 +75,9 @@ pub(crate) struct Tenant {
     /// Verified custom domains, by name.
     #[serde(default)]
     pub(crate) domains: Vec<String>,
+    /// Whether a legal hold stands on it: for who keeps something of it elsewhere.
+    #[serde(default)]
+    pub(crate) held: bool,
     /// Limits that its create asked for, for the service that enforces limits.
     #[serde(default)]
     pub(crate) requested_limits: Vec<RequestedLimit>,
@@ -177,6 +180,7 @@ impl NewTenant {
             deleted_at: None,
             purge_at: None,
             domains: Vec::new(),
+            held: false,
             requested_limits: self.limits.requested(limits_granted),
             purge_started_at: None,
             version: 1,
@@ -316,6 +320,16 @@ impl Tenant {
         tenant.version += 1;
         tenant.updated_at = now.max(self.updated_at);
         Transition { tenant, action }
+    }
+
+    /// The tenant with a hold placed on it or released, whether or not others stand.
+    pub(crate) fn held(&self, held: bool, now: Timestamp) -> Self {
+        Self {
+            held,
+            version: self.version + 1,
+            updated_at: now.max(self.updated_at),
+            ..self.clone()
+        }
     }
 
     fn changed(

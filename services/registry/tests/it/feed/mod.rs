@@ -3,4 +3,5 @@
 mod client;
 mod internal;
 mod numbering;
+mod sweep;
 mod watch;

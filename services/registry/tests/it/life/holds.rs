@@ -1,14 +1,21 @@
 //! Legal holds: several at once, each with its holder's name, and no deletion while any stands.
 
+use std::time::{Duration, Instant};
+
 use tenantry_core::{Permission, Permissions, Reason};
+use tenantry_proto::internal::registry::v1::follow_tenants_response::Item;
+use tenantry_proto::internal::registry::v1::{
+    FollowTenantsRequest, FollowTenantsResponse, LookupTenantRequest,
+};
 use tenantry_proto::registry::v1::{
     DeleteTenantRequest, LegalHold, ListLegalHoldsRequest, PlaceLegalHoldRequest,
     ReleaseLegalHoldRequest, Tenant,
 };
 use tenantry_rpc::assertion::Claims;
+use tonic::Streaming;
 
-use super::events;
-use crate::support::{World, fields, member, operator, reason, why};
+use super::{events, now};
+use crate::support::{World, fields, member, operator, reason, service, soon, why};
 
 fn place(tenant: &Tenant, holder: &str) -> PlaceLegalHoldRequest {
     PlaceLegalHoldRequest {
@@ -70,6 +77,73 @@ async fn a_tenant_under_any_hold_is_not_deleted_and_the_holders_are_named() {
     tenants.delete_tenant(delete(&tenant)).await.unwrap();
     for (action, count) in [("legal_hold.placed", 2), ("legal_hold.released", 2)] {
         assert_eq!(events(&world, &tenant, action).await, count);
+    }
+}
+
+/// Whether a hold stands on a tenant at this version, as a follower is told, and how long that took.
+async fn told(
+    stream: &mut Streaming<FollowTenantsResponse>,
+    id: &str,
+    version: i64,
+) -> (bool, Duration) {
+    let asked = Instant::now();
+    soon(async {
+        loop {
+            if let Some(Item::Tenant(entry)) = stream.message().await.unwrap().unwrap().item
+                && (entry.id.as_str(), entry.version) == (id, version)
+            {
+                return (entry.held, asked.elapsed());
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn followers_hear_within_a_second_of_each_hold_and_that_the_last_one_is_released() {
+    let world = World::start().await;
+    let tenant = world.tenant("Held").await;
+    let mut holds = world.legal_holds(&operator());
+    let mut feed = world.feed(&service("audit"));
+    let begin = FollowTenantsRequest::default();
+    let mut stream = feed
+        .follow_tenants(begin.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!told(&mut stream, &tenant.id, 1).await.0);
+    let mut placed = Vec::new();
+    for version in [2, 3] {
+        let hold = holds.place_legal_hold(place(&tenant, "Counsel")).await;
+        placed.push(hold.unwrap().into_inner());
+        let (held, took) = told(&mut stream, &tenant.id, version).await;
+        assert!(held);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    let shown = now(&world, &tenant).await;
+    assert_eq!(shown.etag, "3", "it is a change of the tenant");
+    let lookup = LookupTenantRequest {
+        id: tenant.id.clone(),
+        ..Default::default()
+    };
+    assert!(feed.lookup_tenant(lookup).await.unwrap().into_inner().held);
+    let mut listed = feed.follow_tenants(begin).await.unwrap().into_inner();
+    assert!(
+        told(&mut listed, &tenant.id, 3).await.0,
+        "who lists later too"
+    );
+    for (hold, (version, still)) in placed.iter().zip([(4, true), (5, false)]) {
+        holds.release_legal_hold(release(hold)).await.unwrap();
+        let (held, took) = told(&mut stream, &tenant.id, version).await;
+        assert_eq!(held, still);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    for (action, count) in [
+        ("legal_hold.placed", 2),
+        ("legal_hold.released", 2),
+        ("tenant.updated", 0),
+    ] {
+        assert_eq!(events(&world, &tenant, action).await, count, "{action}");
     }
 }
 

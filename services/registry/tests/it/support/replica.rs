@@ -61,6 +61,7 @@ pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     pub(crate) attempts: StoredAttempts,
+    pub(crate) address: SocketAddr,
     keys: Keys,
     channel: Channel,
 }
@@ -71,7 +72,7 @@ impl Replica {
         keys: &Keys,
         plans_file: PathBuf,
         dns: SocketAddr,
-        identity: &Keeper,
+        [identity, audit]: [&Keeper; 2],
     ) -> Self {
         let tasks = Tasks::new();
         let read = |path| std::fs::read_to_string(path).unwrap();
@@ -90,9 +91,12 @@ impl Replica {
             attempts: StoredAttempts::start(store.clone(), &tasks),
             store,
             trust: Watched::open(keys.trust_file(), &tasks, Trust::parse).unwrap(),
-            // Nothing here hands events on.
-            audit: Replicas::new(&[], CallAs::new(service_keys.clone(), "registry", "audit"))
-                .unwrap(),
+            // It takes part in purges; nothing here hands events on.
+            audit: Replicas::new(
+                std::slice::from_ref(&audit.address),
+                CallAs::new(service_keys.clone(), "registry", "audit"),
+            )
+            .unwrap(),
             service_keys,
             tasks: tasks.clone(),
         };
@@ -124,6 +128,7 @@ impl Replica {
             store: runtime.store,
             attempts: runtime.attempts,
             tasks,
+            address,
             keys: keys.clone(),
             channel: channel(&format!("http://{address}")).unwrap(),
         }
@@ -170,6 +175,13 @@ impl Replica {
     /// A client of what identity asks for when people sign up.
     pub(crate) fn sign_ups(&self, claims: &Claims) -> SignUps {
         SignUpServiceClient::with_interceptor(self.channel.clone(), self.sign(claims))
+    }
+
+    /// Registry at this address, as a service of this name calls it.
+    pub(crate) fn callable(&self, address: &str, service: &'static str, tasks: &Tasks) -> Replicas {
+        let keys = Watched::open(self.keys.service_ring(service), tasks, KeyRing::parse).unwrap();
+        let call_as = CallAs::new(keys, service, Registry::NAME);
+        Replicas::new(&[address.to_owned()], call_as).unwrap()
     }
 
     /// Calls any method with an empty message, and forgets what is answered.

@@ -27,6 +27,7 @@ pub(crate) struct World {
     /// What the replicas ask for the records of domains.
     pub(crate) dns: DnsServer,
     keeper: Keeper,
+    audit: Keeper,
     first: Replica,
 }
 
@@ -60,14 +61,16 @@ impl World {
         let keys = Keys::create(&paths::scratch("keys").unwrap()).unwrap();
         let dns = DnsServer::start().await.unwrap();
         let reached = reach(&database, pooler.as_ref());
-        let keeper = Keeper::start().await;
-        let first = Replica::start(reached, &keys, plans_file(), dns.address(), &keeper).await;
+        let [keeper, audit] = [Keeper::start().await, Keeper::start().await];
+        let keepers = [&keeper, &audit];
+        let first = Replica::start(reached, &keys, plans_file(), dns.address(), keepers).await;
         Self {
             database,
             keys,
             pooler,
             dns,
             keeper,
+            audit,
             first,
         }
     }
@@ -81,12 +84,18 @@ impl World {
     pub(crate) async fn replica_with(&self, plans_file: PathBuf) -> Replica {
         let database = reach(&self.database, self.pooler.as_ref());
         let dns = self.dns.address();
-        Replica::start(database, &self.keys, plans_file, dns, &self.keeper).await
+        let keepers = [&self.keeper, &self.audit];
+        Replica::start(database, &self.keys, plans_file, dns, keepers).await
     }
 
     /// What stands in for identity.
     pub(crate) const fn keeper(&self) -> &Keeper {
         &self.keeper
+    }
+
+    /// What stands in for audit.
+    pub(crate) const fn audit(&self) -> &Keeper {
+        &self.audit
     }
 
     /// A connection of a role of registry, past the service.
@@ -141,7 +150,8 @@ async fn load_plans(template: &TestDatabase) -> anyhow::Result<()> {
     let keys = Keys::create(&paths::scratch("keys")?)?;
     let (dns, keeper) = (DnsServer::start().await?, Keeper::start().await);
     let reached = reach(template, None);
-    let replica = Replica::start(reached, &keys, plans_file(), dns.address(), &keeper).await;
+    let keepers = [&keeper, &keeper];
+    let replica = Replica::start(reached, &keys, plans_file(), dns.address(), keepers).await;
     replica.end().await;
     replica.store.close().await;
     let mut owner = PgConnection::connect_with(&options(template, None, Role::Owner)).await?;

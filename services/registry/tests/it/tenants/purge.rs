@@ -156,13 +156,15 @@ async fn without_force_a_purge_shows_what_goes_and_changes_nothing() {
         );
         let members = vec![("members".to_owned(), i32::try_from(MEMBERS).unwrap())];
         let parts = parts(&report);
-        assert_eq!(parts[0], ("identity".to_owned(), false, members));
-        assert_eq!(parts[1].0, "registry");
-        assert!(parts[1].2.contains(&("tenants".to_owned(), 1)), "{parts:?}");
+        for (part, service) in parts.iter().zip(["identity", "audit"]) {
+            assert_eq!(*part, (service.to_owned(), false, members.clone()));
+        }
+        assert_eq!(parts[2].0, "registry");
+        assert!(parts[2].2.contains(&("tenants".to_owned(), 1)), "{parts:?}");
     }
     let read = tenants.get_tenant(get(&tenant)).await.unwrap().into_inner();
     assert_eq!((read.etag, read.purge), (tenant.etag.clone(), None));
-    assert!(world.keeper().asked().is_empty());
+    assert!(world.keeper().asked().is_empty() && world.audit().asked().is_empty());
     assert_eq!(
         events(&mut world.owner().await, &tenant).await,
         ["tenant.created"]
@@ -171,6 +173,10 @@ async fn without_force_a_purge_shows_what_goes_and_changes_nothing() {
     world.keeper().set_down(true);
     let unknown = tenants.purge_tenant(purge(&tenant, false)).await;
     assert_eq!(why(unknown), Reason::Unavailable, "half a count is none");
+    world.keeper().set_down(false);
+    world.audit().set_down(true);
+    let unknown = tenants.purge_tenant(purge(&tenant, false)).await;
+    assert_eq!(why(unknown), Reason::Unavailable, "whichever half");
 }
 
 #[tokio::test]
@@ -245,6 +251,7 @@ async fn a_purge_runs_until_every_service_has_acknowledged_and_then_there_is_not
     world.keeper().set_down(false);
     let last = purged(&mut stream, &[&tenant]).await.remove(0);
     assert_eq!(world.keeper().asked(), vec![tenant.id.clone(); 3]);
+    assert_eq!(world.audit().asked(), vec![tenant.id.clone()]);
     let told = last.tenant.unwrap();
     assert_eq!(
         (told.status.as_str(), told.slug.as_str(), told.is_active),

@@ -1,0 +1,74 @@
+-- How long events are kept: partitions that have had their time go, what has to stay is moved before; and what is left of a
+-- log once its tenant is purged.
+
+ALTER TABLE logs
+    -- The longest class that a plan of the tenant asked for when events of it came, for when nobody knows the tenant any more.
+    ADD COLUMN class smallint,
+    -- Since when the log takes no personal values, because its tenant is purged.
+    ADD COLUMN purged_at timestamptz,
+    -- Of the events before this place none has any left.
+    ADD COLUMN erased_to bigint NOT NULL DEFAULT 0;
+
+-- Makes the partition that events of this class and time go to, where it isn't there yet: weeks for classes up to 90 days,
+-- else months. As the owner, because the roles that serve requests own nothing.
+CREATE FUNCTION ensure_partition(of_class integer, at timestamptz) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    unit text := CASE WHEN of_class BETWEEN 1 AND 90 THEN 'week' ELSE 'month' END;
+    first timestamp := date_trunc(unit, at AT TIME ZONE 'UTC');
+    name text := format('events_%s_%s', of_class, to_char(first, 'YYYYMMDD'));
+BEGIN
+    PERFORM pg_advisory_xact_lock('events'::regclass::oid::bigint);
+    IF to_regclass(name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name, 'events_' || of_class,
+            first AT TIME ZONE 'UTC', (first + ('1 ' || unit)::interval) AT TIME ZONE 'UTC');
+        PERFORM protect_tenant_table(name::regclass);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION ensure_partition(integer, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_partition(integer, timestamptz) TO audit_platform;
+
+-- The same for all classes.
+CREATE OR REPLACE FUNCTION ensure_partitions(at timestamptz) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT ensure_partition(class, at) FROM unnest(ARRAY[30, 60, 90, 365, 730, 0]) AS class
+$$;
+
+-- The partitions of events, and which of them have had their time: a day longer than their class says, so that what someone
+-- sees is never about to go. Held events have no time of their own; their partitions may go once nothing is in them.
+CREATE FUNCTION event_partitions()
+RETURNS TABLE (name text, class smallint, begins timestamptz, ends timestamptz, past boolean) LANGUAGE sql AS $$
+    WITH bounds AS (
+        SELECT leaf.relname::text AS name,
+               substring(pg_get_expr(list.relpartbound, list.oid) FROM '\d+')::smallint AS class,
+               regexp_match(pg_get_expr(leaf.relpartbound, leaf.oid), '\(''(.+)''\) TO \(''(.+)''\)') AS range
+        FROM pg_inherits AS l JOIN pg_class AS list ON list.oid = l.inhrelid
+        JOIN pg_inherits AS i ON i.inhparent = list.oid JOIN pg_class AS leaf ON leaf.oid = i.inhrelid
+        WHERE l.inhparent = 'events'::regclass
+    )
+    SELECT name, class, range[1]::timestamptz, range[2]::timestamptz,
+           range[2]::timestamptz < clock_timestamp() - make_interval(days => class + 1)
+    FROM bounds
+$$;
+
+-- Drops one of them, if it has had its time. Who calls it has locked it and looked that nothing is in it which has to stay; of
+-- held events it sees to that itself.
+CREATE FUNCTION drop_partition(partition text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    held boolean;
+BEGIN
+    SELECT class = 0 INTO held FROM event_partitions() WHERE name = partition AND past;
+    IF held IS NULL THEN
+        RAISE EXCEPTION '% is no partition of events that has had its time', partition USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF held THEN
+        EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', partition);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', partition) INTO held;
+        IF held THEN
+            RAISE EXCEPTION '% holds events that are held', partition USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    END IF;
+    EXECUTE format('DROP TABLE %I', partition);
+END
+$$;
+REVOKE ALL ON FUNCTION drop_partition(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_partition(text) TO audit_platform;
