@@ -89,3 +89,8 @@ CREATE FUNCTION search_gone(from_time timestamptz, to_time timestamptz) RETURNS 
     SELECT tenant_id, level, until FROM search_runs WHERE received_from < to_time AND received_to >= from_time
     ON CONFLICT DO NOTHING
 $$;
+
+-- Whoever serves a tenant only reads them.
+REVOKE INSERT, UPDATE, DELETE ON search_runs, search_postings, search_times, search_due FROM audit_app;
+REVOKE ALL ON FUNCTION search_anew(uuid, bigint[]), search_gone(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION search_anew(uuid, bigint[]), search_gone(timestamptz, timestamptz) TO audit_platform;

@@ -1,5 +1,6 @@
 //! What the benchmarks share: a load that is the same for both sides, the rows that it needs, and how figures are told.
 
+pub mod audit_log;
 pub mod drive;
 pub mod figures;
 pub mod load;

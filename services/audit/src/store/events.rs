@@ -94,15 +94,11 @@ pub(crate) async fn in_order<H: Hit>(
     span: Span,
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    let (mut sql, place) = select::<H>(scope, span.came);
-    sql.push(" AND ")
-        .push(place)
-        .push(" >= ")
-        .push_bind(span.from);
-    if let Some(before) = span.before {
-        sql.push(" AND ").push(place).push(" < ").push_bind(before);
-    }
-    filtered(sql, filter, place, limit, conn).await
+    let mut sql = filtered::<H>(scope, filter, span.came);
+    sql.push(" AND ").push(place(scope)).push(" >= ");
+    sql.push_bind(span.from).push(" AND ").push(place(scope));
+    sql.push(" < ").push_bind(span.before.unwrap_or(i64::MAX));
+    newest(sql, scope, limit, conn).await
 }
 
 /// The events at these places that a filter lets through, the newest first.
@@ -114,50 +110,49 @@ pub(crate) async fn among<H: Hit>(
     (places, came): (&[i64], Between),
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    let (mut sql, place) = select::<H>(scope, came);
-    sql.push(" AND ")
-        .push(place)
-        .push(" = ANY (")
-        .push_bind(places.to_vec())
-        .push(")");
-    filtered(sql, filter, place, limit, conn).await
+    let mut sql = filtered::<H>(scope, filter, came);
+    sql.push(" AND ").push(place(scope)).push(" = ANY (");
+    sql.push_bind(places.to_vec()).push(")");
+    newest(sql, scope, limit, conn).await
 }
 
-fn select<H: Hit>(scope: Scope, came: Between) -> (Sql, &'static str) {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(H::COLUMNS)
-        .push(" FROM events AS e WHERE e.received_at >= ");
-    sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
-    sql.push_bind(PgTime(came.1));
+/// The column that places are in.
+const fn place(scope: Scope) -> &'static str {
     match scope {
-        Scope::Log(tenant) => {
-            sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
-            (sql, "e.index")
-        }
-        Scope::All => (sql, "e.position"),
+        Scope::Log(_) => "e.index",
+        Scope::All => "e.position",
     }
 }
 
-async fn filtered<H: Hit>(
+/// One text whatever the filter asks: each has a plan over all partitions on each connection.
+fn filtered<H: Hit>(scope: Scope, filter: &Filter, came: Between) -> Sql {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(H::COLUMNS);
+    sql.push(" FROM events AS e WHERE e.received_at >= ");
+    sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
+    sql.push_bind(PgTime(came.1)).push(" AND e.terms @> ");
+    sql.push_bind(filter.terms.clone());
+    for (holds, time) in [("e.at >= ", filter.start), ("e.at < ", filter.end)] {
+        let time = time.map(PgTime);
+        sql.push(" AND (").push_bind(time).push(" IS NULL OR ");
+        sql.push(holds).push_bind(time).push(")");
+    }
+    if let Scope::Log(tenant) = scope {
+        sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
+    }
+    sql
+}
+
+async fn newest<H: Hit>(
     mut sql: Sql,
-    filter: &Filter,
-    place: &str,
+    scope: Scope,
     limit: i64,
     conn: &mut PgConnection,
 ) -> Result<Vec<H>, Error> {
-    if !filter.terms.is_empty() {
-        sql.push(" AND e.terms @> ").push_bind(filter.terms.clone());
-    }
-    if let Some(start) = filter.start {
-        sql.push(" AND e.at >= ").push_bind(PgTime(start));
-    }
-    if let Some(end) = filter.end {
-        sql.push(" AND e.at < ").push_bind(PgTime(end));
-    }
     sql.push(" ORDER BY ")
-        .push(place)
-        .push(" DESC LIMIT ")
-        .push_bind(limit);
+        .push(place(scope))
+        .push(" DESC LIMIT ");
+    sql.push_bind(limit);
     Ok(sql.build_query_as().fetch_all(conn).await?)
 }
 
@@ -178,11 +173,7 @@ pub(crate) async fn facts(
     from: i64,
     before: i64,
 ) -> Result<Vec<Facts>, Error> {
-    let mut sql = Sql::new("SELECT ");
-    let place = match scope {
-        Scope::Log(_) => "e.index",
-        Scope::All => "e.position",
-    };
+    let (mut sql, place) = (Sql::new("SELECT "), place(scope));
     sql.push(place)
         .push(" AS place, e.received_at, e.at, e.terms FROM events AS e WHERE ");
     if let Scope::Log(tenant) = scope {

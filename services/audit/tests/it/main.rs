@@ -9,6 +9,7 @@ mod purge;
 mod reading;
 mod recording;
 mod retention;
+mod search;
 mod sources;
 mod support;
 mod tails;

@@ -1,0 +1,268 @@
+//! Does a search cost more in ten million events than in a hundred thousand? Latency of audit's lists over both, in the same run,
+//! of one tenant's log (an eighth of the events) and of all logs, by filters of every kind.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use prost_types::Timestamp;
+use tenantry_bench::{audit_log, load};
+use tenantry_core::clock;
+use tenantry_proto::audit::v1::audit_event_service_client::AuditEventServiceClient;
+use tenantry_proto::audit::v1::{ListEventsRequest, SearchEventsRequest};
+use tenantry_rpc::assertion::HEADER;
+use tenantry_testkit::fleet::Fleet;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+
+const SMALL: i64 = 100_000;
+const LARGE: i64 = 10_000_000;
+/// Rounds, and requests of each kind in one. What is told is the median of the rounds, because other work on the machine comes
+/// and goes.
+const ROUNDS: usize = 5;
+const MEASURED: usize = 100;
+const WARM_UP: usize = 20;
+/// How far back events go, in seconds.
+const LIFE: i64 = 330 * 86_400;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// What is asked for, whether of one log or of all.
+#[derive(Clone, Debug, Default)]
+struct Ask {
+    request: ListEventsRequest,
+    /// How many events are found, where that is known.
+    found: Option<usize>,
+}
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: i64) -> i64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound.cast_unsigned()).cast_signed()
+    }
+
+    fn time(&mut self, length: i64) -> (Option<Timestamp>, Option<Timestamp>) {
+        let start = clock::now().as_second() - LIFE + self.below(LIFE - length);
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        (at(start), at(start + length))
+    }
+}
+
+/// Kinds of questions: how each is asked of a log of so many events.
+type Kind = (&'static str, fn(&mut Dice, i64) -> Ask);
+
+const KINDS: &[Kind] = &[
+    ("the newest page", |_, _| Ask {
+        found: Some(50),
+        ..Ask::default()
+    }),
+    ("an id that one event has", |dice, events| {
+        // Events of the large tenant, which both kinds of lists find.
+        let id = (dice.below(events / 8) + 1) * 8;
+        asked(Some(1), |request| request.request_id = format!("request-{id}"))
+    }),
+    ("an id that none has", |dice, _| {
+        let id = dice.below(1 << 40);
+        asked(Some(0), |request| request.request_id = format!("nothing-{id}"))
+    }),
+    ("what one in twenty has", |_, _| {
+        asked(Some(50), |request| request.event_type = "tenant".to_owned())
+    }),
+    ("a rare word", |dice, _| {
+        let n = 10_000 + dice.below(10_000);
+        asked(None, |request| request.q = format!("word{n}"))
+    }),
+    ("two words, each common", |dice, _| {
+        let (one, other) = (dice.below(40), 40 + dice.below(400));
+        asked(None, |request| request.q = format!("word{one} word{other}"))
+    }),
+    ("five facts, each common, rare together", |dice, _| {
+        let (actor, word) = (dice.below(50), dice.below(20));
+        asked(None, |request| {
+            request.actor = format!("user{actor}@example.com");
+            request.event_type = "member".to_owned();
+            request.outcome = "denied".to_owned();
+            request.q = format!("linux word{word}");
+        })
+    }),
+    ("an hour", |dice, _| {
+        let (start, end) = dice.time(HOUR);
+        asked(None, |request| (request.start_time, request.end_time) = (start, end))
+    }),
+    ("a rare actor within a day", |dice, _| {
+        let (actor, (start, end)) = (500 + dice.below(1_500), dice.time(DAY));
+        asked(None, |request| {
+            request.actor = format!("user{actor}@example.com");
+            (request.start_time, request.end_time) = (start, end);
+        })
+    }),
+    ("a common action within a month", |dice, _| {
+        let (start, end) = dice.time(30 * DAY);
+        asked(Some(50), |request| {
+            request.event_type = "member.added".to_owned();
+            (request.start_time, request.end_time) = (start, end);
+        })
+    }),
+];
+
+fn asked(found: Option<usize>, fill: impl FnOnce(&mut ListEventsRequest)) -> Ask {
+    let mut request = ListEventsRequest::default();
+    fill(&mut request);
+    Ask { request, found }
+}
+
+/// Whose events.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    OneLog,
+    All,
+}
+
+struct Side {
+    fleet: Fleet,
+    client: AuditEventServiceClient<Channel>,
+    events: i64,
+    member: MetadataValue<Ascii>,
+    operator: MetadataValue<Ascii>,
+}
+
+impl Side {
+    async fn start(events: i64) -> Result<Self> {
+        let fleet = load::fleet().await?;
+        audit_log::fill(&fleet, events).await?;
+        let address = fleet.service("audit", 0).address();
+        Ok(Self {
+            client: AuditEventServiceClient::connect(format!("http://{address}")).await?,
+            member: audit_log::assertion(&fleet, Some(audit_log::large_tenant()))?,
+            operator: audit_log::assertion(&fleet, None)?,
+            events,
+            fleet,
+        })
+    }
+
+    /// The time that one answer takes.
+    async fn time(&self, of: Of, ask: &Ask) -> Result<Duration> {
+        let mut client = self.client.clone();
+        let began = Instant::now();
+        let events = match of {
+            Of::OneLog => {
+                let mut request = Request::new(ask.request.clone());
+                request.metadata_mut().insert(HEADER, self.member.clone());
+                client.list_events(request).await?.into_inner().events
+            }
+            Of::All => {
+                let mut request = Request::new(of_all(&ask.request));
+                request.metadata_mut().insert(HEADER, self.operator.clone());
+                client.search_events(request).await?.into_inner().events
+            }
+        };
+        let took = began.elapsed();
+        ensure!(
+            ask.found.is_none_or(|found| events.len() == found),
+            "{of:?} {:?} finds {}",
+            ask.request,
+            events.len()
+        );
+        Ok(took)
+    }
+}
+
+fn of_all(request: &ListEventsRequest) -> SearchEventsRequest {
+    let request = request.clone();
+    SearchEventsRequest {
+        actor: request.actor,
+        event_type: request.event_type,
+        outcome: request.outcome,
+        request_id: request.request_id,
+        q: request.q,
+        start_time: request.start_time,
+        end_time: request.end_time,
+        ..Default::default()
+    }
+}
+
+/// Sorted times of both sides in one round, one request after the other, in turn: what disturbs the machine disturbs both.
+async fn round(sides: [&Side; 2], of: Of, ask: Kind, seed: usize, requests: usize) -> Result<[Vec<Duration>; 2]> {
+    let mut took = [Vec::with_capacity(requests), Vec::with_capacity(requests)];
+    let mut dice = Dice(seed as u64);
+    for n in 0..requests {
+        for which in [n % 2, 1 - n % 2] {
+            let ask = ask.1(&mut dice, sides[which].events);
+            took[which].push(sides[which].time(of, &ask).await?);
+        }
+    }
+    for side in &mut took {
+        side.sort_unstable();
+    }
+    Ok(took)
+}
+
+fn at(sorted: &[Duration], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
+}
+
+/// The median over the rounds of what a part of the answers took.
+fn median(rounds: &[Vec<Duration>], percent: usize) -> f64 {
+    let mut all: Vec<_> = rounds.iter().map(|round| at(round, percent)).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+fn tell(name: &str, [small, large]: &[Vec<Vec<Duration>>; 2]) {
+    let [a, b] = [50, 99].map(|percent| (median(small, percent), median(large, percent)));
+    println!(
+        "{name:44} {:7.2}ms {:7.2}ms {:7.2} {:7.2}ms {:7.2}ms {:7.2}",
+        a.0,
+        a.1,
+        a.1 / a.0,
+        b.0,
+        b.1,
+        b.1 / b.0
+    );
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let small = Side::start(SMALL).await?;
+    let large = Side::start(LARGE).await?;
+    let sides = [&small, &large];
+    let mut all = [vec![Vec::new(); ROUNDS], vec![Vec::new(); ROUNDS]];
+    for (of, name) in [(Of::OneLog, "one log"), (Of::All, "all logs")] {
+        println!(
+            "\n{:44} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
+            format!("{name}, warm"),
+            "p50 100k",
+            "p50 10M",
+            "ratio",
+            "p99 100k",
+            "p99 10M",
+            "ratio"
+        );
+        for kind in KINDS {
+            round(sides, of, *kind, ROUNDS, WARM_UP).await?;
+            let mut took = [Vec::new(), Vec::new()];
+            for seed in 0..ROUNDS {
+                let [a, b] = round(sides, of, *kind, seed, MEASURED).await?;
+                all[0][seed].extend(&a);
+                all[1][seed].extend(&b);
+                took[0].push(a);
+                took[1].push(b);
+            }
+            tell(kind.0, &took);
+        }
+    }
+    for round in all.iter_mut().flatten() {
+        round.sort_unstable();
+    }
+    println!();
+    tell("all of them", &all);
+    small.fleet.stop().await?;
+    large.fleet.stop().await
+}
