@@ -3,7 +3,7 @@
 //! passes over some of them, as Go's did from which it was ported.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tlog_tiles::{Hash, HashReader, Tile};
 
@@ -52,7 +52,7 @@ impl Tiles {
     /// # Errors
     /// For an index that isn't in the tree, and a tree that is too large.
     pub fn of_inclusion(size: u64, index: u64) -> Result<Vec<TileId>, TreeError> {
-        needed(|shelf| leaf_proof(shelf, size, index).map(|_| ()))
+        Self::of_inclusions(size, &[index])
     }
 
     /// The proof that the tree has the leaf of this index (RFC 6962, section 2.1.1). It is held against the root.
@@ -60,9 +60,38 @@ impl Tiles {
     /// # Errors
     /// For an index that isn't in the tree, and tiles that are missing or aren't the tree's.
     pub fn prove_inclusion(&self, tree: &TreeHead, index: u64) -> Result<Vec<Hash>, TreeError> {
-        let (leaf, proof) = leaf_proof(&Shelf::of(self), tree.size, index)?;
-        check_inclusion(tree, index, leaf, &proof).map_err(|_| TreeError::WrongTiles)?;
-        Ok(proof)
+        let mut proofs = self.prove_inclusions(tree, &[index])?;
+        Ok(proofs.pop().unwrap_or_default())
+    }
+
+    /// The tiles that [`Self::prove_inclusions`] needs.
+    ///
+    /// # Errors
+    /// As [`Self::of_inclusion`].
+    pub fn of_inclusions(size: u64, indexes: &[u64]) -> Result<Vec<TileId>, TreeError> {
+        let each = |shelf: &Shelf| {
+            let mut indexes = indexes.iter();
+            indexes.try_for_each(|index| leaf_proof(shelf, size, *index).map(|_| ()))
+        };
+        needed(each)
+    }
+
+    /// The same proofs as [`Self::prove_inclusion`] makes, for many leaves at once: neighbours share most of the work.
+    ///
+    /// # Errors
+    /// As [`Self::prove_inclusion`].
+    pub fn prove_inclusions(
+        &self,
+        tree: &TreeHead,
+        indexes: &[u64],
+    ) -> Result<Vec<Vec<Hash>>, TreeError> {
+        let shelf = Shelf::of(self);
+        let prove = |index: &u64| {
+            let (leaf, proof) = leaf_proof(&shelf, tree.size, *index)?;
+            check_inclusion(tree, *index, leaf, &proof).map_err(|_| TreeError::WrongTiles)?;
+            Ok(proof)
+        };
+        indexes.iter().map(prove).collect()
     }
 
     /// The tiles that [`Self::prove_consistency`] and [`Self::root_at`] need.
@@ -141,6 +170,8 @@ struct Shelf<'a> {
     tiles: Option<&'a Tiles>,
     asked: RefCell<BTreeSet<TileId>>,
     missing: Cell<Option<TileId>>,
+    /// Hashes that were found or made from a tile.
+    known: RefCell<HashMap<u64, Hash>>,
 }
 
 impl<'a> Shelf<'a> {
@@ -162,6 +193,9 @@ impl<'a> Shelf<'a> {
     }
 
     fn hash(&self, place: u64) -> Result<Hash, tlog_tiles::Error> {
+        if let Some(known) = self.known.borrow().get(&place) {
+            return Ok(*known);
+        }
         let tile = Tile::from_index(TILE_HEIGHT, place);
         let id = TileId {
             level: tile.level(),
@@ -175,7 +209,9 @@ impl<'a> Shelf<'a> {
             self.missing.set(Some(id));
             return Err(tlog_tiles::Error::InvalidTile);
         };
-        tile.hash_at_index(hashes, place)
+        let hash = tile.hash_at_index(hashes, place)?;
+        self.known.borrow_mut().insert(place, hash);
+        Ok(hash)
     }
 }
 

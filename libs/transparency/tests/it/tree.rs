@@ -78,6 +78,28 @@ fn a_tree_that_grew_in_any_steps_is_the_same() {
 }
 
 #[test]
+fn many_proofs_at_once_are_the_ones_that_are_made_alone() {
+    let plain = Plain::of(70_000);
+    let mut kept = Kept::default();
+    let head = kept.grow(&TreeHead::EMPTY, 70_000);
+    for indexes in [
+        (0..600).collect::<Vec<_>>(),
+        (69_700..70_000).collect(),
+        vec![3, 65_535, 65_536, 69_999],
+        vec![],
+    ] {
+        let tiles = Tiles::of_inclusions(head.size, &indexes).unwrap();
+        let proofs = kept.some(&tiles).prove_inclusions(&head, &indexes).unwrap();
+        assert_eq!(proofs.len(), indexes.len());
+        for (index, proof) in indexes.iter().zip(proofs) {
+            let alone = tlog_tiles::prove_record(head.size, *index, &plain).unwrap();
+            assert_eq!(proof, alone, "{index}");
+        }
+    }
+    assert!(Tiles::of_inclusions(head.size, &[0, head.size]).is_err());
+}
+
+#[test]
 fn a_proof_shows_nothing_else() {
     let plain = Plain::of(700);
     let head = plain.head(700);
