@@ -107,6 +107,20 @@ impl TestDatabase {
         Ok(Self { cluster, name })
     }
 
+    /// A copy of this database, which is out of use from then on but for further copies: who is connected is sent away.
+    ///
+    /// # Errors
+    /// When the server can't be reached.
+    pub async fn copy(&self) -> Result<Self> {
+        self.cluster.seal_template(&self.name).await?;
+        let name = unique_name("test");
+        self.cluster.copy_database(&self.name, &name).await?;
+        Ok(Self {
+            cluster: self.cluster.clone(),
+            name,
+        })
+    }
+
     /// The server.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {

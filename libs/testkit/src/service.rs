@@ -98,8 +98,11 @@ pub fn command(
     Ok(command)
 }
 
-/// The service's binary: in TENANTRY_BIN_DIR, else where cargo put the running executable.
-fn binary(name: &str) -> Result<PathBuf> {
+/// A binary of the workspace: in TENANTRY_BIN_DIR, else where cargo put the running executable.
+///
+/// # Errors
+/// When it isn't built.
+pub fn binary(name: &str) -> Result<PathBuf> {
     let dir = match environment::get(environment::BIN_DIR) {
         Some(dir) => PathBuf::from(dir),
         None => {

@@ -12,6 +12,7 @@ use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
 
 use crate::app::{Item, NewEvent, Reading};
 use crate::domain::entry::outcome;
+use crate::domain::export::{Format, Wanted};
 use crate::domain::query::Asked;
 use crate::domain::stream::Stream;
 
@@ -111,6 +112,19 @@ pub(crate) fn asked_of_log(message: &mut wire::ListEventsRequest) -> Result<Aske
 
 pub(crate) fn asked_of_all(message: &mut wire::SearchEventsRequest) -> Result<Asked, Refusal> {
     Ok(asked!(message))
+}
+
+/// What an export is asked for.
+pub(crate) fn export(message: &mut wire::ExportEventsRequest) -> Result<Wanted, Refusal> {
+    if message.from_index < 0 {
+        return Err(Refusal::field("from_index", "must not be negative"));
+    }
+    Ok(Wanted {
+        format: Format::parse(&message.format)?,
+        from_index: message.from_index,
+        consistent_with: logs::place("consistent_with", message.consistent_with)?,
+        filter: asked!(message).filter()?,
+    })
 }
 
 fn optional(

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_proto::audit::v1::audit_event_service_server::AuditEventServiceServer;
+use tenantry_proto::audit::v1::audit_export_service_server::AuditExportServiceServer;
 use tenantry_proto::audit::v1::audit_log_service_server::AuditLogServiceServer;
 use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
@@ -102,6 +103,9 @@ impl Service for Audit {
                     &app,
                 ))))
                 .add_service(tenant_data::server(Arc::clone(&app)))
+                .add_service(AuditExportServiceServer::new(service::export::Export(
+                    Arc::clone(&app),
+                )))
                 .add_service(AuditEventServiceServer::new(service::events::Events(app))),
         )
     }

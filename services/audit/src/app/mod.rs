@@ -1,7 +1,8 @@
-//! Audit's use cases: taking events into the log, and reading them.
+//! Audit's use cases: taking events into the log, reading them, and taking them out.
 
 pub(crate) mod append;
 mod checkpoints;
+mod export;
 mod indexing;
 mod keeping;
 mod partitions;
@@ -11,6 +12,7 @@ mod record;
 mod retention;
 mod searching;
 pub(crate) mod sources;
+mod streams;
 mod tails;
 mod tenant_data;
 
@@ -34,6 +36,7 @@ use crate::domain::query::Scope;
 use crate::error::Error;
 
 pub(crate) use checkpoints::Signing;
+pub(crate) use export::Part;
 pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
 pub(crate) use record::NewEvent;
@@ -42,9 +45,12 @@ pub use retention::{Retention, Retired};
 pub(crate) use tails::{Grown, Item};
 pub use tenant_data::TENANT_TABLES;
 
-/// Most streams that a replica has open, and with one credential.
+/// Most tails that a replica has open, and with one credential.
 const TAILS: usize = 1_000;
 const TAILS_OF_ONE: usize = 16;
+/// Most exports likewise: each of them works until it has all.
+const EXPORTS: usize = 32;
+const EXPORTS_OF_ONE: usize = 4;
 
 /// The use cases and what they need.
 #[derive(Clone, Debug)]
@@ -52,7 +58,8 @@ pub(crate) struct App {
     store: Store,
     tenants: Tenants,
     revocations: Revocations,
-    slots: StreamSlots,
+    tail_slots: StreamSlots,
+    export_slots: StreamSlots,
     grown: Grown,
     recordings: Recordings,
     /// The keys that checkpoints are signed with.
@@ -72,7 +79,8 @@ impl App {
             store,
             tenants,
             revocations,
-            slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
+            tail_slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
+            export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
             grown: Grown::new(),
             recordings: Recordings::new(),
             signers,

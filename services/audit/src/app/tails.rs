@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantry_core::{Reason, Refusal, RequestContext, TenantId, TenantRef, TenantStatus};
-use tenantry_rpc::stream::StreamLife;
+use tenantry_core::{Refusal, RequestContext, TenantId};
 use tenantry_rpc::tenants::TenantEntry;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::reading::Reading;
+use super::streams::{END_WITHIN, Open, Stop};
 use crate::domain::query::Scope;
 use crate::error::Error;
 use crate::store::events;
@@ -26,12 +26,8 @@ const LOOKS_KEPT: usize = 64;
 const READ: i64 = 50;
 /// Most items that wait for a slow client; the log has the others.
 const WAITING: usize = 16;
-/// How often a stream looks whether its tenant is still in use.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A bookmark comes when nothing else came for this long.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(1);
-/// Longest wait for a client to take the end of its stream.
-const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Tells which logs grew.
 #[derive(Clone, Debug)]
@@ -60,18 +56,6 @@ pub(crate) enum Item {
     Event(Reading),
     Bookmark(i64),
     End(Refusal),
-}
-
-/// Why a stream stopped.
-enum Stop {
-    ClientGone,
-    Ended(Refusal),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Ended(error.into())
-    }
 }
 
 impl App {
@@ -116,10 +100,7 @@ impl App {
         tenant: &TenantEntry,
         from: Option<i64>,
     ) -> Result<mpsc::Receiver<Item>, Error> {
-        let life = StreamLife::new(ctx, self.slots.take(ctx)?, self.tasks.token());
-        let lineage = self.lineage(tenant).await?;
-        let above = lineage.iter().map(|entry| entry.id).collect();
-        let life = life.until_revoked(self.revocations.watch(ctx, above).await);
+        let open = self.open_stream(ctx, tenant, &self.tail_slots).await?;
         // Heard of from here on, and read only then: nothing comes in between.
         let news = self.grown.news.subscribe();
         let next = match from {
@@ -133,52 +114,32 @@ impl App {
         let tail = Tail {
             app: Arc::clone(self),
             tenant: tenant.id,
-            own: !ctx.is_operator(),
-            lineage: states(&lineage),
             next,
             sender,
         };
-        self.tasks.spawn("audit tail", tail.run(news, life));
+        self.tasks.spawn("audit tail", tail.run(news, open));
         Ok(receiver)
     }
-
-    /// A tenant and all above it.
-    async fn lineage(&self, tenant: &TenantEntry) -> Result<Vec<TenantEntry>, Error> {
-        let mut lineage = vec![tenant.clone()];
-        lineage.extend(self.tenants.ancestors(tenant).await?);
-        Ok(lineage)
-    }
-}
-
-/// Which tenants these are, and whether they are in use.
-fn states(lineage: &[TenantEntry]) -> Vec<(TenantId, bool)> {
-    let states = lineage.iter();
-    states
-        .map(|entry| (entry.id, TenantStatus::is_active(entry.status)))
-        .collect()
 }
 
 /// One open stream.
 struct Tail {
     app: Arc<App>,
     tenant: TenantId,
-    /// Whether its caller is of the tenant, or of one above it: then it ends when these go out of use or move.
-    own: bool,
-    lineage: Vec<(TenantId, bool)>,
     next: i64,
     sender: mpsc::Sender<Item>,
 }
 
 impl Tail {
-    async fn run(mut self, news: broadcast::Receiver<Arc<HashSet<TenantId>>>, life: StreamLife) {
+    async fn run(mut self, news: broadcast::Receiver<Arc<HashSet<TenantId>>>, open: Open) {
         let sender = self.sender.clone();
-        let stop = tokio::select! {
-            stopped = self.stream(news) => match stopped { Err(stop) => stop, Ok(never) => match never {} },
-            refusal = life.ended() => Stop::Ended(refusal),
-        };
-        if let Stop::Ended(refusal) = stop {
-            // A client that doesn't read isn't waited for.
-            let _ = tokio::time::timeout(END_WITHIN, sender.send(Item::End(refusal))).await;
+        match open.run(self.stream(news)).await {
+            Ok(never) => match never {},
+            Err(Stop::ClientGone) => {}
+            Err(Stop::Ended(refusal)) => {
+                // A client that doesn't read isn't waited for.
+                let _ = tokio::time::timeout(END_WITHIN, sender.send(Item::End(refusal))).await;
+            }
         }
     }
 
@@ -187,13 +148,8 @@ impl Tail {
         mut news: broadcast::Receiver<Arc<HashSet<TenantId>>>,
     ) -> Result<Infallible, Stop> {
         let mut told = Instant::now();
-        let mut looked = Instant::now();
         let mut grown = true;
         loop {
-            if looked.elapsed() >= LOOK_EVERY {
-                self.still_in_use().await?;
-                looked = Instant::now();
-            }
             if grown && self.read().await? {
                 told = Instant::now();
                 continue;
@@ -209,7 +165,7 @@ impl Tail {
                     // Too slow to hear all of it: read.
                     Err(_) => true,
                 },
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep_until(told + BOOKMARK_EVERY) => false,
             };
         }
     }
@@ -236,38 +192,8 @@ impl Tail {
         Ok(any)
     }
 
-    /// Refuses to go on where the tenant, or one above it, went out of use or moved.
-    async fn still_in_use(&self) -> Result<(), Stop> {
-        if !self.own {
-            return Ok(());
-        }
-        let name = TenantRef::Id(self.tenant);
-        let Some(entry) = self.app.tenants.remembered("", &name) else {
-            // Purged, or nobody can say for longer than the grace.
-            return Err(Stop::Ended(out_of_use()));
-        };
-        let lineage = self.app.lineage(&entry).await?;
-        let now = states(&lineage);
-        let changed = now.len() != self.lineage.len()
-            || now
-                .iter()
-                .zip(&self.lineage)
-                .any(|(now, then)| now.0 != then.0 || (then.1 && !now.1));
-        if changed {
-            return Err(Stop::Ended(out_of_use()));
-        }
-        Ok(())
-    }
-
     async fn send(&self, item: Item) -> Result<(), Stop> {
         let sent = self.sender.send(item).await;
         sent.map_err(|_| Stop::ClientGone)
     }
-}
-
-fn out_of_use() -> Refusal {
-    Refusal::new(
-        Reason::StreamTenantStatus,
-        "The tenant, or one above it, isn't in use any more or moved, which ends its streams. Reconnect if you still have access.",
-    )
 }

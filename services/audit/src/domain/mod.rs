@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod entry;
+pub(crate) mod export;
 pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod retention;

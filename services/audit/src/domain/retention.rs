@@ -1,6 +1,7 @@
 //! How long events are kept, in classes: each class has partitions of its own, which go as a whole.
 
 use jiff::{SignedDuration, Timestamp};
+use tenantry_core::TenantId;
 
 /// A retention class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +96,31 @@ pub(crate) fn instead(of: Class, present: Class, under_hold: bool) -> Option<Cla
 pub(crate) fn visible_since(now: Timestamp, retention_days: i32) -> Timestamp {
     let kept = SignedDuration::from_hours(i64::from(retention_days) * HOURS_PER_DAY);
     now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Where the events of a log begin that a reader still gets, from a place on: behind the last one that is older than the plan
+/// shows; else at the first one that is kept, where others may have gone with their partitions. `kept` is none where none is.
+pub(crate) fn first_shown(
+    from: i64,
+    hidden: Option<i64>,
+    kept: Option<i64>,
+    may_have_gone: bool,
+) -> i64 {
+    match (hidden, kept) {
+        (Some(hidden), _) => from.max(hidden + 1),
+        (None, Some(kept)) if may_have_gone => from.max(kept),
+        // A log that never lost any begins at its beginning. Where an event is missing nevertheless, whoever looks is to see it.
+        (None, _) => from,
+    }
+}
+
+/// Whether events of a tenant may be old enough by now to have gone with their partition: none is older than its tenant, whose
+/// id has the time in it (RFC 9562, UUIDv7).
+pub(crate) fn may_have_gone(tenant: TenantId, now: Timestamp) -> bool {
+    let shortest = i64::from(Class::Days30.number()) * HOURS_PER_DAY;
+    let made = tenant.uuid().get_timestamp();
+    let made = made.and_then(|made| Timestamp::from_second(made.to_unix().0.try_into().ok()?).ok());
+    made.is_none_or(|made| now.duration_since(made) > SignedDuration::from_hours(shortest))
 }
 
 #[cfg(test)]

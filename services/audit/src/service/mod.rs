@@ -2,5 +2,6 @@
 
 pub(crate) mod append;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod logs;
 pub(crate) mod sources;

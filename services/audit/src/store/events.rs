@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::domain::query::{Filter, Scope};
 use crate::domain::search::way::Between;
 
-type Sql = QueryBuilder<Postgres>;
+pub(super) type Sql = QueryBuilder<Postgres>;
 
 /// What is read of an event that is found.
 pub(crate) trait Hit: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {
@@ -130,17 +130,22 @@ fn filtered<H: Hit>(scope: Scope, filter: &Filter, came: Between) -> Sql {
     sql.push(H::COLUMNS);
     sql.push(" FROM events AS e WHERE e.received_at >= ");
     sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
-    sql.push_bind(PgTime(came.1)).push(" AND e.terms @> ");
-    sql.push_bind(filter.terms.clone());
+    sql.push_bind(PgTime(came.1));
+    push_filter(&mut sql, filter);
+    if let Scope::Log(tenant) = scope {
+        sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
+    }
+    sql
+}
+
+/// Adds what an event has to be to be let through.
+pub(super) fn push_filter(sql: &mut Sql, filter: &Filter) {
+    sql.push(" AND e.terms @> ").push_bind(filter.terms.clone());
     for (holds, time) in [("e.at >= ", filter.start), ("e.at < ", filter.end)] {
         let time = time.map(PgTime);
         sql.push(" AND (").push_bind(time).push(" IS NULL OR ");
         sql.push(holds).push_bind(time).push(")");
     }
-    if let Scope::Log(tenant) = scope {
-        sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
-    }
-    sql
 }
 
 async fn newest<H: Hit>(

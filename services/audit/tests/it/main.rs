@@ -3,6 +3,7 @@
 
 mod alarms;
 mod append;
+mod export;
 mod independent;
 mod proofs;
 mod purge;

@@ -1,6 +1,7 @@
 //! What the tests share: an audit to append to and read from, callers to ask as, and events to append.
 
 mod caller;
+mod exported;
 mod old;
 mod registry;
 mod replica;
@@ -8,6 +9,7 @@ mod tree;
 mod world;
 
 pub(crate) use caller::{Assertion, member, operator, service};
+pub(crate) use exported::{Exported, FORMATS, all, rest};
 pub(crate) use old::Old;
 pub(crate) use registry::Registry;
 pub(crate) use replica::Replica;

@@ -44,7 +44,17 @@ impl Registry {
 
     /// A new tenant whose plan keeps events for so many days.
     pub(crate) fn add(&self, slug: &str, days: i32, parent: Option<TenantId>) -> TenantId {
-        let id = TenantId::new();
+        self.add_as(TenantId::new(), slug, days, parent)
+    }
+
+    /// The same under an id of the test's own.
+    pub(crate) fn add_as(
+        &self,
+        id: TenantId,
+        slug: &str,
+        days: i32,
+        parent: Option<TenantId>,
+    ) -> TenantId {
         self.tenants.send_modify(|tenants| {
             tenants.push(TenantEntry {
                 id: id.to_string(),
