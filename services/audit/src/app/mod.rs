@@ -124,13 +124,12 @@ impl App {
             Scope::All => None,
         };
         let action = "audit_log.searched";
-        match own {
-            Some(log) => match self.record_reading(ctx, log, action).await {
+        if let Some(log) = own {
+            match self.record_reading(ctx, log, action).await {
                 // It is being purged: its own log has ended.
                 Err(Error::Store(tenantry_store::Error::TenantClosed)) => {}
                 recorded => return recorded,
-            },
-            None => {}
+            }
         }
         self.record_reading(ctx, TenantId::PLATFORM, action).await
     }

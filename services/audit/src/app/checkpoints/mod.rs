@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tenantry_core::TenantId;
 use tenantry_core::event::Event;
 use tenantry_rpc::tasks::contained;
-use tenantry_store::{PlatformTx, Store};
+use tenantry_store::{Error as StoreError, PlatformTx, Store};
 use tenantry_transparency::{Growth, TileId};
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +68,8 @@ impl Signing {
                 let turn = contained("checkpoints", self.turn()).await;
                 let pause = match turn {
                     Some(Ok(())) => (self.after / TICKS_PER_WAIT).clamp(TICKS[0], TICKS[1]),
-                    Some(Err(Error::NotSigned(alarm))) => {
-                        raise(alarm);
-                        tracing::error!(why = alarm.name(), "no checkpoint is signed, of any log");
-                        RETRY_PAUSE
-                    }
                     Some(Err(error)) => {
-                        tracing::warn!(error = %error, "checkpoints can't be signed");
+                        tell(&error);
                         RETRY_PAUSE
                     }
                     None => RETRY_PAUSE,
@@ -103,6 +98,7 @@ impl Signing {
     /// Tells how many logs wait, and returns how many are due.
     async fn look(&self) -> Result<i64, Error> {
         let mut tx = self.store.platform().await?;
+        events::steady_plans(tx.conn()).await?;
         let figures = trees::figures(tx.conn(), self.after).await?;
         gauge!("tenantry_audit_logs_waiting").set(figures.waiting as f64);
         gauge!("tenantry_audit_logs_alarmed").set(figures.alarmed as f64);
@@ -116,6 +112,7 @@ impl Signing {
         let Some(fleet) = fleet::lock(tx.conn(), MAX_SILENCE).await? else {
             return Ok(false);
         };
+        events::steady_plans(tx.conn()).await?;
         let due = trees::due(tx.conn(), self.after, MOST_LOGS).await?;
         let Some((waiting, now)) = due else {
             return Ok(false);
@@ -152,7 +149,6 @@ impl Signing {
         let signers = self.app.signers.get();
         fleet.check_name(&signers).map_err(Error::NotSigned)?;
         let sizes = shares(&waiting, MOST_LEAVES);
-        events::steady_plans(tx.conn()).await?;
         let mut leaves = leaves(tx, &waiting, &sizes, now).await?;
         let edges: Vec<(TenantId, TileId)> = waiting
             .iter()
@@ -231,6 +227,19 @@ async fn keep(
     tiles::save_of_fleet(tx.conn(), &fleet.tiles).await?;
     fleet::append(tx.conn(), first, grown, &fleet.head, note).await?;
     Ok(())
+}
+
+/// Tells why no log got a checkpoint: an alarm, unless the database just doesn't answer.
+fn tell(error: &Error) {
+    if let Error::Store(StoreError::Unavailable(_)) = error {
+        tracing::warn!(error = %error, "checkpoints can't be signed");
+        return;
+    }
+    raise(match error {
+        Error::NotSigned(alarm) => *alarm,
+        _ => Alarm::Fault,
+    });
+    tracing::error!(error = %error, "no log gets a checkpoint");
 }
 
 fn raise(alarm: Alarm) {

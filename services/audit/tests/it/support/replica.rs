@@ -35,6 +35,7 @@ pub(crate) type Data = TenantDataServiceClient<Authed>;
 /// One replica. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Replica {
+    pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     keys: Keys,
     channel: Channel,
@@ -85,6 +86,7 @@ impl Replica {
             );
         tasks.spawn("server", async move { server.await.unwrap() });
         Self {
+            store: runtime.store,
             tasks,
             keys: keys.clone(),
             channel: channel(&format!("http://{address}")).unwrap(),
