@@ -128,7 +128,7 @@ fn known(world: &World, tasks: &Tasks) -> (Tenants, Follower) {
     let ring = world.keys.service_ring("audit");
     let keys = Watched::open(ring, tasks, KeyRing::parse).unwrap();
     let call_as = CallAs::new(keys, "audit", "registry");
-    let registry = Replicas::new(&[world.registry.address.clone()], call_as).unwrap();
+    let registry = Replicas::new(std::slice::from_ref(&world.registry.address), call_as).unwrap();
     let view = Arc::new(View::default());
     let follower = Follower::new(&registry, Arc::clone(&view));
     let tenants = Tenants::new(view, Lookup::new(&registry), Duration::from_secs(60));
