@@ -51,6 +51,12 @@ async fn two_tenants(world: &World) -> [Tenant; 2] {
         .execute(&mut world.owner().await)
         .await
         .unwrap();
+        // A stream that the log doesn't take.
+        sqlx::query("INSERT INTO relay_held (tenant_id, from_n) VALUES ($1::uuid, 1)")
+            .bind(&tenant.id)
+            .execute(&mut world.owner().await)
+            .await
+            .unwrap();
         // A purge that never comes due.
         sqlx::query(
             "INSERT INTO purges (tenant_id, started_at, started_by, services, due_at, failures)
