@@ -56,7 +56,9 @@ pub(crate) async fn below(
         r#"
         SELECT r.until, r.level, r.events, r.received_from, r.received_to, r.at_from, r.at_to,
                p.bucket AS "bucket?", p.postings AS "postings?"
-        FROM (SELECT * FROM search_runs WHERE tenant_id = $1 AND until < $2::bigint + $3::bigint AND until - search_span(level) < $2
+        FROM (SELECT until, level, events, received_from, received_to, at_from, at_to
+              FROM search_runs
+              WHERE tenant_id = $1 AND until < $2::bigint + $3::bigint AND until - search_span(level) < $2
               ORDER BY until DESC, level DESC LIMIT $4) AS r
         LEFT JOIN search_postings AS p ON p.tenant_id = $1 AND p.level = r.level AND p.until = r.until
              AND p.bucket = ANY (CASE r.level WHEN 0 THEN $5::integer[] ELSE $6::integer[] END)
