@@ -285,16 +285,20 @@ async fn tokens_that_are_expired_for_others_or_by_others_are_refused() -> Result
     // Straight to a service an access token is no assertion, and a foreign assertion none either.
     for service in fleet.services() {
         let channel = crate::support::dynamic::channel(service.address()).await?;
-        let path = if service.name() == "registry" {
-            "/tenantry.registry.v1.TenantService/GetTenant"
-        } else {
-            "/tenantry.identity.v1.AuthService/GetCaller"
+        let (path, body) = match service.name() {
+            "registry" => ("/tenantry.registry.v1.TenantService/GetTenant", json!({})),
+            "identity" => ("/tenantry.identity.v1.AuthService/GetCaller", json!({})),
+            "audit" => (
+                "/tenantry.audit.v1.AuditEventService/ListEvents",
+                json!({"tenant": a.id}),
+            ),
+            other => panic!("which method of {other} may each owner call?"),
         };
         let call = async |token: &str| {
             crate::support::dynamic::native(
                 &channel,
                 path,
-                &json!({}),
+                &body,
                 &[("x-tenantry-assertion", token)],
             )
             .await
