@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::page::{Page, PageTokens};
@@ -172,6 +173,31 @@ pub(super) async fn tell_end(
         Value::Null,
         after,
     );
+    Ok(tx
+        .record_each(vec![(stream(session.tenant_id), event)])
+        .await?)
+}
+
+/// Writes the event of a session that goes on, for its person, who shows a refresh token and nothing else. Call it last.
+pub(super) async fn tell_refresh(
+    ctx: &RequestContext,
+    tx: &mut TenantTx,
+    session: &Session,
+    until: Timestamp,
+) -> Result<(), Error> {
+    let user = store::users::by_id(tx.conn(), session.user_id).await?;
+    let user = user.ok_or(Error::BadCredential)?;
+    let event = Event {
+        actor: actor(&user),
+        ..Event::of(
+            ctx,
+            "session.refreshed",
+            "session",
+            session.id.uuid(),
+            json!({ "expires_at": until }),
+            json!({ "expires_at": session.expires_at }),
+        )
+    };
     Ok(tx
         .record_each(vec![(stream(session.tenant_id), event)])
         .await?)

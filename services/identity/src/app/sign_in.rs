@@ -8,7 +8,7 @@ use tenantry_core::{
 };
 
 use super::App;
-use super::sessions::tell_end;
+use super::sessions::{tell_end, tell_refresh};
 use crate::domain::principal::Membership;
 use crate::domain::rights::{Reach, Realm};
 use crate::domain::session::{RefreshToken, Verdict};
@@ -91,8 +91,10 @@ impl App {
             }
             Verdict::Newest => {
                 let next = token.next();
+                let before = session.expires_at;
                 let session = session.refreshed(&next, now);
                 store::sessions::rotate(tx.conn(), &session).await?;
+                tell_refresh(ctx, &mut tx, &session, before).await?;
                 tx.commit().await?;
                 Ok(Pair {
                     access: self
