@@ -117,10 +117,7 @@ impl App {
         let purge = Purge {
             tenant: tenant.id,
             started_at: tenant.updated_at,
-            started_by: StartedBy {
-                actor: change.ctx.principal.clone(),
-                origin: change.ctx.origin.clone(),
-            },
+            started_by: StartedBy::of(change.ctx),
             parts: Vec::new(),
             failures: 0,
         };

@@ -125,6 +125,7 @@ impl App {
         let event = Event {
             actor: purge.started_by.actor.clone(),
             origin: purge.started_by.origin.clone(),
+            credential: purge.started_by.credential.clone(),
             ..Event::by_service(OWN, "tenant.purged", kind, id, last, gone)
         };
         tx.record_last(&event).await?;

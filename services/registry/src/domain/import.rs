@@ -124,10 +124,7 @@ impl Import {
             created: 0,
             existing: 0,
             refused: count(rows.iter().filter(|row| row.draft.is_err()).count()),
-            started_by: StartedBy {
-                actor: ctx.principal.clone(),
-                origin: ctx.origin.clone(),
-            },
+            started_by: StartedBy::of(ctx),
             created_at: now,
             started_at: None,
             finished_at: None,
@@ -167,6 +164,7 @@ impl Import {
         RequestContext {
             principal: self.started_by.actor.clone(),
             origin: self.started_by.origin.clone(),
+            credential: self.started_by.credential.clone(),
             ..RequestContext::of_service(OWN, Permissions::of(&[Permission::PlatformTenantsManage]))
         }
     }

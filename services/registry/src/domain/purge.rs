@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenantry_core::context::Origin;
-use tenantry_core::{Principal, TenantId};
+use tenantry_core::{Principal, RequestContext, TenantId};
 
 /// Longest pause after turns that failed.
 const MAX_PAUSE: SignedDuration = SignedDuration::from_secs(60);
@@ -40,6 +40,20 @@ impl Part {
 pub(crate) struct StartedBy {
     pub(crate) actor: Principal,
     pub(crate) origin: Origin,
+    /// Id of the session or key that was shown; work that began before it was kept has none.
+    #[serde(default)]
+    pub(crate) credential: String,
+}
+
+impl StartedBy {
+    /// Whoever makes this request.
+    pub(crate) fn of(ctx: &RequestContext) -> Self {
+        Self {
+            actor: ctx.principal.clone(),
+            origin: ctx.origin.clone(),
+            credential: ctx.credential.clone(),
+        }
+    }
 }
 
 /// A purge under way.
@@ -89,6 +103,8 @@ pub(crate) struct Report {
 
 #[cfg(test)]
 mod tests {
+    use tenantry_core::Permissions;
+
     use super::*;
 
     #[test]
@@ -96,10 +112,7 @@ mod tests {
         let mut purge = Purge {
             tenant: TenantId::new(),
             started_at: Timestamp::UNIX_EPOCH,
-            started_by: StartedBy {
-                actor: Principal::anonymous(),
-                origin: Origin::default(),
-            },
+            started_by: StartedBy::of(&RequestContext::of_service("", Permissions::NONE)),
             parts: Vec::new(),
             failures: 0,
         };
