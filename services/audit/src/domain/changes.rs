@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 /// Fields that change with every change and say nothing.
 const BOOKKEEPING: &[&str] = &["version", "updated_at", "etag"];
 
+/// A field that belongs to a creation: where both states have one, they are two versions of the same thing.
+const CREATED_AT: &str = "created_at";
+
 /// The fields that differ, each with `before` and `after`. A state that is no object is one field, called `value`.
 pub(crate) fn changes(before: &Value, after: &Value) -> Map<String, Value> {
     let (before, after) = (fields(before), fields(after));
@@ -16,6 +19,10 @@ pub(crate) fn changes(before: &Value, after: &Value) -> Map<String, Value> {
         let (old, new) = (before.get(name), after.get(name));
         let (old, new) = (old.unwrap_or(&Value::Null), new.unwrap_or(&Value::Null));
         let nothing = is_empty(old) && is_empty(new);
+        let next_version = name == CREATED_AT && !is_empty(old) && !is_empty(new);
+        if next_version {
+            continue;
+        }
         if old != new && !nothing && !BOOKKEEPING.contains(&name.as_str()) {
             changes.insert(name.clone(), json!({ "before": old, "after": new }));
         }
@@ -63,5 +70,9 @@ mod tests {
             &json!({"name": "New", "email": "", "labels": {}}),
         );
         assert_eq!(made.len(), 1);
+        let first = json!({"created_at": 1, "name": "Old"});
+        let next = json!({"created_at": 2, "name": "New"});
+        assert_eq!(changes(&first, &next).len(), 1);
+        assert_eq!(changes(&Value::Null, &first).len(), 2);
     }
 }
