@@ -1,13 +1,17 @@
 //! Refusals on the wire: google.rpc.Status with an ErrorInfo, and BadRequest and RetryInfo where they apply. The one
 //! place where a refusal becomes a status.
+//!
+//! Envoy copies gRPC's own message into its traces. So a sentence that may quote what was asked, or what is kept, stands in the
+//! details alone, from which REST is answered; beside them gRPC's message says where to look.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost::Message as _;
 use tenantry_core::refusal::Violation;
 use tenantry_core::{Kind, Reason, Refusal};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 /// `ErrorInfo.domain` of everything that Tenantry answers.
 pub const DOMAIN: &str = "tenantry";
@@ -41,6 +45,7 @@ pub fn status(refusal: Refusal) -> Status {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
+    let beside = beside_details(refusal.reason, &refusal.violations);
     let mut details = ErrorDetails::new();
     details.set_error_info(refusal.reason.word(), DOMAIN, metadata);
     for violation in refusal.violations {
@@ -53,6 +58,10 @@ pub fn status(refusal: Refusal) -> Status {
         details.set_retry_info(Some(retry));
     }
     let mut status = Status::with_error_details(code, refusal.message, details);
+    if let Some(beside) = beside {
+        let details = status.details().to_vec();
+        status = Status::with_details(code, beside, details.into());
+    }
     // RetryInfo alone doesn't reach REST; this header does. Whole seconds (RFC 9110), at least one.
     if let Some(retry) = retry
         && let Ok(seconds) = retry.as_secs().max(1).to_string().parse()
@@ -60,6 +69,28 @@ pub fn status(refusal: Refusal) -> Status {
         status.metadata_mut().insert("retry-after", seconds);
     }
     status
+}
+
+/// What gRPC's own message says where the sentence may quote; none where it doesn't.
+fn beside_details(reason: Reason, violations: &[Violation]) -> Option<String> {
+    let quotes = matches!(
+        reason,
+        Reason::InvalidFilter
+            | Reason::InvalidOrderBy
+            | Reason::LegalHold
+            | Reason::DomainNotVerified
+    );
+    let fields: Vec<_> = violations.iter().map(|wrong| &*wrong.field).collect();
+    if !fields.is_empty() {
+        let fields = fields.join(", ");
+        return Some(format!(
+            "{fields}: what is wrong there stands in the details (google.rpc.BadRequest)."
+        ));
+    }
+    quotes.then(|| {
+        let word = reason.word();
+        format!("{word}: what to do stands in the message of the details (google.rpc.Status).")
+    })
 }
 
 /// The refusal that another service of the fleet told, to be handed on; none where the status tells something else. Further
@@ -70,7 +101,8 @@ pub fn refusal(status: &Status) -> Option<Refusal> {
     let told = details.error_info().filter(|info| info.domain == DOMAIN)?;
     let mut reasons = Reason::ALL.iter().copied();
     let reason = reasons.find(|reason| reason.word() == told.reason)?;
-    let mut refusal = Refusal::new(reason, status.message());
+    let whole = pb::Status::decode(status.details());
+    let mut refusal = Refusal::new(reason, whole.map_or_else(|_| String::new(), |s| s.message));
     let violations = details.bad_request().into_iter();
     refusal.violations = violations
         .flat_map(|bad| &bad.field_violations)
@@ -117,6 +149,22 @@ mod tests {
         told.retry_after_ms = Some(1_500);
         assert_eq!(refusal(&status(told.clone())), Some(told));
         assert_eq!(refusal(&Status::internal("not of ours")), None);
+    }
+
+    #[test]
+    fn what_may_quote_the_request_stands_in_the_details_alone() {
+        for told in [
+            Refusal::field("slug", "is taken: Quoted"),
+            Refusal::new(Reason::InvalidFilter, "there is no field Quoted"),
+            Refusal::new(Reason::LegalHold, "held by Quoted"),
+        ] {
+            let status = status(told.clone());
+            assert!(!status.message().contains("Quoted"), "{status:?}");
+            assert!(status.message().contains("details"), "{status:?}");
+            assert_eq!(refusal(&status), Some(told));
+        }
+        let plain = Refusal::new(Reason::LastOwner, "Add another owner first.");
+        assert_eq!(status(plain).message(), "Add another owner first.");
     }
 
     #[test]

@@ -64,8 +64,9 @@ async fn a_tenant_under_any_hold_is_not_deleted_and_the_holders_are_named() {
 
     let status = tenants.delete_tenant(delete(&tenant)).await.unwrap_err();
     assert_eq!(reason(&status), Reason::LegalHold);
+    let told = tenantry_rpc::status::refusal(&status).unwrap();
     for hold in &placed {
-        assert!(status.message().contains(&hold.holder), "{status:?}");
+        assert!(told.message.contains(&hold.holder), "{told:?}");
     }
     let released = holds.release_legal_hold(release(&placed[0])).await.unwrap();
     assert_eq!(released.into_inner(), placed[0]);
