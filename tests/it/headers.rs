@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tenantry_core::PrincipalKind;
-use tenantry_rpc::assertion::{Claims, sign};
+use tenantry_core::{Permission, Permissions, PrincipalKind};
+use tenantry_rpc::assertion::{Claims, FLEET, GATEWAY, sign};
 use tenantry_rpc::keys::KeyRing;
 use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::keys::GatewayWord;
 use tenantry_testkit::rest::Rest;
 
 use crate::support::fleet;
@@ -148,6 +149,22 @@ async fn two_tenants_in_one_request_are_a_conflict_before_either_is_looked_up() 
         );
     }
     Ok(())
+}
+
+/// What identity would say of someone who may do anything, by the fleet's own key.
+pub fn operator_assertion(fleet: &Fleet) -> Result<String> {
+    let ring = std::fs::read_to_string(fleet.keys().assertion_ring())?;
+    let ring = KeyRing::parse(&ring).map_err(anyhow::Error::msg)?;
+    let claims = Claims {
+        iss: GATEWAY.to_owned(),
+        aud: FLEET.to_owned(),
+        kind: PrincipalKind::User,
+        sub: uuid::Uuid::now_v7(),
+        no_tenant: "none".to_owned(),
+        perms: Permissions::of(Permission::ALL),
+        ..Claims::of_service("", "")
+    };
+    Ok(sign(&ring, &claims)?)
 }
 
 /// An assertion that B's owner acts in B, by the fleet's own key or another.
@@ -294,23 +311,27 @@ async fn tokens_that_are_expired_for_others_or_by_others_are_refused() -> Result
             ),
             other => panic!("which method of {other} may each owner call?"),
         };
-        let call = async |token: &str| {
-            crate::support::dynamic::native(
-                &channel,
-                path,
-                &body,
-                &[("x-tenantry-assertion", token)],
-            )
-            .await
+        let word = fleet.keys().gateway_word();
+        let word = word.value().to_str()?;
+        let call = async |token: &str, word: &str| {
+            let headers = [("x-tenantry-assertion", token), (GatewayWord::HEADER, word)];
+            crate::support::dynamic::native(&channel, path, &body, &headers).await
         };
-        for token in [assertion_of(fleet, &a, false)?, a.token.clone()] {
+        let genuine = assertion_of(fleet, &a, true)?;
+        for (token, word) in [
+            (&assertion_of(fleet, &a, false)?, word),
+            (&a.token, word),
+            // A genuine one that was captured, from someone who isn't the gateway.
+            (&genuine, ""),
+            (&genuine, "a guess"),
+        ] {
             assert_eq!(
-                call(&token).await?.status.code(),
+                call(token, word).await?.status.code(),
                 tonic::Code::Unauthenticated
             );
         }
         assert!(
-            call(&assertion_of(fleet, &a, true)?).await?.is_ok(),
+            call(&genuine, word).await?.is_ok(),
             "the control at {}",
             service.name()
         );

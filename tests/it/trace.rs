@@ -2,71 +2,20 @@
 //! lines with the trace's id.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use tenantry_testkit::fleet::FleetConfig;
 use tenantry_testkit::rest;
-use tokio::sync::watch;
-use tonic::{Request, Response, Status};
 
+use crate::support::traces::{self, Spans};
 use crate::support::{OwnFleet, unique};
-
-/// Spans by trace, each with the name of its process.
-type Spans = BTreeMap<Vec<u8>, Vec<(String, Span)>>;
-
-/// A receiver as any collector is one.
-struct Receiver(Arc<watch::Sender<Spans>>);
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.0.send_modify(|spans| {
-            for resource in request.into_inner().resource_spans {
-                let service = resource
-                    .resource
-                    .iter()
-                    .flat_map(|resource| &resource.attributes)
-                    .find(|attribute| attribute.key == "service.name")
-                    .map(|attribute| format!("{:?}", attribute.value))
-                    .unwrap_or_default();
-                for span in resource
-                    .scope_spans
-                    .into_iter()
-                    .flat_map(|scope| scope.spans)
-                {
-                    spans
-                        .entry(span.trace_id.clone())
-                        .or_default()
-                        .push((service.clone(), span));
-                }
-            }
-        });
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_trace_leads_from_envoy_through_identity_and_registry_to_the_sql() -> Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    let (sender, mut received) = watch::channel(Spans::new());
-    let server = tonic::transport::Server::builder()
-        .add_service(TraceServiceServer::new(Receiver(Arc::new(sender))))
-        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
-    tokio::spawn(server);
+    let (endpoint, mut received) = traces::receive().await?;
     let fleet = OwnFleet::start(FleetConfig {
         otlp_endpoint: Some(endpoint),
         ..FleetConfig::default()

@@ -17,6 +17,9 @@ use crate::watched::Watched;
 
 /// The header that carries an assertion.
 pub const HEADER: &str = "x-tenantry-assertion";
+/// The header that carries the gateway's word: what Envoy puts on all that it sends, from a file. Whoever comes around it hasn't
+/// got it. So an assertion that was captured opens nothing, and the gateway alone says where a request came from.
+pub const WORD: &str = "x-tenantry-gateway";
 /// `typ` of an assertion; an access token has another, and neither passes for the other.
 pub const TYPE: &str = "tenantry-assertion+jwt";
 /// Issuer of what the gateway asserts.
@@ -209,6 +212,14 @@ impl Verifier {
                 ))
                 .build(),
         }
+    }
+
+    /// Whether a request with these headers comes from the gateway.
+    #[must_use]
+    pub fn is_from_gateway(&self, headers: &http::HeaderMap) -> bool {
+        headers
+            .get(WORD)
+            .is_some_and(|word| self.trust.get().knows_word(word.as_bytes()))
     }
 
     /// Verifies one assertion. What was verified before is remembered by its hash, until its end or until the trust file

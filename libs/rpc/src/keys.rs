@@ -7,6 +7,8 @@ use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use jiff::Timestamp;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 /// Private keys of one signer. Rotation: add the new key here and its public half to the trust file, wait, switch
 /// `signing`, wait for the old tokens' end, remove the old key.
@@ -128,10 +130,11 @@ impl std::fmt::Debug for PublicKey {
     }
 }
 
-/// Whom a service believes: the public keys, whose they are, and what each may claim.
+/// Whom a service believes: the public keys, whose they are, and what each may claim; and what the gateway says to be known by.
 #[derive(Debug)]
 pub struct Trust {
     keys: Vec<TrustedKey>,
+    words: Vec<TrustedWord>,
 }
 
 /// One trusted key.
@@ -145,13 +148,32 @@ pub struct TrustedKey {
     pub methods: Vec<String>,
     /// The public key.
     pub key: DecodingKey,
+    valid: Validity,
+}
+
+/// A word of the gateway's: only its hash, so that there is no secret in the file that every service has.
+#[derive(Debug)]
+struct TrustedWord {
+    sha256: [u8; 32],
+    valid: Validity,
+}
+
+#[derive(Debug, Deserialize)]
+struct Validity {
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
+}
+
+impl Validity {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.not_before.is_none_or(|at| at <= now) && self.not_after.is_none_or(|at| now < at)
+    }
 }
 
 #[derive(Deserialize)]
 struct TrustFile {
     keys: Vec<TrustFileKey>,
+    gateway_words: Vec<TrustFileWord>,
 }
 
 #[derive(Deserialize)]
@@ -161,12 +183,21 @@ struct TrustFileKey {
     issuer: String,
     #[serde(default)]
     methods: Vec<String>,
-    not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
+    #[serde(flatten)]
+    valid: Validity,
+}
+
+#[derive(Deserialize)]
+struct TrustFileWord {
+    sha256: String,
+    #[serde(flatten)]
+    valid: Validity,
 }
 
 impl Trust {
-    /// Reads a trust file: `{"keys": [{"kid", "public", "issuer", "methods", "not_before", "not_after"}]}`.
+    /// Reads a trust file: `{"keys": [{"kid", "public", "issuer", "methods", "not_before", "not_after"}],
+    /// "gateway_words": [{"sha256", "not_before", "not_after"}]}`. Rotation of the word: add the new one's hash here, wait, give
+    /// the gateway the new word, remove the old one's hash.
     ///
     /// # Errors
     /// A sentence on what is wrong with the file.
@@ -183,22 +214,41 @@ impl Trust {
                     kid: entry.kid,
                     issuer: entry.issuer,
                     methods: entry.methods,
-                    not_before: entry.not_before,
-                    not_after: entry.not_after,
+                    valid: entry.valid,
                 })
             })
             .collect::<Result<_, String>>()?;
-        Ok(Self { keys })
+        let words = file
+            .gateway_words
+            .into_iter()
+            .map(|entry| {
+                let bytes = URL_SAFE_NO_PAD.decode(&entry.sha256).ok();
+                let sha256 = bytes.and_then(|bytes| bytes.try_into().ok());
+                Ok(TrustedWord {
+                    sha256: sha256.ok_or("`sha256` of a word must be 32 bytes in base64url")?,
+                    valid: entry.valid,
+                })
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Self { keys, words })
     }
 
     /// The key of this id, while it is valid.
     #[must_use]
     pub fn find(&self, kid: &str) -> Option<&TrustedKey> {
         let now = tenantry_core::clock::now();
-        self.keys.iter().find(|key| {
-            key.kid == kid
-                && key.not_before.is_none_or(|at| at <= now)
-                && key.not_after.is_none_or(|at| now < at)
-        })
+        self.keys
+            .iter()
+            .find(|key| key.kid == kid && key.valid.holds(now))
+    }
+
+    /// Whether this is a word that only the gateway knows, while it is valid.
+    #[must_use]
+    pub fn knows_word(&self, word: &[u8]) -> bool {
+        let said = Sha256::digest(word);
+        let now = tenantry_core::clock::now();
+        self.words
+            .iter()
+            .any(|known| bool::from(known.sha256.ct_eq(&said)) && known.valid.holds(now))
     }
 }

@@ -89,6 +89,8 @@ pub struct EnvoyConfig {
     pub otlp_endpoint: Option<String>,
     /// TLS on its listener.
     pub tls: Option<Tls>,
+    /// Folder of `gateway-word.json`, which the services know it by.
+    pub word_dir: PathBuf,
 }
 
 /// A gateway.
@@ -175,6 +177,7 @@ pub fn render(config: &EnvoyConfig, descriptors: &Path) -> Result<String> {
         ("UPSTREAM_TLS", Value::Null.to_string()),
         ("CORS_ORIGINS", Value::Array(origins).to_string()),
         ("TRUSTED_HOPS", "0".to_owned()),
+        ("WORD_DIR", config.word_dir.display().to_string()),
         ("DESCRIPTOR_FILE", descriptors.display().to_string()),
         (
             "OPENAPI_FILE",

@@ -211,6 +211,7 @@ impl Fleet {
             cors_origins: config.cors_origins.clone(),
             otlp_endpoint: config.otlp_endpoint.clone(),
             tls: config.tls.clone(),
+            word_dir: keys.dir().to_owned(),
         };
         let envoy = Envoy::prepare(&dir.join("envoy"), &envoy, &logs.join("envoy.log"))?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Makes the keys of a fleet: private key rings, the trust file with their public halves, and sealing keys.
+//! Makes the keys of a fleet: private key rings, the trust file with their public halves, the gateway's word, and sealing keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tenantry_core::random;
 use tenantry_transparency::Signers;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::{Interceptor, InterceptorLayer};
+use tonic::{Request, Status};
 
 use crate::paths::write_secret;
 
@@ -105,6 +110,32 @@ impl KeyRing {
 pub struct TrustFile {
     /// The keys.
     pub keys: Vec<TrustedKey>,
+    /// What the gateway is known by.
+    #[serde(default)]
+    pub gateway_words: Vec<TrustedWord>,
+}
+
+/// One word of the gateway's in the trust file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrustedWord {
+    /// SHA-256 of the word, base64url.
+    pub sha256: String,
+    /// Not valid before this instant (RFC 3339).
+    pub not_before: Option<String>,
+    /// Not valid after this instant (RFC 3339).
+    pub not_after: Option<String>,
+}
+
+impl TrustedWord {
+    /// The entry of a word.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        Self {
+            sha256: URL_SAFE_NO_PAD.encode(Sha256::digest(word)),
+            not_before: None,
+            not_after: None,
+        }
+    }
 }
 
 /// One public key of the trust file.
@@ -194,8 +225,10 @@ impl Keys {
         };
         let assertion = ring(&keys.assertion_ring(), "gateway")?;
         ring(&keys.token_ring(), "token")?;
+        let word = gateway_word(&keys.gateway_word_file())?;
         let mut trust = TrustFile {
             keys: assertion.trusted("gateway", &[])?,
+            gateway_words: vec![TrustedWord::of(&word)],
         };
         for (service, calls) in SERVICE_CALLS {
             let own = ring(&keys.service_ring(service), service)?;
@@ -219,10 +252,20 @@ impl Keys {
                     kept.keys.push(made);
                 }
             }
+            // And what an earlier release didn't know the gateway by.
+            if kept.gateway_words.is_empty() {
+                kept.gateway_words = trust.gateway_words;
+            }
             trust = kept;
         }
         trust.write(&keys.trust_file())?;
         Ok(keys)
+    }
+
+    /// Folder of all of them.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Key ring of the assertions that identity gives the gateway.
@@ -255,6 +298,28 @@ impl Keys {
         self.dir.join("log.key")
     }
 
+    /// File of the gateway's word.
+    #[must_use]
+    pub fn gateway_word_file(&self) -> PathBuf {
+        self.dir.join("gateway-word.json")
+    }
+
+    /// What a service is called by as if it were the gateway.
+    ///
+    /// # Panics
+    /// When the file of its word is gone.
+    #[must_use]
+    pub fn gateway_word(&self) -> GatewayWord {
+        let word = gateway_word(&self.gateway_word_file()).expect("the file of the word");
+        GatewayWord(word.parse().expect("a word that a header can carry"))
+    }
+
+    /// What makes every request of a server one that came by the gateway, for tests that have none.
+    #[must_use]
+    pub fn behind_gateway(&self) -> InterceptorLayer<GatewayWord> {
+        InterceptorLayer::new(self.gateway_word())
+    }
+
     /// The trust file.
     #[must_use]
     pub fn trust_file(&self) -> PathBuf {
@@ -267,6 +332,64 @@ fn ring(path: &Path, name: &str) -> Result<KeyRing> {
         KeyRing::generate(name).write(path)?;
     }
     KeyRing::read(path)
+}
+
+/// Says the gateway's word with each request.
+#[derive(Clone)]
+pub struct GatewayWord(MetadataValue<Ascii>);
+
+impl GatewayWord {
+    /// The header that carries it.
+    pub const HEADER: &str = "x-tenantry-gateway";
+
+    /// The word itself.
+    #[must_use]
+    pub const fn value(&self) -> &MetadataValue<Ascii> {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for GatewayWord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewayWord(..)")
+    }
+}
+
+impl Interceptor for GatewayWord {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert(Self::HEADER, self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The word in a file as Envoy reads it; a new one where there is none.
+fn gateway_word(path: &Path) -> Result<String> {
+    if !path.exists() {
+        write_gateway_word(path, &URL_SAFE_NO_PAD.encode(random::bytes::<32>()))?;
+    }
+    let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let file: Value = serde_json::from_slice(&text)?;
+    let word = &file["resources"][0]["generic_secret"]["secret"]["inline_string"];
+    let word = word.as_str();
+    Ok(word
+        .with_context(|| format!("no word is in {}", path.display()))?
+        .to_owned())
+}
+
+/// Replaces the word in a file as a whole, as Envoy expects.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_gateway_word(path: &Path, word: &str) -> Result<()> {
+    let secret = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": "gateway-word",
+        "generic_secret": {"secret": {"inline_string": word}},
+    });
+    let file = json!({"resources": [secret]});
+    write_secret(path, &serde_json::to_vec_pretty(&file)?)
+        .with_context(|| format!("can't write {}", path.display()))
 }
 
 fn seal_key(path: &Path) -> Result<()> {

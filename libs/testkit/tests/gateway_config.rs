@@ -8,6 +8,7 @@ use anyhow::Result;
 use tenantry_proto::errors::v1::Reason;
 use tenantry_proto::methods;
 use tenantry_testkit::envoy::{EnvoyConfig, Tls, render};
+use tenantry_testkit::keys::Keys;
 use tenantry_testkit::process::Command;
 use tenantry_testkit::tools::Tool;
 use tenantry_testkit::{paths, port};
@@ -34,6 +35,7 @@ fn config(otlp: bool, tls: Option<Tls>) -> Result<EnvoyConfig> {
         cors_origins: vec!["http://localhost:3000".to_owned()],
         otlp_endpoint: otlp.then(|| "http://collector.test:4317".to_owned()),
         tls,
+        word_dir: Keys::create(&paths::scratch("keys")?)?.dir().to_owned(),
     })
 }
 

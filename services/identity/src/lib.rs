@@ -147,7 +147,8 @@ impl Service for Identity {
         );
         first_view(&app.tenants).await;
         let assertions = authz::Assertions::new(assertion_keys);
-        let authorizer = authz::Authorizer::new(Arc::clone(&app), assertions);
+        let authorizer =
+            authz::Authorizer::new(Arc::clone(&app), assertions, runtime.trust.clone());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET);
         let reflection_alpha = tonic_reflection::server::Builder::configure()

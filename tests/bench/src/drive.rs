@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::keys::GatewayWord;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -33,6 +35,8 @@ pub struct Target {
     path: PathAndQuery,
     /// Whether an answer is the one that was asked for; a refusal must not count as a fast answer.
     accept: fn(&[u8]) -> bool,
+    /// What a service knows the gateway by.
+    word: Option<GatewayWord>,
 }
 
 /// What one round came to.
@@ -71,7 +75,31 @@ impl Target {
             channels,
             path: PathAndQuery::from_static(path),
             accept,
+            word: None,
         })
+    }
+
+    /// Connects to a fleet's first replica of a service, as its gateway does.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn of(
+        fleet: &Fleet,
+        service: &str,
+        path: &'static str,
+        accept: fn(&[u8]) -> bool,
+    ) -> Result<Self> {
+        let target = Self::connect(fleet.service(service, 0).address(), path, accept).await?;
+        Ok(target.saying(fleet.keys().gateway_word()))
+    }
+
+    /// The same, which says this word with each request.
+    #[must_use]
+    pub fn saying(self, word: GatewayWord) -> Self {
+        Self {
+            word: Some(word),
+            ..self
+        }
     }
 
     /// Asks once.
@@ -80,7 +108,8 @@ impl Target {
     /// When it is refused.
     pub async fn once(&self, ask: &Ask) -> Result<Bytes> {
         let mut client = Grpc::new(self.channels[0].clone());
-        let answer = call(&mut client, &self.path, ask)
+        let answer = self
+            .call(&mut client, ask)
             .await
             .with_context(|| format!("{} refused", self.path))?;
         ensure!((self.accept)(&answer), "{} answers {answer:?}", self.path);
@@ -107,7 +136,7 @@ impl Target {
                     let mut times = Vec::with_capacity(requests / in_flight + 1);
                     for n in (first..requests).step_by(in_flight) {
                         let sent = Instant::now();
-                        let answer = call(&mut client, &target.path, &asks[n % asks.len()]).await?;
+                        let answer = target.call(&mut client, &asks[n % asks.len()]).await?;
                         times.push(sent.elapsed());
                         if !(target.accept)(&answer) {
                             return Err(Status::internal(format!("answered {answer:?}")));
@@ -126,14 +155,19 @@ impl Target {
             took: began.elapsed(),
         })
     }
-}
 
-async fn call(client: &mut Grpc<Channel>, path: &PathAndQuery, ask: &Ask) -> Result<Bytes, Status> {
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))?;
-    let mut request = Request::new(ask.body.clone());
-    *request.metadata_mut() = ask.metadata.clone();
-    Ok(client.unary(request, path.clone(), Raw).await?.into_inner())
+    async fn call(&self, client: &mut Grpc<Channel>, ask: &Ask) -> Result<Bytes, Status> {
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut request = Request::new(ask.body.clone());
+        *request.metadata_mut() = ask.metadata.clone();
+        if let Some(word) = &self.word {
+            let metadata = request.metadata_mut();
+            metadata.insert(GatewayWord::HEADER, word.value().clone());
+        }
+        let answer = client.unary(request, self.path.clone(), Raw).await?;
+        Ok(answer.into_inner())
+    }
 }

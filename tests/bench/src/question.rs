@@ -7,15 +7,16 @@ use prost::Message as _;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::{HttpRequest, Request};
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
+use tenantry_testkit::keys::GatewayWord;
 
 use crate::drive::Ask;
 
 /// The method that Envoy calls.
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// The question about a request with this credential, with about the headers that Envoy sends along.
+/// The question about a request with this credential, with about the headers that Envoy sends along, its word among them.
 #[must_use]
-pub fn about(credential: &str) -> CheckRequest {
+pub fn about(credential: &str, word: &GatewayWord) -> CheckRequest {
     let headers: HashMap<String, String> = [
         (":authority", "127.0.0.1:8080"),
         (":method", "POST"),
@@ -28,6 +29,10 @@ pub fn about(credential: &str) -> CheckRequest {
         ("x-envoy-external-address", "192.0.2.1"),
         ("x-forwarded-for", "192.0.2.1"),
         ("x-forwarded-proto", "http"),
+        (
+            GatewayWord::HEADER,
+            word.value().to_str().unwrap_or_default(),
+        ),
         ("x-request-id", "1d53a3ba-5d37-4e50-ae44-1d1c7eba3a5a"),
     ]
     .into_iter()
@@ -54,9 +59,9 @@ pub fn about(credential: &str) -> CheckRequest {
 
 /// The questions about these credentials.
 #[must_use]
-pub fn asks(credentials: &[String]) -> Arc<[Ask]> {
+pub fn asks(credentials: &[String], word: &GatewayWord) -> Arc<[Ask]> {
     let ask = |credential: &String| Ask {
-        body: about(credential).encode_to_vec().into(),
+        body: about(credential, word).encode_to_vec().into(),
         ..Ask::default()
     };
     credentials.iter().map(ask).collect()

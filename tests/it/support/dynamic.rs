@@ -11,7 +11,7 @@ use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::rest::{Answer, Rest};
 use tokio_stream::StreamExt as _;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{Ascii, MetadataKey};
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -23,6 +23,8 @@ static POOL: LazyLock<DescriptorPool> =
 pub struct Native {
     pub messages: Vec<Value>,
     pub status: Status,
+    /// The gateway's id of the request.
+    pub request_id: String,
 }
 
 impl Native {
@@ -47,7 +49,8 @@ pub async fn channel(address: std::net::SocketAddr) -> Result<Channel> {
         .await?)
 }
 
-fn descriptor(path: &str) -> Result<MethodDescriptor> {
+/// A method by its path.
+pub fn descriptor(path: &str) -> Result<MethodDescriptor> {
     let (service, method) = path
         .trim_start_matches('/')
         .split_once('/')
@@ -76,18 +79,23 @@ pub async fn native(
     grpc.ready().await?;
     let codec = DynamicCodec(method.output());
     let path = path.parse()?;
+    let mut request_id = String::new();
     let outcome = if method.is_server_streaming() {
         match grpc.server_streaming(request, path, codec).await {
-            Ok(response) => match response.into_inner().next().await {
-                Some(first) => first.map(|message| vec![message]),
-                None => Ok(Vec::new()),
-            },
+            Ok(response) => {
+                request_id = id_of(response.metadata());
+                match response.into_inner().next().await {
+                    Some(first) => first.map(|message| vec![message]),
+                    None => Ok(Vec::new()),
+                }
+            }
             Err(status) => Err(status),
         }
     } else {
-        grpc.unary(request, path, codec)
-            .await
-            .map(|response| vec![response.into_inner()])
+        grpc.unary(request, path, codec).await.map(|response| {
+            request_id = id_of(response.metadata());
+            vec![response.into_inner()]
+        })
     };
     Ok(match outcome {
         Ok(messages) => Native {
@@ -96,12 +104,20 @@ pub async fn native(
                 .map(serde_json::to_value)
                 .collect::<Result<_, _>>()?,
             status: Status::ok(""),
+            request_id,
         },
         Err(status) => Native {
             messages: Vec::new(),
+            request_id: id_of(status.metadata()),
             status,
         },
     })
+}
+
+/// What the gateway says in its answer of the request.
+fn id_of(metadata: &MetadataMap) -> String {
+    let id = metadata.get("x-request-id").and_then(|id| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
 }
 
 /// Sends the same request over one REST binding: path fields into the path, the rest into body or query.

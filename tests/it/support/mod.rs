@@ -6,12 +6,15 @@ pub mod insist;
 pub mod log;
 pub mod raw;
 pub mod served;
+pub mod traces;
 pub mod watch;
 pub mod world;
 
 use std::ops::Deref;
+use std::sync::OnceLock;
 
 use anyhow::Result;
+use tenantry_testkit::dns::DnsServer;
 use tenantry_testkit::fleet::{Fleet, FleetConfig};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
@@ -19,9 +22,37 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 /// process.
 pub async fn fleet() -> Result<&'static Fleet> {
     static FLEET: OnceCell<Fleet> = OnceCell::const_new();
-    FLEET
-        .get_or_try_init(|| Fleet::start(FleetConfig::replicas(2)))
+    let start = async || {
+        Fleet::start(FleetConfig {
+            service_environment: vec![(
+                "registry",
+                "TENANTRY_DNS_SERVERS",
+                dns()?.address().to_string(),
+            )],
+            ..FleetConfig::replicas(2)
+        })
         .await
+    };
+    FLEET.get_or_try_init(start).await
+}
+
+/// The name server that registry asks in that fleet. It runs beside the tests, whose runtimes end one by one.
+pub fn dns() -> Result<&'static DnsServer> {
+    static DNS: OnceLock<Result<DnsServer>> = OnceLock::new();
+    let started = DNS.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || -> Result<()> {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                sender.send(DnsServer::start().await)?;
+                std::future::pending().await
+            })
+        });
+        receiver.recv()?
+    });
+    started
+        .as_ref()
+        .map_err(|error| anyhow::anyhow!("no name server: {error:#}"))
 }
 
 /// A fleet of a test's own, to kill and reconfigure. One at a time: each is a dozen processes.

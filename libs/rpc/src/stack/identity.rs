@@ -1,5 +1,5 @@
-//! Step 4: who is asking. What the gateway asserts is believed on gateway-facing methods only, what a service asserts on
-//! internal ones only; no, two, expired or foreign-signed assertions are refused.
+//! Step 4: who is asking. What the gateway asserts is believed on gateway-facing methods only, and where the gateway itself
+//! brings it; what a service asserts on internal ones only. No, two, expired or foreign-signed assertions are refused.
 
 use tenantry_core::{
     Origin, Permissions, Principal, Reason, Refusal, RequestContext, TenantSelection,
@@ -7,6 +7,7 @@ use tenantry_core::{
 use tenantry_proto::methods;
 use tonic::body::Body;
 
+use super::{Sender, Source};
 use crate::assertion::{GATEWAY, HEADER, Verified, Verifier};
 
 /// Packages that no route of the gateway leads to.
@@ -15,19 +16,24 @@ const INTERNAL: &str = "/tenantry.internal.";
 const REFLECTION: &str = "/grpc.reflection.";
 /// Asked by the gateway and by whoever supervises the process.
 pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
-/// What needs no identity because it is how identity and health come about; no route of the gateway leads here.
+/// What needs no identity because it is how identity and health come about; no route of the gateway leads here. The gateway's
+/// question has its word among the headers that it asks about.
 const EXEMPT: &[&str] = &[HEALTH, "/envoy.service.auth.v3.Authorization/"];
 
 /// The caller's context; `None` for exempt methods.
 pub(super) fn establish(
     verifier: &Verifier,
     request: &http::Request<Body>,
-    origin: Origin,
+    source: Source,
 ) -> Result<Option<RequestContext>, Refusal> {
     let path = request.uri().path();
     if is_exempt(path) {
         return Ok(None);
     }
+    if source.sender != Sender::Gateway && !is_internal(path) {
+        return Err(unauthenticated());
+    }
+    let origin = source.origin;
     // An outsider's assertion was removed at the gateway: one that is here is identity's, for the credential that came.
     let knows_caller =
         methods::OPTIONAL_CREDENTIAL.contains(&path) && request.headers().contains_key(HEADER);
@@ -89,6 +95,19 @@ pub(super) fn establish(
     Ok(Some(ctx))
 }
 
+/// Who hands over a request.
+pub(super) fn sender(verifier: &Verifier, request: &http::Request<Body>) -> Sender {
+    let headers = request.headers();
+    if verifier.is_from_gateway(headers) {
+        return Sender::Gateway;
+    }
+    let assertion = assertion(headers).filter(|_| is_internal(request.uri().path()));
+    match assertion.map(|token| verifier.verify(token)) {
+        Some(Ok(_)) => Sender::Service,
+        Some(Err(_)) | None => Sender::Unknown,
+    }
+}
+
 /// Whether a method needs no identity, public or not.
 pub(super) fn is_exempt(path: &str) -> bool {
     EXEMPT.iter().any(|prefix| path.starts_with(prefix))
@@ -99,12 +118,17 @@ pub(super) fn is_internal(path: &str) -> bool {
     path.starts_with(INTERNAL)
 }
 
-fn verify(verifier: &Verifier, headers: &http::HeaderMap) -> Result<Verified, Refusal> {
+/// The assertion of a request that brings one, and not more.
+fn assertion(headers: &http::HeaderMap) -> Option<&str> {
     let mut assertions = headers.get_all(HEADER).iter();
-    let (Some(assertion), None) = (assertions.next(), assertions.next()) else {
-        return Err(unauthenticated());
-    };
-    let token = assertion.to_str().map_err(|_| unauthenticated())?;
+    match (assertions.next(), assertions.next()) {
+        (Some(assertion), None) => assertion.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn verify(verifier: &Verifier, headers: &http::HeaderMap) -> Result<Verified, Refusal> {
+    let token = assertion(headers).ok_or_else(unauthenticated)?;
     verifier.verify(token).map_err(|why| {
         tracing::warn!(why = %why, "assertion refused");
         unauthenticated()

@@ -28,12 +28,12 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tenantry_core::{Reason, Refusal};
+use tenantry_core::{Origin, Reason, Refusal};
 use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use crate::assertion::Verifier;
+use crate::assertion::{self, Verifier};
 use crate::attempts::Attempts;
 use crate::status::status;
 use attempts::Watched;
@@ -125,6 +125,24 @@ where
     }
 }
 
+/// Who hands a request to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// By its word.
+    Gateway,
+    /// By the assertion of a call of an internal method.
+    Service,
+    /// Whoever asks for health, and whoever has no business here.
+    Unknown,
+}
+
+/// Where a request came from.
+#[derive(Debug)]
+struct Source {
+    origin: Origin,
+    sender: Sender,
+}
+
 /// Steps 1 and 2.
 async fn observe<S>(
     Stack { shared, attempts }: Stack,
@@ -135,10 +153,12 @@ where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
     let began = Instant::now();
-    let (span, origin) = origin::open(shared.service, &request);
+    let sender = identity::sender(&shared.verifier, &request);
+    let (span, origin) = origin::open(shared.service, &request, sender);
+    let source = Source { origin, sender };
     let method = telemetry::method_label(request.uri().path());
-    let watched = Watched::new(attempts.as_ref(), request.uri().path(), &origin.ip);
-    let response = match admit(&shared, watched, inner, request, origin)
+    let watched = Watched::new(attempts.as_ref(), request.uri().path(), &source.origin.ip);
+    let response = match admit(&shared, watched, inner, request, source)
         .instrument(span.clone())
         .await
     {
@@ -158,7 +178,7 @@ async fn admit<S>(
     mut watched: Option<Watched>,
     inner: S,
     mut request: http::Request<Body>,
-    origin: tenantry_core::Origin,
+    source: Source,
 ) -> Result<http::Response<Body>, Refusal>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
@@ -168,11 +188,12 @@ where
             watched.count(refused);
         }
     };
-    let ctx = identity::establish(&shared.verifier, &request, origin).inspect_err(count)?;
+    let ctx = identity::establish(&shared.verifier, &request, source).inspect_err(count)?;
     let place = shared.load.take(request.uri().path(), ctx.as_ref());
     let _place = place.inspect_err(count)?;
     let deadline = deadline(request.headers());
-    request.headers_mut().remove(crate::assertion::HEADER);
+    request.headers_mut().remove(assertion::HEADER);
+    request.headers_mut().remove(assertion::WORD);
     let Some(ctx) = ctx.map(Arc::new) else {
         // Health and the gateway's question are answered in their own contracts' words.
         return in_time(deadline, handle(inner, request)).await;

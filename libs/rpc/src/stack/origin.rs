@@ -1,5 +1,6 @@
-//! Step 1: where a request came from. Only the gateway and the fleet's services reach a service, so their headers are
-//! believed; what an outsider sent of these was removed at the gateway.
+//! Step 1: where a request came from. The gateway alone is believed, which says the same word with each request; what an
+//! outsider sent of these headers was removed there. Services say in their assertions for whom they call, and go on with a
+//! trace, which nobody else joins.
 
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::{TraceContextExt as _, TraceId};
@@ -7,6 +8,8 @@ use tenantry_core::Origin;
 use tonic::body::Body;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::Sender;
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
@@ -25,17 +28,26 @@ impl Extractor for Headers<'_> {
 
 /// The request's span, as a child of its caller's, and its origin. What the span is told later costs more than what it is
 /// made with: its part of the log lines is written anew.
-pub(super) fn open(service: &'static str, request: &http::Request<Body>) -> (Span, Origin) {
+pub(super) fn open(
+    service: &'static str,
+    request: &http::Request<Body>,
+    sender: Sender,
+) -> (Span, Origin) {
     let headers = request.headers();
     let text = |name: &str| {
         headers
             .get(name)
+            .filter(|_| sender == Sender::Gateway)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
-    let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
-        propagator.extract(&Headers(headers))
-    });
+    let parent = if sender != Sender::Unknown {
+        opentelemetry::global::get_text_map_propagator(|propagator| {
+            propagator.extract(&Headers(headers))
+        })
+    } else {
+        opentelemetry::Context::new()
+    };
     let caller = parent.span().span_context().clone();
     let known = caller.is_valid().then(|| caller.trace_id());
     let path = request.uri().path();

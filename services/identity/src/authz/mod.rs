@@ -15,6 +15,8 @@ use std::sync::Arc;
 use tenantry_core::Refusal;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
 use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use tenantry_rpc::keys::Trust;
+use tenantry_rpc::watched::Watched;
 use tonic::{Request, Response, Status};
 
 pub(crate) use assertions::Assertions;
@@ -37,11 +39,16 @@ pub(crate) const REFUSALS_OF_ONE: usize = REFUSALS / 4;
 pub(crate) struct Authorizer {
     app: Arc<App>,
     assertions: Assertions,
+    trust: Watched<Trust>,
 }
 
 impl Authorizer {
-    pub(crate) const fn new(app: Arc<App>, assertions: Assertions) -> Self {
-        Self { app, assertions }
+    pub(crate) const fn new(app: Arc<App>, assertions: Assertions, trust: Watched<Trust>) -> Self {
+        Self {
+            app,
+            assertions,
+            trust,
+        }
     }
 
     /// What lets a request pass that is someone's.
@@ -74,6 +81,10 @@ impl Authorization for Authorizer {
         let http = attributes.request.and_then(|request| request.http);
         let http = http.unwrap_or_default();
         let asked = Asked::read(&http);
+        if !self.trust.get().knows_word(asked.word().as_bytes()) {
+            tracing::warn!("a question that isn't the gateway's");
+            return Err(Status::unauthenticated("only the gateway asks this"));
+        }
         if asked.needs_nobody() {
             return Ok(Response::new(answer::public()));
         }

@@ -6,6 +6,7 @@ use tenantry_core::Origin;
 use tenantry_proto::envoy::service::auth::v3::attribute_context::HttpRequest;
 use tenantry_proto::methods::{OPTIONAL_CREDENTIAL, PUBLIC_METHODS, WITHOUT_TENANT};
 
+use tenantry_rpc::assertion::WORD;
 use tenantry_rpc::stack::origin_of;
 
 use crate::domain::api_key::{self, Presented};
@@ -110,6 +111,11 @@ impl<'a> Asked<'a> {
             |name| self.header(name),
             trace_id.unwrap_or_default().to_owned(),
         )
+    }
+
+    /// What the gateway is known by: without it nothing else here is believed.
+    pub(super) fn word(&self) -> &'a str {
+        self.header(WORD)
     }
 
     /// `X-Project`.

@@ -83,6 +83,7 @@ pub(crate) async fn replica(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = tonic::transport::Server::builder()
+        .layer(keys.behind_gateway())
         .layer(
             Stack::new("identity", Verifier::new(trust, "identity"))
                 .recording(Arc::new(attempts.clone())),

@@ -35,7 +35,7 @@ use tenantry_rpc::keys::KeyRing;
 use tenantry_runtime::{Service as _, StoredAttempts};
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
-use tenantry_testkit::keys::Keys;
+use tenantry_testkit::keys::{GatewayWord, Keys};
 use tenantry_testkit::mail::Post;
 use tenantry_testkit::pgbouncer::PgBouncer;
 use tenantry_testkit::{paths, wait};
@@ -425,6 +425,9 @@ impl World {
             .entry(":path".to_owned())
             .or_insert("/tenantry.identity.v1.AuthService/GetCaller".to_owned());
         headers.insert("content-type".to_owned(), "application/grpc".to_owned());
+        let word = self.keys.gateway_word();
+        let word = word.value().to_str().unwrap().to_owned();
+        headers.insert(GatewayWord::HEADER.to_owned(), word);
         let http = HttpRequest {
             headers,
             ..Default::default()

@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let identity = fleet.service("identity", 0);
     // It learns the tenants by its list at the start.
     identity.unit().restart().await?;
-    let asks = question::asks(&credentials);
+    let asks = question::asks(&credentials, &fleet.keys().gateway_word());
     let check = Side {
         target: Target::connect(identity.address(), question::CHECK, question::is_admitted).await?,
         asks: asks.clone(),

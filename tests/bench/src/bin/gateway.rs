@@ -40,6 +40,7 @@ async fn gateway(fleet: &Fleet, upstream: SocketAddr, asks: bool) -> Result<(Uni
         cors_origins: Vec::new(),
         otlp_endpoint: None,
         tls: None,
+        word_dir: fleet.keys().dir().to_owned(),
     };
     let dir = paths::scratch("gateway")?;
     let descriptors = dir.join("descriptors.binpb");

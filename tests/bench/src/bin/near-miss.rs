@@ -34,7 +34,8 @@ async fn main() -> Result<()> {
     let side = async |secrets: &[String]| {
         let address = identity.address();
         let target = Target::connect(address, question::CHECK, question::is_denied).await?;
-        let (asks, unit) = (question::asks(secrets), identity.unit());
+        let asks = question::asks(secrets, &fleet.keys().gateway_word());
+        let unit = identity.unit();
         anyhow::Ok(Side { target, asks, unit })
     };
     let (random, near) = (side(&random).await?, side(&near).await?);

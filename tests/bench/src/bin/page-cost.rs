@@ -110,7 +110,7 @@ impl List {
 async fn admitted(fleet: &Fleet, token: &str, tenant: &str) -> Result<MetadataMap> {
     let identity = fleet.service("identity", 0).address();
     let check = Target::connect(identity, question::CHECK, question::is_admitted).await?;
-    let mut request = question::about(token);
+    let mut request = question::about(token, &fleet.keys().gateway_word());
     let http = request
         .attributes
         .as_mut()
@@ -154,7 +154,7 @@ async fn main() -> Result<()> {
     identity.unit().restart().await?;
 
     let members = List {
-        target: Target::connect(identity.address(), LIST_MEMBERS, |_| true).await?,
+        target: Target::of(&fleet, "identity", LIST_MEMBERS, |_| true).await?,
         metadata: admitted(&fleet, token, &crowded.to_string()).await?,
         message: |page_token| {
             let request = wire::ListMembersRequest {
@@ -171,7 +171,7 @@ async fn main() -> Result<()> {
     };
     members.compare("members of a tenant").await?;
     let tenants = List {
-        target: Target::connect(identity.address(), LIST_TENANTS, |_| true).await?,
+        target: Target::of(&fleet, "identity", LIST_TENANTS, |_| true).await?,
         metadata: admitted(&fleet, token, "").await?,
         message: |page_token| {
             let request = wire::ListUserMembershipsRequest {

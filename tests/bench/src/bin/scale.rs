@@ -34,7 +34,7 @@ async fn start((tenants, keys): (i64, i64)) -> Result<(Fleet, Vec<String>)> {
     identity.unit().restart().await?;
     // While it doesn't know all tenants, it looks up each that it is asked about.
     let check = Target::connect(identity.address(), question::CHECK, question::is_admitted).await?;
-    let ask = &question::asks(&secrets[..1])[0];
+    let ask = &question::asks(&secrets[..1], &fleet.keys().gateway_word())[0];
     loop {
         let before = lookups(&fleet).await?;
         check.once(ask).await?;
@@ -69,7 +69,7 @@ async fn side<'a>(fleet: &'a Fleet, secrets: &[String]) -> Result<Side<'a>> {
     let identity = fleet.service("identity", 0);
     Ok(Side {
         target: Target::connect(identity.address(), question::CHECK, question::is_admitted).await?,
-        asks: question::asks(secrets),
+        asks: question::asks(secrets, &fleet.keys().gateway_word()),
         unit: identity.unit(),
     })
 }

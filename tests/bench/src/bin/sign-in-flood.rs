@@ -15,7 +15,9 @@ use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1::LoginRequest;
 use tenantry_proto::identity::v1::auth_service_client::AuthServiceClient;
 use tenantry_testkit::fleet::Operator;
+use tenantry_testkit::keys::GatewayWord;
 use tokio::runtime::{Builder, Runtime};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -39,6 +41,9 @@ const FLOOD_NICE: i32 = 19;
 const BUSY_NICE: i32 = 10;
 const BUSY_BYTES: usize = 19 * 1024 * 1024;
 
+/// A connection to identity as the gateway has one.
+type Gateway = InterceptedService<Channel, GatewayWord>;
+
 /// What a flood did.
 #[derive(Default)]
 struct Flood {
@@ -53,27 +58,29 @@ async fn main() -> Result<()> {
     let fleet = load::fleet().await?;
     let address = format!("http://{}", fleet.service("identity", 0).address());
     // Envoy has connections of its own for its questions.
+    let word = fleet.keys().gateway_word();
     let questions = Channel::from_shared(address.clone())?.connect().await?;
     let elsewhere = elsewhere()?;
     let connect = Channel::from_shared(address)?;
     let logins = elsewhere
         .spawn(async move { connect.connect().await })
         .await??;
+    let logins = InterceptedService::new(logins, word.clone());
     let operator = fleet.operator().clone();
     let token = login(&logins, &operator.email, &operator.password, "192.0.2.1").await?;
-    measure(&questions, &token, WARM_UP).await?;
+    measure(&questions, (&token, &word), WARM_UP).await?;
 
     let (mut calm, mut busy, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
     let (mut right, mut wrong, mut refused) = (0, 0, 0);
     let mut under_flood = Duration::ZERO;
     for _ in 0..ROUNDS {
-        calm.extend(measure(&questions, &token, CHECKS).await?);
+        calm.extend(measure(&questions, (&token, &word), CHECKS).await?);
         let stop = Arc::new(AtomicBool::new(false));
         let work = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || keep_busy(&stop)
         });
-        busy.extend(measure(&questions, &token, CHECKS).await?);
+        busy.extend(measure(&questions, (&token, &word), CHECKS).await?);
         stop.store(true, Ordering::Relaxed);
         ensure!(work.join().is_ok(), "what kept the machine busy failed");
         let flood = Arc::new(Flood::default());
@@ -84,7 +91,7 @@ async fn main() -> Result<()> {
             })
             .collect();
         let began = Instant::now();
-        flooded.extend(measure(&questions, &token, CHECKS).await?);
+        flooded.extend(measure(&questions, (&token, &word), CHECKS).await?);
         under_flood += began.elapsed();
         flood.stop.store(true, Ordering::Relaxed);
         for task in running {
@@ -145,7 +152,7 @@ fn keep_busy(stop: &AtomicBool) {
 
 /// Signs in from ever new places, so that no lock ends the flood: half of the tasks with the right password, half as people
 /// that don't exist, which costs as much.
-async fn pour(channel: Channel, flood: Arc<Flood>, operator: Operator, task: usize) {
+async fn pour(channel: Gateway, flood: Arc<Flood>, operator: Operator, task: usize) {
     let mut n = 0;
     while !flood.stop.load(Ordering::Relaxed) {
         n += 1;
@@ -172,7 +179,7 @@ async fn pour(channel: Channel, flood: Arc<Flood>, operator: Operator, task: usi
     }
 }
 
-async fn login(channel: &Channel, email: &str, password: &str, ip: &str) -> Result<String, Status> {
+async fn login(channel: &Gateway, email: &str, password: &str, ip: &str) -> Result<String, Status> {
     let mut request = Request::new(LoginRequest {
         email: email.to_owned(),
         password: password.to_owned(),
@@ -190,7 +197,7 @@ async fn login(channel: &Channel, email: &str, password: &str, ip: &str) -> Resu
 
 /// Asks what Envoy asks, one question each so often; the time that each answer took, in seconds, from when it was due: a
 /// question that waits for the one before counts its wait.
-async fn measure(channel: &Channel, token: &str, checks: usize) -> Result<Vec<f64>> {
+async fn measure(channel: &Channel, (token, word): (&str, &GatewayWord), checks: usize) -> Result<Vec<f64>> {
     let mut client = AuthorizationClient::new(channel.clone());
     let began = Instant::now();
     let mut times = Vec::with_capacity(checks);
@@ -198,7 +205,7 @@ async fn measure(channel: &Channel, token: &str, checks: usize) -> Result<Vec<f6
         let due = began + EVERY * u32::try_from(n)?;
         tokio::time::sleep_until(due.into()).await;
         let sent = Instant::now().min(due + SLEEP_ERROR);
-        let answer = client.check(question::about(token)).await?.into_inner();
+        let answer = client.check(question::about(token, word)).await?.into_inner();
         ensure!(
             matches!(answer.http_response, Some(HttpResponse::OkResponse(_))),
             "refused: {answer:?}"

@@ -11,6 +11,7 @@ use tenantry_proto::registry::v1::tenant_service_client::TenantServiceClient;
 use tenantry_rpc::assertion::{Claims, FLEET, GATEWAY, HEADER, sign};
 use tenantry_rpc::keys::KeyRing;
 use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::keys::GatewayWord;
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -77,6 +78,7 @@ struct Side {
     fleet: Fleet,
     client: TenantServiceClient<Channel>,
     assertion: tonic::metadata::MetadataValue<tonic::metadata::Ascii>,
+    word: GatewayWord,
     deep_token: String,
 }
 
@@ -92,6 +94,7 @@ impl Side {
         let mut side = Self {
             client: Self::connect(&fleet).await?,
             assertion: assertion(&fleet)?,
+            word: fleet.keys().gateway_word(),
             deep_token: String::new(),
             fleet,
         };
@@ -106,9 +109,9 @@ impl Side {
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert(HEADER, self.assertion.clone());
+        let metadata = request.metadata_mut();
+        metadata.insert(HEADER, self.assertion.clone());
+        metadata.insert(GatewayWord::HEADER, self.word.value().clone());
         request
     }
 

@@ -2,13 +2,17 @@
 
 mod attempts;
 mod load;
+mod word;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::{BoxFuture, pending};
 use http_body::Body as _;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tenantry_core::{PrincipalKind, TenantId, UserId};
 use tonic::server::NamedService;
 use tonic::transport::Server;
@@ -16,12 +20,15 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::*;
-use crate::assertion::{Claims, FLEET, GATEWAY, HEADER, sign};
+use crate::assertion::{Claims, FLEET, GATEWAY, HEADER, WORD, sign};
 use crate::keys::{KeyRing, Trust};
 use crate::watched::Watched;
 
 const LOGIN: &str = "/tenantry.identity.v1.AuthService/Login";
 const GET: &str = "/tenantry.registry.v1.TenantService/GetTenant";
+
+/// The gateway's word.
+const SAYS: &str = "open sesame";
 
 type UnderWay = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
 
@@ -88,7 +95,7 @@ impl Fleet {
             {"kid": "gateway", "public": gateway.public()[0].x, "issuer": GATEWAY},
             {"kid": "identity", "public": identity.public()[0].x, "issuer": "service:identity",
              "methods": ["/tenantry.internal."]},
-        ]});
+        ], "gateway_words": [{"sha256": URL_SAFE_NO_PAD.encode(Sha256::digest(SAYS))}]});
         let trust = Trust::parse(&trust.to_string()).unwrap();
         let verifier = Verifier::new(Watched::fixed(trust), "registry");
         Self {
@@ -157,13 +164,15 @@ fn person() -> Claims {
 }
 
 fn request(path: &str, assertion: &str) -> http::Request<Body> {
-    let request = http::Request::post(path).header(HEADER, assertion);
+    let request = http::Request::post(path).header(WORD, SAYS);
+    let request = request.header(HEADER, assertion);
     request.body(Body::empty()).unwrap()
 }
 
 /// A request of a stranger at this address.
 fn stranger(path: &str, ip: &str) -> http::Request<Body> {
-    let request = http::Request::post(path).header("x-envoy-external-address", ip);
+    let request = http::Request::post(path).header(WORD, SAYS);
+    let request = request.header("x-envoy-external-address", ip);
     request.body(Body::empty()).unwrap()
 }
 
@@ -181,6 +190,7 @@ async fn who_sets_a_deadline_is_told_in_our_words_that_it_is_over() {
         let mut grpc = tonic::client::Grpc::new(channel);
         let mut request = tonic::Request::new(());
         let metadata = request.metadata_mut();
+        metadata.insert(WORD, SAYS.parse().unwrap());
         metadata.insert(HEADER, fleet.acts_in(TenantId::new()).parse().unwrap());
         metadata.insert(HANG, "1".parse().unwrap());
         request.set_timeout(Duration::from_millis(500));

@@ -78,6 +78,7 @@ impl Replica {
         let address = listener.local_addr().unwrap();
         let verifier = Verifier::new(runtime.trust.clone(), Audit::NAME);
         let server = Server::builder()
+            .layer(keys.behind_gateway())
             .layer(Stack::new(Audit::NAME, verifier).recording(Arc::new(runtime.attempts.clone())))
             .add_routes(routes)
             .serve_with_incoming_shutdown(

@@ -111,6 +111,7 @@ impl Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
+            .layer(keys.behind_gateway())
             .layer(
                 Stack::new(
                     Registry::NAME,

@@ -11,13 +11,13 @@ use super::*;
 use crate::attempts::{Attempt, Counted};
 use crate::stack::load::MOST_OF_ONE;
 
-const UPDATE: &str = "/tenantry.registry.v1.TenantService/UpdateTenant";
+pub(super) const UPDATE: &str = "/tenantry.registry.v1.TenantService/UpdateTenant";
 const SIGN_UP: &str = "/tenantry.internal.registry.v1.SignUpService/CreateSignedUpTenant";
 const IP: &str = "192.0.2.7";
 
 /// What was told and counted.
 #[derive(Debug, Default)]
-struct Log {
+pub(super) struct Log {
     told: Mutex<Vec<Attempt>>,
     counted: Mutex<Vec<Counted>>,
     /// Whether nothing more can be told.
@@ -50,12 +50,12 @@ impl Log {
         std::mem::take(&mut self.told.lock().unwrap())
     }
 
-    fn counted(&self) -> Vec<Counted> {
+    pub(super) fn counted(&self) -> Vec<Counted> {
         std::mem::take(&mut self.counted.lock().unwrap())
     }
 }
 
-fn watched() -> (Fleet, Arc<Log>) {
+pub(super) fn watched() -> (Fleet, Arc<Log>) {
     let (fleet, log) = (Fleet::new(), Arc::new(Log::default()));
     let stack = fleet.stack.clone().recording(log.clone());
     (Fleet { stack, ..fleet }, log)
