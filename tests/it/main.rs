@@ -19,6 +19,7 @@ mod crash;
 mod crash_transfer;
 mod domains;
 mod edge;
+mod exports;
 mod external_sign_in;
 mod gateway_refusals;
 mod gateway_word;

@@ -20,8 +20,10 @@ use crate::store::number::{signed, unsigned};
 use crate::store::ranges::{self, Range};
 use crate::store::{tiles, trees};
 
-/// Most events that are read at once.
+/// Most events that are read at once, about how many bytes of them, and how many before it is known how large they are.
 const READ: usize = 200;
+const READ_BYTES: usize = 512 * 1024;
+const FIRST_READ: usize = 20;
 /// Most places of the log that are looked at for them at once: where few fit the filter, a read ends nevertheless.
 const PLACES: i64 = 50_000;
 /// A part is handed on once it has grown this large, and at the end of what was read.
@@ -68,6 +70,7 @@ impl App {
             app: Arc::clone(self),
             range,
             tree: log.tree,
+            limit: FIRST_READ,
             writer: Writer::begin(wanted.format, &head, clock::now()),
             wanted,
             sender,
@@ -98,6 +101,8 @@ struct Export {
     range: Range,
     /// The log that each event is proved to be in.
     tree: TreeHead,
+    /// How many events are read next.
+    limit: usize,
     wanted: Wanted,
     writer: Writer,
     sender: mpsc::Sender<Part>,
@@ -149,15 +154,20 @@ impl Export {
         page.below = page.below.min(page.from + PLACES);
         let mut tx = self.app.store.read(page.tenant).await?;
         events::steady_plans(tx.conn()).await?;
-        let rows = ranges::first(tx.conn(), &page, &self.wanted.filter, READ as i64).await?;
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let rows = ranges::first(tx.conn(), &page, &self.wanted.filter, limit).await?;
         let indexes: Vec<_> = rows.iter().map(|row| unsigned(row.index)).collect();
         let wanted = Tiles::of_inclusions(self.tree.size, &indexes)?;
         let tiles = tiles::of(tx.conn(), page.tenant, &wanted).await?;
         drop(tx);
-        self.range.from = match rows.get(READ - 1) {
+        self.range.from = match rows.get(self.limit - 1) {
             Some(last) => last.index + 1,
             None => page.below,
         };
+        let bytes: usize = rows.iter().map(size).sum();
+        if let Some(limit) = (rows.len() * READ_BYTES).checked_div(bytes) {
+            self.limit = limit.clamp(1, READ);
+        }
         let proofs = tiles.prove_inclusions(&self.tree, &indexes)?;
         Ok((rows, proofs))
     }
@@ -174,4 +184,9 @@ impl Export {
         });
         Ok(())
     }
+}
+
+/// Bytes that an event's row has, as far as they vary much.
+fn size(row: &Row) -> usize {
+    row.leaf.len() + row.disclosed.as_ref().map_or(0, String::len)
 }

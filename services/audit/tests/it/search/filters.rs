@@ -135,14 +135,15 @@ async fn random_questions_find_what_is_there_page_by_page_while_runs_are_made_an
     let known = model.all.clone();
     let enough = Arc::new(Notify::new());
     let appending = {
-        let (enough, mut append) = (Arc::clone(&enough), second.append(&service("registry")));
-        let mut model = model;
+        let (enough, mut model) = (Arc::clone(&enough), model);
         let task = async move {
             for n in 0.. {
                 let request = AppendRequest {
                     streams: vec![model.more(tenants[n % 2], 40)],
                     request_id: String::new(),
                 };
+                // Each call has an assertion of its own, which ends before the test may.
+                let mut append = second.append(&service("registry"));
                 append.append(request).await.unwrap();
                 let told =
                     tokio::time::timeout(std::time::Duration::from_millis(50), enough.notified());
