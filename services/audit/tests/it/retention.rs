@@ -207,6 +207,32 @@ async fn the_log_of_a_tenant_that_nobody_knows_any_more_stays_for_the_longest_cl
 }
 
 #[tokio::test]
+async fn what_the_log_is_searched_by_is_to_be_made_anew_where_events_went() {
+    let world = World::start().await;
+    let [old, young] = ["old", "young"].map(|slug| world.registry.add(slug, 30, None));
+    for tenant in [old, young] {
+        world.fill(tenant, 1, 3).await;
+    }
+    let world = Old::of(world).await;
+    world.age(old, OLD_DAYS).await;
+    let mut owner = world.owner().await;
+    // As if such a run had been made of each.
+    sqlx::query(
+        "INSERT INTO search_runs (tenant_id, until, level, events, received_from, received_to)
+         SELECT tenant_id, 4096, 0, 3, min(received_at), max(received_at) FROM events GROUP BY tenant_id",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    world.retention.turn().await.unwrap();
+    let due: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT tenant_id FROM search_due")
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(due, [old.uuid()]);
+}
+
+#[tokio::test]
 async fn nothing_goes_while_nobody_can_say_how_tenants_stand() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);

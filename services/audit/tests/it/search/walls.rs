@@ -3,10 +3,11 @@
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Permission, TenantId};
 use tenantry_proto::audit::v1::ListEventsRequest;
+use tenantry_proto::internal::data::v1::PurgeRequest;
 use tenantry_testkit::cluster::Role;
 
 use super::{ALL, SHORT, all_made, bulk};
-use crate::support::{World, member};
+use crate::support::{World, member, service};
 
 const TABLES: [&str; 4] = [
     "search_runs",
@@ -128,6 +129,25 @@ async fn an_erased_word_leaves_the_runs_of_its_log_and_those_over_all() {
     assert_eq!(bulk::traces(&world, "w7").await, 0);
     assert_eq!(bulk::traces(&world, "w8").await, 4);
     assert_eq!(found_by(&world, tenant, "w8").await.len(), 9);
+}
+
+#[tokio::test]
+async fn a_purge_leaves_no_word_of_a_person_in_any_run() {
+    let world = World::start().await;
+    let tenant = bulk::log(&world, 2 * SHORT).await;
+    all_made(&world).await;
+    assert_eq!(bulk::traces(&world, "w7").await, 4);
+    let purge = PurgeRequest {
+        tenant_id: tenant.to_string(),
+        ..Default::default()
+    };
+    let mut data = world.data(&service("registry"));
+    while !data.purge(purge.clone()).await.unwrap().into_inner().done {}
+    assert!(found_by(&world, tenant, "w7").await.is_empty());
+    all_made(&world).await;
+    assert_eq!(bulk::traces(&world, "w7").await, 0);
+    // What its leaves say of nobody finds each still.
+    assert!(bulk::traces(&world, "name").await >= 4);
 }
 
 #[tokio::test]
