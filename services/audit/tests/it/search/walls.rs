@@ -143,7 +143,6 @@ async fn a_purge_leaves_no_word_of_a_person_in_any_run() {
     };
     let mut data = world.data(&service("registry"));
     while !data.purge(purge.clone()).await.unwrap().into_inner().done {}
-    assert!(found_by(&world, tenant, "w7").await.is_empty());
     all_made(&world).await;
     assert_eq!(bulk::traces(&world, "w7").await, 0);
     // What its leaves say of nobody finds each still.
