@@ -5,22 +5,21 @@
 //! older than the grace, and a plan or a hold has a day to be heard of: that much longer than a class says, and than anyone
 //! sees it, is everything kept.
 
-use std::collections::BTreeMap;
+mod dropping;
+mod moving;
+
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use metrics::counter;
 use tenantry_core::TenantId;
 use tenantry_rpc::tenants::Tenants;
 use tenantry_store::{PlatformTx, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::query::Scope;
-use crate::domain::retention::{Class, instead};
+use crate::domain::retention::Class;
 use crate::error::Error;
+use crate::store::logs;
 use crate::store::retention::{self, Partition};
-use crate::store::search::due;
-use crate::store::{logs, partitions};
 
 /// How often partitions are looked through.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -32,13 +31,9 @@ const KNOWN_EVERY: Duration = Duration::from_millis(250);
 const CONNECTIONS: u32 = 1;
 /// Most tenants that are judged at once.
 const TENANTS: i64 = 1_000;
-/// Most events that one transaction moves or removes.
-const BATCH: i64 = 2_000;
 /// How often a drop is tried within a turn where readers are in its way, and the pause in between, in which they go on.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
-/// What lies between the last instant of a partition and its end.
-const INSTANT: SignedDuration = SignedDuration::from_micros(1);
 
 /// What one turn did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,167 +176,5 @@ impl Retention {
             }
         });
         Ok(judged.collect())
-    }
-
-    /// Moves what has to stay out of a partition that has had its time.
-    async fn move_on(&self, partition: &Partition, retired: &mut Retired) -> Result<Step, Error> {
-        let mut after = None;
-        loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
-            };
-            let judged = self.judge(&mut tx, partition, after).await?;
-            // Ended, not dropped: until the database heard of its end, nobody else is alone.
-            tx.commit().await?;
-            after = judged.last().map(|judged| judged.tenant);
-            if after.is_none() {
-                return Ok(Step::Done);
-            }
-            let mut staying: BTreeMap<Class, Vec<TenantId>> = BTreeMap::new();
-            for one in judged {
-                if let Some(class) = instead(partition.class, one.class, one.under_hold) {
-                    staying.entry(class).or_default().push(one.tenant);
-                }
-            }
-            for (class, tenants) in staying {
-                if self.move_all(partition, class, &tenants, retired).await? == Step::Later {
-                    return Ok(Step::Later);
-                }
-            }
-        }
-    }
-
-    async fn move_all(
-        &self,
-        partition: &Partition,
-        class: Class,
-        tenants: &[TenantId],
-        retired: &mut Retired,
-    ) -> Result<Step, Error> {
-        // A week may lie in two months. In a transaction of its own: whoever makes a partition holds off those who read.
-        let last = partition
-            .ends
-            .checked_sub(INSTANT)
-            .unwrap_or(partition.ends);
-        let mut tx = self.store.platform().await?;
-        for at in [partition.begins, last] {
-            partitions::ensure_one(tx.conn(), class, at).await?;
-        }
-        tx.commit().await?;
-        loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
-            };
-            let moved = retention::move_to(tx.conn(), partition, class, tenants, BATCH).await?;
-            tx.commit().await?;
-            retired.moved += moved;
-            if moved < BATCH.unsigned_abs() {
-                return Ok(Step::Done);
-            }
-        }
-    }
-
-    /// Removes held events of tenants that no hold stands on any more, once their class has had its time.
-    async fn release(&self, partition: &Partition, retired: &mut Retired) -> Result<Step, Error> {
-        let mut after = None;
-        loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
-            };
-            let judged = self.judge(&mut tx, partition, after).await?;
-            // Ended, not dropped: until the database heard of its end, nobody else is alone.
-            tx.commit().await?;
-            after = judged.last().map(|judged| judged.tenant);
-            if after.is_none() {
-                return Ok(Step::Done);
-            }
-            for free in judged.iter().filter(|judged| !judged.under_hold) {
-                if self.remove_all(partition, free, retired).await? == Step::Later {
-                    return Ok(Step::Later);
-                }
-            }
-        }
-    }
-
-    async fn remove_all(
-        &self,
-        partition: &Partition,
-        free: &Judged,
-        retired: &mut Retired,
-    ) -> Result<Step, Error> {
-        loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
-            };
-            let (tenant, class) = (free.tenant, free.class);
-            let (indexes, positions) =
-                retention::remove(tx.conn(), partition, tenant, class, BATCH).await?;
-            due::anew(tx.conn(), Scope::Log(tenant), &indexes).await?;
-            due::anew(tx.conn(), Scope::All, &positions).await?;
-            tx.commit().await?;
-            let removed = indexes.len() as u64;
-            retired.removed += removed;
-            if removed < BATCH.unsigned_abs() {
-                return Ok(Step::Done);
-            }
-        }
-    }
-
-    /// Drops a partition, unless something in it has to stay: of held events whatever there is.
-    async fn drop_partition(
-        &self,
-        partition: &Partition,
-        retired: &mut Retired,
-    ) -> Result<Step, Error> {
-        let Some(mut tx) = self.begin().await? else {
-            return Ok(Step::Later);
-        };
-        let staying = self.drop_in(&mut tx, partition).await;
-        // Where that failed, this ends it all the same.
-        tx.commit().await?;
-        match staying? {
-            None => {
-                tracing::info!(
-                    partition = partition.name,
-                    "a partition of events has had its time"
-                );
-                retired.dropped.push(partition.name.clone());
-                Ok(Step::Done)
-            }
-            Some(_) if partition.class == Class::Held => Ok(Step::Done),
-            Some(tenant) => {
-                tracing::info!(partition = partition.name, tenant.id = %tenant, "a drop came upon events that stay");
-                Ok(Step::Later)
-            }
-        }
-    }
-
-    /// Drops a partition in this transaction; or a tenant whose events have to stay, and nothing is done.
-    async fn drop_in(
-        &self,
-        tx: &mut PlatformTx,
-        partition: &Partition,
-    ) -> Result<Option<TenantId>, Error> {
-        retention::close(tx.conn(), partition).await?;
-        let mut after = None;
-        loop {
-            let judged = self.judge(tx, partition, after).await?;
-            let Some(last) = judged.last().map(|judged| judged.tenant) else {
-                break;
-            };
-            after = Some(last);
-            let staying = judged.into_iter().find(|one| {
-                partition.class == Class::Held
-                    || instead(partition.class, one.class, one.under_hold).is_some()
-            });
-            if let Some(staying) = staying {
-                return Ok(Some(staying.tenant));
-            }
-        }
-        retention::drop(tx.conn(), partition).await?;
-        if after.is_some() {
-            due::gone(tx.conn(), partition.begins, partition.ends).await?;
-        }
-        Ok(None)
     }
 }
