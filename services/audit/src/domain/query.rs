@@ -131,7 +131,7 @@ mod tests {
             };
             asked.filter().unwrap().terms
         };
-        assert_eq!(terms("tenant"), terms("tenant.*"));
+        assert_eq!(terms("tenant"), terms("TENANT.*"));
         assert_eq!(terms("tenant"), terms("tenant."));
         assert_ne!(terms("tenant"), terms("tenant.updated"));
     }
