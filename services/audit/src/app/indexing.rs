@@ -12,15 +12,15 @@ use uuid::Uuid;
 use super::App;
 use crate::domain::query::Scope;
 use crate::domain::search::way::Contents;
-use crate::domain::search::{Damaged, Level, Run, SHORT_IN_LONG, postings, scope, times};
+use crate::domain::search::{Damaged, Level, Run, SHORT_IN_LONG, postings, times};
 use crate::error::Error;
 use crate::store::events::{self, Facts};
 use crate::store::search::{due, postings as buckets, runs, times as run_times};
 
 /// How often it is looked for runs to make while there are none.
 const TICK: Duration = Duration::from_secs(1);
-/// Scopes of one turn, and most runs of each: those of one large log keep nobody else's waiting for long.
-const SCOPES: i64 = 16;
+/// Logs of one turn, and most runs of each: those of one large log keep nobody else's waiting for long.
+const LOGS: i64 = 16;
 const RUNS: usize = 8;
 /// Buckets of short runs that are merged at once.
 const BUCKETS: i32 = 32;
@@ -28,7 +28,7 @@ const BUCKETS: i32 = 32;
 impl App {
     /// Makes runs until it is cancelled. What fails comes again.
     pub(crate) async fn keep_searchable(self: Arc<Self>, cancel: CancellationToken) {
-        // The scopes take turns, in the order of their names.
+        // The logs take turns, in the order of their tenants' ids.
         let mut after = None;
         loop {
             let turn = contained("search runs", self.turn(after)).await;
@@ -51,26 +51,27 @@ impl App {
         }
     }
 
-    /// Makes runs of some scopes behind this one: which is the last of them, none at the end of all, and whether any was made.
+    /// Makes runs of all logs together, to whom half of all that is due belongs, and of some logs behind this one: which is the
+    /// last of them, none at the end of all, and whether any was made.
     async fn turn(&self, after: Option<Uuid>) -> Result<(Option<Uuid>, bool), Error> {
         let mut tx = self.store.platform().await?;
-        let scopes = due::scopes(tx.conn(), after, SCOPES).await?;
+        let logs = due::logs(tx.conn(), after, LOGS).await?;
         drop(tx);
+        let last = logs.last().map(|log| log.uuid());
         let mut made = false;
-        for name in &scopes {
+        for scope in [Scope::All].into_iter().chain(logs.into_iter().map(Scope::Log)) {
             for _ in 0..RUNS {
-                let one = contained("search run", self.make_next(scope(*name))).await;
-                match one {
+                match contained("search run", self.make_next(scope)).await {
                     Some(Ok(true)) => made = true,
                     Some(Ok(false)) | None => break,
                     Some(Err(error)) => {
-                        tracing::warn!(scope = %name, error = %error, "a run for the search can't be made; it is tried again");
+                        tracing::warn!(scope = ?scope, error = %error, "a run for the search can't be made; it is tried again");
                         break;
                     }
                 }
             }
         }
-        Ok((scopes.last().copied(), made))
+        Ok((last, made))
     }
 
     /// Makes the run of a scope that is next; `false` where there is none, or another replica makes it.

@@ -182,7 +182,8 @@ struct Rows {
 }
 
 impl Rows {
-    /// The runs whose last event is among these, the first of which is behind this position.
+    /// The runs whose last event is among these, the first of which is behind this position. All others of them are committed:
+    /// appends come one after the other.
     fn filled_runs(&self, position: i64) -> Vec<(Scope, Run)> {
         let indexes = self.tenants.iter().zip(&self.indexes);
         let of_logs = indexes.map(|(tenant, index)| (Scope::Log((*tenant).into()), *index));

@@ -107,15 +107,6 @@ pub(crate) const fn key(scope: Scope) -> Uuid {
     }
 }
 
-/// The scope that this names.
-pub(crate) fn scope(key: Uuid) -> Scope {
-    if key == Uuid::max() {
-        Scope::All
-    } else {
-        Scope::Log(key.into())
-    }
-}
-
 /// What a run's rows say isn't what was ever written there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a run of the search is damaged")]

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
+use tenantry_core::TenantId;
 use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
@@ -57,19 +58,22 @@ pub(crate) async fn gone(
     Ok(())
 }
 
-/// The scopes that have any, in their order, behind this one if one is given, so many.
-#[tracing::instrument(name = "search_due.scopes", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn scopes(
+/// The logs that have any, in the order of their tenants' ids, behind this one if one is given, so many.
+#[tracing::instrument(name = "search_due.logs", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn logs(
     conn: &mut PgConnection,
     after: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Uuid>, Error> {
-    let scopes = sqlx::query_scalar!(
-        "SELECT DISTINCT tenant_id FROM search_due WHERE ($1::uuid IS NULL OR tenant_id > $1) ORDER BY tenant_id LIMIT $2",
+) -> Result<Vec<TenantId>, Error> {
+    let logs = sqlx::query_scalar!(
+        "SELECT DISTINCT tenant_id FROM search_due WHERE ($1::uuid IS NULL OR tenant_id > $1) AND tenant_id <> $2
+         ORDER BY tenant_id LIMIT $3",
         after as Option<Uuid>,
+        key(Scope::All),
         limit
     );
-    Ok(scopes.fetch_all(conn).await?)
+    let logs = logs.fetch_all(conn).await?;
+    Ok(logs.into_iter().map(TenantId::from).collect())
 }
 
 /// Takes hold of a scope's runs until the transaction ends, unless someone else has: then it is `false`. What is read of the
@@ -83,11 +87,12 @@ pub(crate) async fn try_lock(conn: &mut PgConnection, scope: Scope) -> Result<bo
     Ok(locked.fetch_one(conn).await?)
 }
 
-/// The run of a scope that is to be made first: short ones come before the long one that they are part of.
+/// The run of a scope that is to be made first: short ones come before the long one that they are part of, and what is new before
+/// what is made anew, since what is new is read in order until then.
 #[tracing::instrument(name = "search_due.next", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn next(conn: &mut PgConnection, scope: Scope) -> Result<Option<Run>, Error> {
     let row = sqlx::query!(
-        "SELECT level, until FROM search_due WHERE tenant_id = $1 ORDER BY level, until LIMIT 1",
+        "SELECT level, until FROM search_due WHERE tenant_id = $1 ORDER BY level, until DESC LIMIT 1",
         key(scope)
     )
     .fetch_optional(conn)
