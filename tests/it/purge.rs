@@ -21,7 +21,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// A purged tenant's credentials are dead this soon.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
 /// What is left in tables that name tenants: events on their way to the log, their numbers, and the names that nobody else gets;
-/// and the log itself, where they come from, and how far it has them.
+/// and the log itself, the hashes that prove it, where events come from, and how far it has them.
 const STAYS: &[&str] = &[
     "outbox",
     "outbox_counter",
@@ -29,6 +29,8 @@ const STAYS: &[&str] = &[
     "slugs",
     "events",
     "logs",
+    "trees",
+    "tiles",
     "sources",
 ];
 /// Services that take part, and what each calls the end of its part.

@@ -73,28 +73,33 @@ CREATE TABLE events_0 PARTITION OF events FOR VALUES IN (0) PARTITION BY RANGE (
 SELECT protect_tenant_table(partition.relid)
 FROM pg_partition_tree('events') AS partition WHERE partition.level = 1;
 
--- Makes the partitions that events of this time go to, where they aren't there yet: weeks for classes up to 90 days, else
--- months. As the owner, because the roles that serve requests own nothing.
-CREATE FUNCTION ensure_partitions(at timestamptz) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+-- Makes the partition that events of this class and time go to, where it isn't there yet: weeks for classes up to 90 days,
+-- else months. As the owner, because the roles that serve requests own nothing; what it names is in the schema or nowhere,
+-- whatever temporary tables its caller has. It is attached once it is whole, because a table that is created as a partition
+-- keeps everybody from all others until the commit.
+CREATE FUNCTION ensure_partition(of_class integer, at timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
 DECLARE
-    class integer;
-    unit text;
-    first timestamp;
-    name text;
+    unit text := CASE WHEN of_class BETWEEN 1 AND 90 THEN 'week' ELSE 'month' END;
+    first timestamp := date_trunc(unit, at AT TIME ZONE 'UTC');
+    parent text := format('events_%s', of_class);
+    name text := format('events_%s_%s', of_class, to_char(first, 'YYYYMMDD'));
 BEGIN
     PERFORM pg_advisory_xact_lock('events'::regclass::oid::bigint);
-    FOREACH class IN ARRAY ARRAY[30, 60, 90, 365, 730, 0] LOOP
-        unit := CASE WHEN class BETWEEN 1 AND 90 THEN 'week' ELSE 'month' END;
-        first := date_trunc(unit, at AT TIME ZONE 'UTC');
-        name := format('events_%s_%s', class, to_char(first, 'YYYYMMDD'));
-        IF to_regclass(name) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name, 'events_' || class,
-                first AT TIME ZONE 'UTC', (first + ('1 ' || unit)::interval) AT TIME ZONE 'UTC');
-            PERFORM protect_tenant_table(name::regclass);
-        END IF;
-    END LOOP;
+    IF to_regclass(name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, parent);
+        PERFORM protect_tenant_table(name::regclass);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name,
+            first AT TIME ZONE 'UTC', (first + ('1 ' || unit)::interval) AT TIME ZONE 'UTC');
+    END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION ensure_partitions(timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_partitions(timestamptz) TO audit_platform;
+
+-- The same for all classes.
+CREATE FUNCTION ensure_partitions(at timestamptz) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
+    SELECT ensure_partition(class, at) FROM unnest(ARRAY[30, 60, 90, 365, 730, 0]) AS class
+$$;
+REVOKE ALL ON FUNCTION ensure_partition(integer, timestamptz), ensure_partitions(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_partition(integer, timestamptz), ensure_partitions(timestamptz) TO audit_platform;
 SELECT ensure_partitions(at) FROM generate_series(now(), now() + interval '5 weeks', interval '1 week') AS at;

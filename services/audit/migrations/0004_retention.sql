@@ -9,30 +9,6 @@ ALTER TABLE logs
     -- Of the events before this place none has any left.
     ADD COLUMN erased_to bigint NOT NULL DEFAULT 0;
 
--- Makes the partition that events of this class and time go to, where it isn't there yet: weeks for classes up to 90 days,
--- else months. As the owner, because the roles that serve requests own nothing.
-CREATE FUNCTION ensure_partition(of_class integer, at timestamptz) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-    unit text := CASE WHEN of_class BETWEEN 1 AND 90 THEN 'week' ELSE 'month' END;
-    first timestamp := date_trunc(unit, at AT TIME ZONE 'UTC');
-    name text := format('events_%s_%s', of_class, to_char(first, 'YYYYMMDD'));
-BEGIN
-    PERFORM pg_advisory_xact_lock('events'::regclass::oid::bigint);
-    IF to_regclass(name) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name, 'events_' || of_class,
-            first AT TIME ZONE 'UTC', (first + ('1 ' || unit)::interval) AT TIME ZONE 'UTC');
-        PERFORM protect_tenant_table(name::regclass);
-    END IF;
-END
-$$;
-REVOKE ALL ON FUNCTION ensure_partition(integer, timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_partition(integer, timestamptz) TO audit_platform;
-
--- The same for all classes.
-CREATE OR REPLACE FUNCTION ensure_partitions(at timestamptz) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    SELECT ensure_partition(class, at) FROM unnest(ARRAY[30, 60, 90, 365, 730, 0]) AS class
-$$;
-
 -- The partitions of events, and which of them have had their time: a day longer than their class says, so that what someone
 -- sees is never about to go. Held events have no time of their own; their partitions may go once nothing is in them.
 CREATE FUNCTION event_partitions()
@@ -52,7 +28,8 @@ $$;
 
 -- Drops one of them, if it has had its time. Who calls it has locked it and looked that nothing is in it which has to stay; of
 -- held events it sees to that itself.
-CREATE FUNCTION drop_partition(partition text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION drop_partition(partition text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
 DECLARE
     held boolean;
 BEGIN

@@ -23,7 +23,7 @@ const OF_A_TENANT: &[&str] = &["events", "logs", "sources"];
 /// What it only sees.
 const SIGNED: &[&str] = &["tiles", "trees"];
 /// What runs as the schema's owner: it makes empty partitions, and drops those that have had their time.
-const AS_OWNER: &[&str] = &["ensure_partitions", "ensure_partition", "drop_partition"];
+const AS_OWNER: &[&str] = &["drop_partition", "ensure_partition", "ensure_partitions"];
 
 async fn connect(world: &World, role: Role) -> PgConnection {
     let url = world.database.url("audit", role);
@@ -82,7 +82,8 @@ async fn every_table_is_behind_the_wall_or_in_the_reviewed_list() {
     let as_owner: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'audit'::regnamespace AND relkind IN ('v', 'm')
          UNION ALL
-         SELECT proname::text FROM pg_proc WHERE pronamespace = 'audit'::regnamespace AND prosecdef",
+         SELECT proname::text FROM pg_proc WHERE pronamespace = 'audit'::regnamespace AND prosecdef
+         ORDER BY 1",
     )
     .fetch_all(&mut owner)
     .await

@@ -25,6 +25,8 @@ const UNASKED: &[&str] = &[
     "COMMIT",
     "ROLLBACK",
     "SET LOCAL statement_timeout",
+    // How the relay begins.
+    "SET LOCAL idle_in_transaction_session_timeout",
     "SELECT set_config($1, $2, $3)",
     "feed_head",
     "FROM outbox WHERE feed_n",

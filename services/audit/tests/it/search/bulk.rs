@@ -23,6 +23,11 @@ SELECT e.tenant_id, i, e.class, e.received_at - make_interval(secs => 10 * ($2 -
              term_of('event_type', 'e' || i % 7)]
 FROM events AS e, generate_series(1, $2 - 1) AS i WHERE e.tenant_id = $1 AND e.index = 0";
 
+/// The first one came first, as in any log: by that a search knows where it needs to look.
+const FIRST: &str = "
+UPDATE events SET received_at = received_at - make_interval(secs => 10 * $2), at = at - make_interval(secs => 10 * $2)
+WHERE tenant_id = $1 AND index = 0";
+
 const PARTITIONS: &str = "
 SELECT ensure_partitions(now() - day * interval '1 day') FROM generate_series(0, $1 * 10 / 86400 + 7, 7) AS day";
 
@@ -37,14 +42,11 @@ pub(super) async fn log(world: &World, size: i64) -> TenantId {
     let first = stream(tenant, 1, &[event("e0")]);
     world.appended("registry", first).await;
     let mut owner = owner(world).await;
-    for statement in [PARTITIONS, EVENTS] {
-        let query = sqlx::query(statement);
-        let query = if statement == EVENTS {
-            query.bind(tenant.uuid())
-        } else {
-            query
-        };
-        query.bind(size).execute(&mut owner).await.unwrap();
+    let partitions = sqlx::query(PARTITIONS).bind(size);
+    partitions.execute(&mut owner).await.unwrap();
+    for statement in [EVENTS, FIRST] {
+        let query = sqlx::query(statement).bind(tenant.uuid()).bind(size);
+        query.execute(&mut owner).await.unwrap();
     }
     for statement in [
         "UPDATE logs SET size = $1",
