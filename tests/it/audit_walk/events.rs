@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
@@ -157,22 +157,27 @@ pub(super) fn check_denied(
     check_origin(what, event);
 }
 
-/// Waits until the log has all that the services have written about these tenants: what isn't in it then never comes.
+/// Waits until the log has all that the services have written about these tenants: what isn't in it then never comes. A stream
+/// that an operator has resumed goes on with its next event.
 pub(super) async fn drained(fleet: &Fleet, tenants: &[String]) -> Result<()> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
     let behind = "
-        SELECT count(*) FROM (
+        SELECT string_agg(format('%s of %s: %s of %s', source, tenant_id, coalesce(taken.last_n, 0), written.n), ', ')
+        FROM (
             SELECT 'registry' AS source, tenant_id, n FROM registry.outbox_counter
             UNION ALL SELECT 'identity', tenant_id, n FROM identity.outbox_counter
         ) AS written
         LEFT JOIN audit.sources AS taken USING (source, tenant_id)
-        WHERE written.tenant_id = ANY($1::uuid[]) AND coalesce(taken.last_n, 0) < written.n";
-    until("drained outbox", FOUND_WITHIN, async || {
-        let behind: i64 = sqlx::query_scalar(behind)
+        WHERE written.tenant_id = ANY($1::uuid[]) AND coalesce(taken.last_n, 0) < written.n
+          AND coalesce(taken.epoch, 1) = 1";
+    let mut missing = None;
+    let all = until("drained outbox", FOUND_WITHIN, async || {
+        missing = sqlx::query_scalar::<_, Option<String>>(behind)
             .bind(tenants)
             .fetch_one(&mut connection)
             .await?;
-        Ok((behind == 0).then_some(()))
+        Ok(missing.is_none().then_some(()))
     })
-    .await
+    .await;
+    all.with_context(|| format!("the log has {missing:?}"))
 }

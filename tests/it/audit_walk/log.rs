@@ -67,6 +67,8 @@ async fn resume(scene: &Scene<'_>) -> Result<Case> {
     let case = Case::new(&scene.operator, request, move |_| {
         let fields = changed(&[
             ("epoch", json!(1), json!(2)),
+            ("expected_n", json!(2), json!(1)),
+            ("stopped_n", json!(1), Value::Null),
             ("source", Value::Null, json!("registry")),
             ("why", Value::Null, json!("set back")),
         ]);

@@ -105,24 +105,30 @@ pub(super) async fn cases(scene: &Scene<'_>, method: &str) -> Result<Vec<Case>> 
                 vec![left(&id, "tenant.moved", moved)]
             })]
         }
-        _ => vec![step(scene, &child, json!({"force": true}), move |_| {
-            let started = changed(&[
-                ("status", json!("active"), json!("deleted")),
-                ("deleted_from", null.clone(), json!("active")),
-                ("deleted_at", null.clone(), json!(ANY)),
-                ("purge_at", null.clone(), json!(ANY)),
-                ("purge_started_at", null.clone(), json!(ANY)),
-            ]);
-            // What the other services remove is told by them, of no one's request.
-            vec![
-                left(&id, "tenant.purge_started", started),
-                left(
-                    &id,
-                    "tenant.purged",
-                    gone(json!({"slug": ANY, "status": "deleted"})),
-                ),
-            ]
-        })],
+        _ => vec![purge(scene, child)],
+    })
+}
+
+/// In the log of a tenant that is gone nothing tells of the person who did it, but for the id.
+fn purge(scene: &Scene<'_>, child: String) -> Case {
+    let mut nameless = scene.owner.actor.clone();
+    nameless["email"] = json!("");
+    step(scene, &child.clone(), json!({"force": true}), move |_| {
+        let started = changed(&[
+            ("status", json!("active"), json!("deleted")),
+            ("deleted_from", Value::Null, json!("active")),
+            ("deleted_at", Value::Null, json!(ANY)),
+            ("purge_at", Value::Null, json!(ANY)),
+            ("purge_started_at", Value::Null, json!(ANY)),
+        ]);
+        let purged = gone(json!({"slug": ANY, "status": "deleted"}));
+        // What the other services remove is told by them, of no one's request.
+        [("tenant.purge_started", started), ("tenant.purged", purged)]
+            .map(|(action, changes)| Left {
+                has_origin: false,
+                ..left(&child, action, changes).by(nameless.clone())
+            })
+            .into()
     })
 }
 

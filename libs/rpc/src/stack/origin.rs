@@ -1,6 +1,6 @@
 //! Step 1: where a request came from. The gateway alone is believed, which says the same word with each request; what an
 //! outsider sent of these headers was removed there. Services say in their assertions for whom they call, and go on with a
-//! trace, which nobody else joins.
+//! trace, as does the gateway's question, whose word is in what it asks; nobody else joins one.
 
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::{TraceContextExt as _, TraceId};
@@ -10,6 +10,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::Sender;
+use super::identity::is_exempt;
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
@@ -41,7 +42,8 @@ pub(super) fn open(
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
-    let parent = if sender != Sender::Unknown {
+    let path = request.uri().path();
+    let parent = if sender != Sender::Unknown || is_exempt(path) {
         opentelemetry::global::get_text_map_propagator(|propagator| {
             propagator.extract(&Headers(headers))
         })
@@ -50,7 +52,6 @@ pub(super) fn open(
     };
     let caller = parent.span().span_context().clone();
     let known = caller.is_valid().then(|| caller.trace_id());
-    let path = request.uri().path();
     let span = tracing::info_span!(
         "request",
         otel.name = path,

@@ -59,7 +59,10 @@ impl App {
         drop(tx);
         let last = logs.last().map(|log| log.uuid());
         let mut made = false;
-        for scope in [Scope::All].into_iter().chain(logs.into_iter().map(Scope::Log)) {
+        for scope in [Scope::All]
+            .into_iter()
+            .chain(logs.into_iter().map(Scope::Log))
+        {
             for _ in 0..RUNS {
                 match contained("search run", self.make_next(scope)).await {
                     Some(Ok(true)) => made = true,
