@@ -1,5 +1,6 @@
-//! Every acknowledged change is one event of the log, in order and without a gap, whatever is killed meanwhile: the service that
-//! writes it, the relay that hands it on, audit that takes it, and Postgres under all of them.
+//! Every acknowledged change is one event of the log, in order and without a gap, whatever is killed or frozen meanwhile: the
+//! service that writes it, the relay that hands it on, audit that takes it, and Postgres under all of them. Every checkpoint that
+//! was published is of a beginning of the log that there is in the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::port;
 use tenantry_testkit::postgres::Durability;
-use tenantry_testkit::unit::Unit;
+use tenantry_testkit::unit::{Signal, Unit};
 use tenantry_testkit::wait::until;
 use tokio::sync::watch;
 
+use crate::support::checkpoints::{self, Published};
 use crate::support::log::{self, Acknowledged, writer};
 use crate::support::{OwnFleet, full};
 
@@ -22,6 +24,8 @@ const WRITERS: usize = 16;
 const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
 /// Most changes between two kills; how many is drawn.
 const BETWEEN_KILLS: u8 = 40;
+/// Every so many rounds the relay is frozen too, in the long form: it takes until the database lets go of a frozen client.
+const FREEZE_EVERY: usize = 5;
 
 /// What is killed in turn.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +86,26 @@ async fn kill(fleet: &Fleet, victim: Victim, round: usize) -> Result<()> {
     }
 }
 
+/// Freezes whoever hands events on, until another replica does; then it goes on, with nothing of what it had.
+async fn freeze_relay(fleet: &Fleet) -> Result<()> {
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let position = "SELECT position FROM registry.relay";
+    let frozen = relaying(fleet, &mut connection).await?;
+    frozen.signal(Signal::SIGSTOP);
+    let before: i64 = sqlx::query_scalar(position)
+        .fetch_one(&mut connection)
+        .await?;
+    let moved = until("another relay", GOES_ON_WITHIN, async || {
+        let now: i64 = sqlx::query_scalar(position)
+            .fetch_one(&mut connection)
+            .await?;
+        Ok((now > before).then_some(()))
+    })
+    .await;
+    frozen.signal(Signal::SIGCONT);
+    moved
+}
+
 async fn storm(kills_of_each: usize) -> Result<()> {
     let fleet = OwnFleet::start(FleetConfig {
         database: Database::Own(Durability::Full),
@@ -93,10 +117,18 @@ async fn storm(kills_of_each: usize) -> Result<()> {
     let count = watch::Sender::new(0);
     let mut counted = count.subscribe();
     let stop = AtomicBool::new(false);
+    let published = Published::default();
     let writers =
         try_join_all((0..WRITERS).map(|_| writer(&operator, &acknowledged, &count, &stop)));
+    let collector = async {
+        checkpoints::collect(&fleet, &published, &stop).await;
+        anyhow::Ok(())
+    };
     let killer = async {
         for round in 0..kills_of_each {
+            if full() && round % FREEZE_EVERY == 0 {
+                freeze_relay(&fleet).await?;
+            }
             for victim in VICTIMS {
                 let [drawn] = tenantry_core::random::bytes::<1>();
                 let reached = *count.borrow() + 1 + usize::from(drawn % BETWEEN_KILLS);
@@ -110,7 +142,7 @@ async fn storm(kills_of_each: usize) -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    tokio::try_join!(writers, killer)?;
+    tokio::try_join!(writers, collector, killer)?;
     let acknowledged = acknowledged.into_inner();
     println!(
         "{} kills, {} acknowledged changes",
@@ -118,6 +150,7 @@ async fn storm(kills_of_each: usize) -> Result<()> {
         acknowledged.len()
     );
     log::compare(&fleet, &acknowledged).await?;
+    checkpoints::compare(&fleet, &published.into_inner()).await?;
     fleet.stop().await
 }
 

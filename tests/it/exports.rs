@@ -24,8 +24,8 @@ const LARGE: usize = 64 << 20;
 const REQUESTS: usize = 10;
 const EVENTS: usize = 500;
 const LETTERS: usize = 7_000;
-/// By how much a replica may grow while it writes such an export.
-const GROWTH: usize = 16 << 20;
+/// By how much a replica may grow while it writes such an export, and serves the other tests: less than the export has.
+const GROWTH: usize = 48 << 20;
 /// Longest wait for a checkpoint of what was recorded.
 const SIGNED_WITHIN: Duration = Duration::from_secs(60);
 /// Exports that nobody reads: as many as one credential may have open.

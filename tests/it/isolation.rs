@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
@@ -16,6 +17,9 @@ use crate::support::dynamic::{gateway_channel, gateway_methods, native, rest};
 use crate::support::external::Provider;
 use crate::support::world::{Party, create_tenant, text};
 use crate::support::{fleet, unique};
+
+/// Attacks that are under way at once, each with tenants of its own.
+const AT_ONCE: usize = 4;
 
 #[test]
 fn every_rpc_of_the_gateway_has_a_row() {
@@ -188,13 +192,16 @@ async fn a_foreign_id_is_answered_exactly_like_an_absent_one() -> Result<()> {
     let fleet = fleet().await?;
     let channel = gateway_channel(fleet).await?;
     let at = OidcProvider::start().await?;
-    for (path, _) in rows().iter().filter(|(_, class)| *class == Class::Tenant) {
+    let rows = rows();
+    let of_tenants = rows.iter().filter(|(_, class)| *class == Class::Tenant);
+    let attacks = of_tenants.map(|(path, _)| async {
         let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
         let mut intruders = credentials(fleet, &a)?;
         intruders.push(bound_session(fleet, &at, &a, &b).await?);
-        attack(fleet, &channel, path, intruders, (&a, &b)).await?;
-    }
-    Ok(())
+        attack(fleet, &channel, path, intruders, (&a, &b)).await
+    });
+    let attacks = stream::iter(attacks).buffer_unordered(AT_ONCE);
+    attacks.try_collect().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

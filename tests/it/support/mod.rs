@@ -1,5 +1,6 @@
 //! What the tests share: one fleet of two replicas behind one gateway, tenants of their own, and calls by descriptor.
 
+pub mod checkpoints;
 pub mod dynamic;
 pub mod external;
 pub mod insist;
@@ -55,7 +56,7 @@ pub fn dns() -> Result<&'static DnsServer> {
         .map_err(|error| anyhow::anyhow!("no name server: {error:#}"))
 }
 
-/// A fleet of a test's own, to kill and reconfigure. One at a time: each is a dozen processes.
+/// A fleet of a test's own, to kill and reconfigure. Two at a time: each is a dozen processes.
 pub struct OwnFleet {
     fleet: Fleet,
     _turn: SemaphorePermit<'static>,
@@ -63,7 +64,7 @@ pub struct OwnFleet {
 
 impl OwnFleet {
     pub async fn start(config: FleetConfig) -> Result<Self> {
-        static TURNS: Semaphore = Semaphore::const_new(1);
+        static TURNS: Semaphore = Semaphore::const_new(2);
         let turn = TURNS.acquire().await?;
         Ok(Self {
             fleet: Fleet::start(config).await?,

@@ -164,7 +164,7 @@ impl Export {
             Some(last) => last.index + 1,
             None => page.below,
         };
-        let bytes: usize = rows.iter().map(size).sum();
+        let bytes: usize = rows.iter().map(Row::bytes).sum();
         if let Some(limit) = (rows.len() * READ_BYTES).checked_div(bytes) {
             self.limit = limit.clamp(1, READ);
         }
@@ -184,9 +184,4 @@ impl Export {
         });
         Ok(())
     }
-}
-
-/// Bytes that an event's row has, as far as they vary much.
-fn size(row: &Row) -> usize {
-    row.leaf.len() + row.disclosed.as_ref().map_or(0, String::len)
 }

@@ -14,6 +14,10 @@ use crate::domain::terms::Fact;
 use crate::error::Error;
 use crate::store::events::{self, Hit as _, Place, Row};
 
+/// Most bytes that a page's rows have together, unless a single one has more. On the wire a list of numbers becomes five times
+/// as large, and clients of gRPC take 4 MiB by default.
+const PAGE_BYTES: usize = 700 * 1024;
+
 /// An event as it is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
@@ -46,6 +50,16 @@ impl Reading {
     }
 }
 
+/// How many rows one page has room for, at least one.
+fn fitting(rows: &[Row]) -> u32 {
+    let mut bytes = 0;
+    let fit = rows.iter().take_while(|row| {
+        bytes += row.bytes();
+        bytes <= PAGE_BYTES
+    });
+    u32::try_from(fit.count()).unwrap_or(u32::MAX).max(1)
+}
+
 /// What opens a leaf's personal values, as its row has it.
 pub(super) fn disclosures(written: Option<&str>) -> Result<Disclosures, Error> {
     let Some(written) = written else {
@@ -55,7 +69,7 @@ pub(super) fn disclosures(written: Option<&str>) -> Result<Disclosures, Error> {
 }
 
 impl App {
-    /// One page, the newest first.
+    /// One page, the newest first; it ends early where its events are large.
     pub(crate) async fn page(
         &self,
         page: &Page,
@@ -74,7 +88,8 @@ impl App {
                 self.newest(tx.conn(), page, before, size + 1).await?
             }
         };
-        let rows = tenantry_core::page::Page::cut(rows, page.size, |last| {
+        let size = page.size.min(fitting(&rows));
+        let rows = tenantry_core::page::Page::cut(rows, size, |last| {
             tokens.write(&last.place(page.scope))
         });
         let items = rows.items.into_iter().map(Reading::of);

@@ -34,6 +34,13 @@ pub(crate) struct Row {
     pub(crate) disclosed: Option<String>,
 }
 
+impl Row {
+    /// How many bytes it has, as far as they vary much.
+    pub(crate) fn bytes(&self) -> usize {
+        self.leaf.len() + self.disclosed.as_ref().map_or(0, String::len)
+    }
+}
+
 impl Hit for Row {
     const COLUMNS: &'static str = "e.tenant_id, e.index, e.position, e.leaf, e.disclosed";
 

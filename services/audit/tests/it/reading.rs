@@ -1,5 +1,6 @@
 //! Reading: who sees which events, by which filters, in which pages.
 
+use serde_json::json;
 use tenantry_core::{Permission, Reason, TenantId};
 use tenantry_proto::audit::v1::{AuditEvent, ListEventsRequest, SearchEventsRequest};
 
@@ -137,6 +138,43 @@ async fn pages_show_each_event_once_while_others_come() {
         world.fill(tenant, 26 + n, 1).await;
     }
     assert!(seen.iter().copied().eq((0..25).rev()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn pages_of_the_largest_events_fit_into_what_clients_take() {
+    const EVENTS: i64 = 120;
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    // A list of numbers grows more than anything else on its way.
+    let numbers: Vec<_> = (0..8_000).map(|n| n % 10).collect();
+    for n in 1..=EVENTS {
+        let mut event = event("tenant.updated");
+        event.after = json!({ "readings": numbers });
+        world
+            .appended("registry", stream(tenant, n, &[event]))
+            .await;
+    }
+    let mut events = world.events(&member(tenant, &[Permission::AuditRead]));
+    let mut request = ListEventsRequest {
+        event_type: "tenant.updated".to_owned(),
+        page_size: 1_000,
+        ..Default::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = events
+            .list_events(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(!page.events.is_empty());
+        seen.extend(page.events.iter().map(|event| event.index));
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(seen.into_iter().eq((0..EVENTS).rev()));
 }
 
 #[tokio::test]

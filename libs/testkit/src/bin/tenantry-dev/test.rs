@@ -12,18 +12,9 @@ use tenantry_testkit::postgres::Durability;
 
 /// Runs the tests and prints how many passed and failed, as the last line.
 pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
-    let cargo = cargo();
-    let built = Command::new(&cargo)
-        .args(["build", "--workspace", "--bins"])
-        .current_dir(paths::repository())
-        .status();
-    ensure!(
-        built.context("can't run cargo")?.success(),
-        "the services don't build"
-    );
     let postgres = private_server(Durability::None).await?;
     let url = postgres.cluster().superuser_url("postgres");
-    let mut command = Command::new(cargo);
+    let mut command = Command::new(cargo());
     command
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(cargo_arguments)

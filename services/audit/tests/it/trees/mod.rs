@@ -118,12 +118,14 @@ async fn every_checkpoint_that_was_published_is_of_one_growing_log_while_all_rep
     let second = world.replica().await;
     let tenants = [(); 3].map(|()| world.registry.add("acme", 365, None));
     let appending = async {
-        tokio::join!(
-            append(&world, "registry", &tenants, 0..40, 7),
-            append(&second, "identity", &tenants, 0..40, 5),
-        );
-        for tenant in tenants {
-            world.all_signed(tenant).await;
+        for part in [0..14, 14..28, 28..40] {
+            tokio::join!(
+                append(&world, "registry", &tenants, part.clone(), 7),
+                append(&second, "identity", &tenants, part, 5),
+            );
+            for tenant in tenants {
+                world.all_signed(tenant).await;
+            }
         }
     };
     let done = tokio_util::sync::CancellationToken::new();
