@@ -77,13 +77,19 @@ async fn bound_session(
     Ok(bound)
 }
 
+/// Tables whose rows go by themselves: a mail once it is sent, a stream once the log has it. That a mail was added shows in the
+/// count of a day's.
+const WAITS: &[&str] = &["mails", "relay_held"];
+
 /// Everything that is stored of B's tree, in one text: rows, outbox and counters of both services.
 async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.columns
-         WHERE column_name = 'tenant_id' AND table_schema IN ('registry', 'identity') ORDER BY 1",
+         WHERE column_name = 'tenant_id' AND table_schema IN ('registry', 'identity') AND NOT table_name = ANY ($1)
+         ORDER BY 1",
     )
+    .bind(WAITS)
     .fetch_all(&mut connection)
     .await?;
     assert!(tables.len() >= 8, "the services' tables: {tables:?}");

@@ -21,7 +21,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// A purged tenant's credentials are dead this soon.
 const DEAD_WITHIN: Duration = Duration::from_secs(1);
 /// What is left in tables that name tenants: events on their way to the log, their numbers, and the names that nobody else gets;
-/// and the log itself, the hashes that prove it, where events come from, and how far it has them.
+/// and the log itself, the hashes that prove it, where events come from, how far it has them, and where
+/// what it still has begins.
 const STAYS: &[&str] = &[
     "outbox",
     "outbox_counter",
@@ -29,6 +30,7 @@ const STAYS: &[&str] = &[
     "slugs",
     "events",
     "logs",
+    "gone",
     "trees",
     "tiles",
     "sources",

@@ -155,12 +155,13 @@ enum Fate {
 
 impl Fate {
     /// Of a refusal with this reason. Internal methods are called on behalf of requests whose own refusal is told where they
-    /// came in. At a deadline, or where something doesn't answer, the change may have happened: its own event tells then.
+    /// came in. At a deadline, where something doesn't answer, and at a fault of ours, which may be one behind the commit, the
+    /// change may have happened: its own event tells then.
     fn of(method: &Method, reason: Reason, caller: PrincipalKind) -> Self {
         let known = !matches!(caller, PrincipalKind::Anonymous | PrincipalKind::Service);
         match (reason.kind(), method.audit) {
             _ if method.internal => Self::Forgotten,
-            (Kind::Unavailable | Kind::DeadlineExceeded, _) => Self::Forgotten,
+            (Kind::Unavailable | Kind::DeadlineExceeded | Kind::Internal, _) => Self::Forgotten,
             // Whoever asks in vain for anything at all, or for too much of it, is of interest.
             (Kind::Unauthenticated | Kind::ResourceExhausted, _) => Self::Counted,
             (_, None) => Self::Forgotten,
@@ -172,8 +173,7 @@ impl Fate {
                 | Kind::NotFound
                 | Kind::AlreadyExists
                 | Kind::Aborted
-                | Kind::FailedPrecondition
-                | Kind::Internal,
+                | Kind::FailedPrecondition,
                 Some(audit),
             ) => {
                 if known {

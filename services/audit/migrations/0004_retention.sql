@@ -9,6 +9,16 @@ ALTER TABLE logs
     -- Of the events before this place none has any left.
     ADD COLUMN erased_to bigint NOT NULL DEFAULT 0;
 
+-- The place behind the last event of each log that has gone, in the transaction in which it went: from there on a log is whole. A
+-- table of its own, so that neither appends nor whoever signs ever wait for a drop.
+CREATE TABLE gone (
+    tenant_id uuid PRIMARY KEY,
+    gone_to bigint NOT NULL
+);
+SELECT protect_tenant_table('gone');
+REVOKE INSERT, UPDATE, DELETE ON gone FROM audit_app;
+REVOKE DELETE ON gone FROM audit_platform;
+
 -- The partitions of events, and which of them have had their time: a day longer than their class says, so that what someone
 -- sees is never about to go. Held events have no time of their own; their partitions may go once nothing is in them.
 CREATE FUNCTION event_partitions()
@@ -26,8 +36,8 @@ RETURNS TABLE (name text, class smallint, begins timestamptz, ends timestamptz, 
     FROM bounds
 $$;
 
--- Drops one of them, if it has had its time. Who calls it has locked it and looked that nothing is in it which has to stay; of
--- held events it sees to that itself.
+-- Drops one of them, if it has had its time. Who calls it has locked it, looked that nothing is in it which has to stay, and noted
+-- what goes; of held events it sees to it itself that there are none.
 CREATE FUNCTION drop_partition(partition text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
 DECLARE

@@ -63,22 +63,34 @@ async fn try_one(store: &Store, log: &impl Log, tenant: TenantId) -> Result<(), 
     .map_err(Error::from)?;
     let Some(from_n) = from_n else { return Ok(()) };
     let Waiting { events, all } = waiting(&mut tx, tenant, from_n, position).await?;
-    let Some(last) = events.last().map(|event| event.n) else {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
         go_on(&mut tx, tenant).await?;
         return Ok(tx.commit().await?);
     };
+    let (first, last) = (first.n, last.n);
     let stream = Stream { tenant, events };
     let taken = log.append(vec![stream]).await.map_err(Failed::Log)?;
     match taken.first() {
         Some((_, Taken::All)) if all => go_on(&mut tx, tenant).await?,
         Some((_, Taken::All)) => from(&mut tx, tenant, last + 1).await?,
-        Some((_, Taken::From(n))) => from(&mut tx, tenant, *n).await?,
+        Some((_, Taken::From(n))) => {
+            if is_lost(from_n, first, *n) {
+                tracing::error!(tenant.id = %tenant, expected_n = n, first_n = first, "the log waits for an event that the outbox hasn't any more");
+            }
+            from(&mut tx, tenant, *n).await?;
+        }
         Some((_, Taken::Nothing)) => {
             tracing::warn!(tenant.id = %tenant, from_n, "the log still doesn't take this stream");
         }
         None => return Err(Failed::Log(unanswered(tenant))),
     }
     Ok(tx.commit().await?)
+}
+
+/// Whether the log waits for an event that isn't there: it was looked for from this number on, and the first one that is left
+/// comes behind it.
+const fn is_lost(from_n: i64, first_n: i64, expected_n: i64) -> bool {
+    from_n <= expected_n && expected_n < first_n
 }
 
 /// Events that wait, and whether these are all.
@@ -144,4 +156,18 @@ async fn go_on(tx: &mut PlatformTx, tenant: TenantId) -> Result<(), Error> {
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_that_the_outbox_can_t_fill_is_told_from_one_that_is_filled_next() {
+        assert!(is_lost(3, 7, 3));
+        assert!(is_lost(3, 7, 6));
+        assert!(!is_lost(7, 7, 3), "what comes before is looked for next");
+        assert!(!is_lost(3, 3, 5), "it has some of these");
+        assert!(!is_lost(3, 7, 7));
+    }
 }

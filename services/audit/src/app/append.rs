@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use metrics::counter;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 use tenantry_core::TenantId;
 use tenantry_core::event::Event;
 use tenantry_store::AcrossTx;
@@ -21,6 +22,9 @@ use crate::store::sources::{self, Digests, Repeated};
 
 /// Name of this service, which raises alarms.
 pub(crate) const OWN: &str = "audit";
+/// How far from the end of a log a number that comes again is looked for. What comes again was mostly taken just now; farther back
+/// it is only where a source's database was set back.
+const LOOK_BACK: i64 = 1_000_000;
 
 /// A batch of one tenant's events, as its source told them.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(crate) type Answer = (TenantId, Outcome, i64);
 enum Alarm {
     /// A number came again with another content.
     Differs,
+    /// A number came again so late that it isn't found out with what it was taken.
+    Late,
     /// An event can't be read.
     Unreadable,
 }
@@ -61,16 +67,24 @@ impl Alarm {
     const fn name(self) -> &'static str {
         match self {
             Self::Differs => "content_differs",
+            Self::Late => "repeated_late",
             Self::Unreadable => "unreadable",
         }
     }
 }
 
-/// A stream whose events are ready to be appended, up to the first that can't be read.
+/// A stream whose events are ready to be appended, but for those that can't be read.
 struct Ready {
     pushed: Pushed,
     epoch: i32,
-    entries: Vec<Entry>,
+    entries: Vec<Option<Entry>>,
+}
+
+/// What was taken before under numbers that come again.
+#[derive(Debug, Default)]
+struct Before {
+    looked: Vec<Repeated>,
+    digests: Digests,
 }
 
 impl App {
@@ -81,9 +95,14 @@ impl App {
         streams: Vec<Pushed>,
     ) -> Result<Vec<Answer>, Error> {
         let tenants: Vec<_> = streams.iter().map(|stream| stream.tenant).collect();
-        // Leaves are made before anyone waits for the head; their epoch is looked at again under its lock.
+        // Leaves are made, and what was taken before is looked for, before anyone waits for the head; the epoch is looked at again
+        // under its lock, and so is what came in between.
         let mut tx = self.store.platform().await?;
         let known = sources::of(tx.conn(), source, &tenants).await?;
+        let mut before = Before::default();
+        let again = repeated(streams.iter(), &known);
+        self.look_back(tx.conn(), source, again, &mut before)
+            .await?;
         drop(tx);
         let ready = prepare(source, streams, known).await?;
         let mut tx = self.store.across(TenantId::PLATFORM).await?;
@@ -98,15 +117,42 @@ impl App {
             alarms: Vec::new(),
             answers: Vec::with_capacity(tenants.len()),
         };
-        let repeated = repeated(&ready, &known);
-        let taken = sources::digests(tx.conn(), source, &repeated).await?;
+        let again = repeated(ready.iter().map(|stream| &stream.pushed), &known);
+        let again = before.others(again);
+        self.look_back(tx.conn(), source, again, &mut before)
+            .await?;
         for stream in ready {
             let state = known.get(&stream.pushed.tenant).copied();
-            batch.take(stream, state.unwrap_or_default(), &taken);
+            batch.take(stream, state.unwrap_or_default(), &before);
         }
         let answers = batch.write(tx, head).await?;
         self.grown.look();
         Ok(answers)
+    }
+
+    /// Looks for what was taken under numbers that come again. Of a purged log there is nothing left to hold them against.
+    async fn look_back(
+        &self,
+        conn: &mut PgConnection,
+        source: &str,
+        mut again: Vec<Repeated>,
+        before: &mut Before,
+    ) -> Result<(), Error> {
+        if again.is_empty() {
+            return Ok(());
+        }
+        let tenants: Vec<_> = again.iter().map(|one| one.tenant).collect();
+        let keeping = self.keeping(conn, &tenants).await?;
+        again.retain(|one| !keeping.purged(one.tenant));
+        let sizes = append::sizes(conn, &tenants).await?;
+        for one in &mut again {
+            let size = sizes.get(&one.tenant).copied().unwrap_or_default();
+            one.from_index = (size - LOOK_BACK).max(0);
+        }
+        let digests = sources::digests(conn, source, &again).await?;
+        before.digests.extend(digests);
+        before.looked.extend(again);
+        Ok(())
     }
 }
 
@@ -134,11 +180,11 @@ async fn prepare(
         .map_err(|_panicked| tenantry_core::Refusal::internal().into())
 }
 
-/// The entries of a stream, up to the first event that can't be read. A fault of ours in one is one that can't be read, too: else
+/// The entries of a stream, and nothing for an event that can't be read. A fault of ours in one is one that can't be read, too: else
 /// it would come again with every batch, and all others with it.
-fn entries(source: &str, epoch: i32, pushed: &Pushed) -> Vec<Entry> {
+fn entries(source: &str, epoch: i32, pushed: &Pushed) -> Vec<Option<Entry>> {
     let numbered = pushed.events.iter().zip(pushed.first_n..);
-    let made = numbered.map_while(|(told, n)| {
+    let made = numbered.map(|(told, n)| {
         let origin = Origin {
             tenant: pushed.tenant,
             source,
@@ -159,9 +205,11 @@ fn entries(source: &str, epoch: i32, pushed: &Pushed) -> Vec<Entry> {
 }
 
 /// The numbers that come again, and are to be held against what was taken.
-fn repeated(ready: &[Ready], known: &HashMap<TenantId, Source>) -> Vec<Repeated> {
-    let repeated = ready.iter().filter_map(|stream| {
-        let pushed = &stream.pushed;
+fn repeated<'a>(
+    streams: impl Iterator<Item = &'a Pushed>,
+    known: &HashMap<TenantId, Source>,
+) -> Vec<Repeated> {
+    let repeated = streams.filter_map(|pushed| {
         let state = known.get(&pushed.tenant)?;
         let Decision::Take { known } = state.decide(pushed.first_n, pushed.events.len()) else {
             return None;
@@ -173,20 +221,52 @@ fn repeated(ready: &[Ready], known: &HashMap<TenantId, Source>) -> Vec<Repeated>
             epoch: state.epoch,
             from_n,
             until_n,
+            from_index: 0,
         })
     });
     repeated.collect()
 }
 
-/// The first of these numbers, which were taken before, that came with another content now. What the log doesn't keep any more, or is
-/// erased, can't be held against anything; nor can what an operator left behind with an epoch.
-fn differing(tenant: TenantId, first_n: i64, told: &[Told], taken: &Digests) -> Option<i64> {
-    let mut numbered = told.iter().zip(first_n..);
-    let differs = |(told, n): &(&Told, i64)| {
-        let taken = taken.get(&(tenant, *n));
-        taken.is_some_and(|taken| taken.as_slice() != Sha256::digest(&told.bytes).as_slice())
-    };
-    numbered.find(differs).map(|(_, n)| n)
+impl Before {
+    /// Those of these numbers that weren't looked for yet, which are the last ones of each stream.
+    fn others(&self, again: Vec<Repeated>) -> Vec<Repeated> {
+        let looked = self.looked.iter();
+        let looked: HashMap<_, _> = looked
+            .map(|one| ((one.tenant, one.epoch), one.until_n))
+            .collect();
+        let others = again.into_iter().filter_map(|one| {
+            let until_n = looked.get(&(one.tenant, one.epoch)).copied();
+            let from_n = until_n.map_or(one.from_n, |until_n| until_n.max(one.from_n));
+            (from_n < one.until_n).then_some(Repeated { from_n, ..one })
+        });
+        others.collect()
+    }
+
+    /// The first of these numbers, which were taken before, that comes with another content now, or so late that nobody knows. What
+    /// the log doesn't keep any more, or is erased, can't be held against anything; nor can what an operator left behind with an
+    /// epoch.
+    fn differing(&self, tenant: TenantId, first_n: i64, told: &[Told]) -> Option<(i64, Alarm)> {
+        let mut numbered = told.iter().zip(first_n..);
+        numbered.find_map(|(told, n)| {
+            let alarm = match self.digests.get(&(tenant, n)) {
+                Some(taken) if taken.is_empty() => None,
+                Some(taken) => {
+                    let same = taken.as_slice() == Sha256::digest(&told.bytes).as_slice();
+                    (!same).then_some(Alarm::Differs)
+                }
+                None => self.is_out_of_sight(tenant, n).then_some(Alarm::Late),
+            };
+            alarm.map(|alarm| (n, alarm))
+        })
+    }
+
+    /// Whether a number that wasn't found may be farther back than was looked.
+    fn is_out_of_sight(&self, tenant: TenantId, n: i64) -> bool {
+        let mut looked = self.looked.iter();
+        looked.any(|one| {
+            one.tenant == tenant && one.from_index > 0 && (one.from_n..one.until_n).contains(&n)
+        })
+    }
 }
 
 /// What one transaction appends.
@@ -201,7 +281,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn take(&mut self, ready: Ready, state: Source, taken: &Digests) {
+    fn take(&mut self, ready: Ready, state: Source, before: &Before) {
         let (tenant, first_n) = (ready.pushed.tenant, ready.pushed.first_n);
         let told = &ready.pushed.events;
         let outcome = match state.decide(first_n, told.len()) {
@@ -210,20 +290,23 @@ impl Batch<'_> {
             // An operator went on with the stream just now: the source comes again.
             Decision::Take { .. } if state.epoch != ready.epoch => Outcome::Gap,
             Decision::Take { known } => {
-                if let Some(n) = differing(tenant, first_n, &told[..known], taken) {
-                    self.alarms.push((tenant, state, n, Alarm::Differs));
+                if let Some((n, alarm)) = before.differing(tenant, first_n, &told[..known]) {
+                    self.alarms.push((tenant, state, n, alarm));
                     Outcome::Stopped
                 } else {
-                    let unread = ready.entries.len() < told.len();
-                    let after = self.place((tenant, state), ready.entries, known);
-                    if !unread {
-                        self.answers
-                            .push((tenant, Outcome::Taken, after.expected()));
-                        return;
-                    }
+                    // What can't be read counts among what is new alone: the others were taken, or left out by an operator.
+                    let new = ready.entries.into_iter().skip(known);
+                    let new: Vec<_> = new.map_while(|entry| entry).collect();
+                    let unread = known + new.len() < told.len();
+                    let after = self.place((tenant, state), new);
                     let n = after.expected();
-                    self.alarms.push((tenant, after, n, Alarm::Unreadable));
-                    self.answers.push((tenant, Outcome::Stopped, n));
+                    let outcome = if unread {
+                        self.alarms.push((tenant, after, n, Alarm::Unreadable));
+                        Outcome::Stopped
+                    } else {
+                        Outcome::Taken
+                    };
+                    self.answers.push((tenant, outcome, n));
                     return;
                 }
             }
@@ -231,16 +314,11 @@ impl Batch<'_> {
         self.answers.push((tenant, outcome, state.expected()));
     }
 
-    /// Places what is new of a stream's entries; the state after them.
-    fn place(
-        &mut self,
-        (tenant, state): (TenantId, Source),
-        entries: Vec<Entry>,
-        known: usize,
-    ) -> Source {
+    /// Places what is new of a stream; the state after it.
+    fn place(&mut self, (tenant, state): (TenantId, Source), new: Vec<Entry>) -> Source {
         let size = self.sizes.entry(tenant).or_default();
-        let count = entries.len().saturating_sub(known);
-        for entry in entries.into_iter().skip(known) {
+        let count = new.len();
+        for entry in new {
             self.placed.push(Placed {
                 tenant,
                 index: *size,

@@ -13,12 +13,12 @@ use super::App;
 use super::streams::{END_WITHIN, Open, Stop};
 use crate::domain::export::{COMPLETE, Head, Line, Wanted, Writer};
 use crate::domain::query::Scope;
-use crate::domain::retention::{first_shown, may_have_gone};
+use crate::domain::retention::first_shown;
 use crate::error::Error;
-use crate::store::events::{self, Row};
+use crate::store::events::{self, Hit as _, Row};
 use crate::store::number::{signed, unsigned};
 use crate::store::ranges::{self, Range};
-use crate::store::{tiles, trees};
+use crate::store::{logs, tiles, trees};
 
 /// Most events that are read at once, about how many bytes of them, and how many before it is known how large they are.
 const READ: usize = 200;
@@ -59,10 +59,11 @@ impl App {
             since: self.visible_since(Scope::Log(tenant.id)),
         };
         events::steady_plans(tx.conn()).await?;
-        let (hidden, kept) = ranges::bounds(tx.conn(), &range).await?;
+        let hidden = ranges::hidden(tx.conn(), &range).await?;
+        // Read last: what goes meanwhile is in it.
+        let gone_to = logs::gone_to(tx.conn(), tenant.id).await?;
         drop(tx);
-        let gone = may_have_gone(tenant.id, clock::now());
-        range.from = first_shown(range.from, hidden, kept, gone);
+        range.from = first_shown(range.from, hidden, gone_to, range.below);
         let proved_by = (log.tree.size, log.checkpoint);
         let head = Head::new(&wanted, (tenant.id, range.from), proved_by, &consistency);
         let (sender, receiver) = mpsc::channel(WAITING);

@@ -14,9 +14,11 @@ use crate::domain::terms::Fact;
 use crate::error::Error;
 use crate::store::events::{self, Hit as _, Place, Row};
 
-/// Most bytes that a page's rows have together, unless a single one has more. On the wire a list of numbers becomes five times
-/// as large, and clients of gRPC take 4 MiB by default.
-const PAGE_BYTES: usize = 700 * 1024;
+/// Most bytes of a page's events, unless a single one has more: clients of gRPC take 4 MiB by default.
+const PAGE_BYTES: usize = 3_500_000;
+
+/// As many days as any plan keeps events.
+const LONGEST: i32 = Class::Days730.number() as i32;
 
 /// An event as it is read.
 #[derive(Clone, Debug)]
@@ -107,10 +109,17 @@ impl App {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Row>, Error> {
+        let now = clock::now();
+        let shows = |tenant, came| {
+            let visible = || came >= visible_since(now, self.retention_days(tenant));
+            page.scope != Scope::All || visible() || self.tenants.is_held(tenant)
+        };
         let cut = Cut {
             before,
             limit,
+            bytes: PAGE_BYTES,
             since: self.since(page),
+            shows: &shows,
         };
         if page.offset == 0 {
             return find(conn, page.scope, &page.filter, cut).await;
@@ -153,11 +162,12 @@ impl App {
                     terms: vec![Fact::Event.term(name)],
                     ..Filter::default()
                 };
-                let (before, limit) = (None, 1);
                 let cut = Cut {
-                    before,
-                    limit,
+                    before: None,
+                    limit: 1,
+                    bytes: PAGE_BYTES,
                     since,
+                    shows: &|_, _| true,
                 };
                 let rows = find::<Row>(conn, Scope::Log(tenant), &filter, cut).await?;
                 rows.into_iter().next()
@@ -179,10 +189,14 @@ impl App {
     /// Since when events are shown: as long as the tenant's plan keeps them; those of no tenant as long as any.
     pub(super) fn visible_since(&self, scope: Scope) -> jiff::Timestamp {
         let days = match scope {
-            Scope::Log(tenant) => self.tenants.retention_days(tenant),
-            Scope::All => None,
+            Scope::Log(tenant) => self.retention_days(tenant),
+            Scope::All => LONGEST,
         };
-        let days = days.unwrap_or_else(|| i32::from(Class::Days730.number()));
         visible_since(clock::now(), days)
+    }
+
+    /// How long a tenant's plan keeps events; for one that nobody knows any more as long as any.
+    fn retention_days(&self, tenant: TenantId) -> i32 {
+        self.tenants.retention_days(tenant).unwrap_or(LONGEST)
     }
 }

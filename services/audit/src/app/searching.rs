@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
-use tenantry_core::clock;
+use tenantry_core::{TenantId, clock};
 
 use crate::domain::query::{Filter, Scope};
 use crate::domain::search::places::Places;
@@ -26,12 +26,20 @@ const MOST_BUCKETS: i64 = 256;
 /// Fewest and most candidates that are held against their events at once.
 const CANDIDATES: std::ops::RangeInclusive<usize> = 16..=1_000;
 
-/// The first so many events before a place that came since an instant and that a filter lets through.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
+/// Most events that are read at once: they may be large.
+const READ: usize = 100;
+
+/// The first so many events before a place that came since an instant and that a filter lets through; fewer, once those that are
+/// found have as many bytes as this.
+#[derive(Clone, Copy)]
+pub(super) struct Cut<'a> {
     pub(super) before: Option<i64>,
     pub(super) limit: usize,
+    pub(super) bytes: usize,
     pub(super) since: Timestamp,
+    /// Whether an event of this tenant that came then is shown: of all logs together each is shown as far back as its own tenant's
+    /// plan says.
+    pub(super) shows: &'a (dyn Fn(TenantId, Timestamp) -> bool + Sync),
 }
 
 /// Finds events of a scope, in the order of their places from the last.
@@ -39,7 +47,7 @@ pub(super) async fn find<H: Hit>(
     conn: &mut PgConnection,
     scope: Scope,
     filter: &Filter,
-    cut: Cut,
+    cut: Cut<'_>,
 ) -> Result<Vec<H>, Error> {
     events::steady_plans(conn).await?;
     let mut search = Search {
@@ -50,6 +58,7 @@ pub(super) async fn find<H: Hit>(
         left: cut.before,
         came_before: latest(clock::now()),
         found: Vec::new(),
+        bytes: 0,
         candidates: Vec::new(),
         batch: *CANDIDATES.start(),
         candidates_came: None,
@@ -63,12 +72,14 @@ struct Search<'a, H> {
     conn: &'a mut PgConnection,
     scope: Scope,
     filter: &'a Filter,
-    cut: Cut,
+    cut: Cut<'a>,
     /// What lies before this place is still to be searched; all of it at first.
     left: Option<i64>,
     /// The latest instant at which any of that came.
     came_before: Timestamp,
     found: Vec<H>,
+    /// How many all of these have.
+    bytes: usize,
     /// Places that are to be held against their events, from the last, and when these came.
     candidates: Vec<i64>,
     candidates_came: Option<Between>,
@@ -115,11 +126,26 @@ impl<H: Hit> Search<'_, H> {
     }
 
     fn is_full(&self) -> bool {
-        self.missing() == 0
+        self.missing() == 0 || self.bytes > self.cut.bytes
     }
 
-    fn limit(&self) -> i64 {
-        i64::try_from(self.missing()).unwrap_or(i64::MAX)
+    /// How many events are read next.
+    fn read(&self) -> usize {
+        self.missing().min(READ)
+    }
+
+    /// Keeps what is shown of these; or the place of the last of them, where more may follow.
+    fn keep(&mut self, rows: Vec<H>, read: usize) -> Option<i64> {
+        let last = rows.last().filter(|_| rows.len() == read);
+        let last = last.map(|row| row.place(self.scope));
+        for row in rows {
+            let (tenant, came) = row.came();
+            if !self.is_full() && (self.cut.shows)(tenant, came) {
+                self.bytes += row.bytes();
+                self.found.push(row);
+            }
+        }
+        last.filter(|_| !self.is_full())
     }
 
     /// Searches what no run has, down to this place; below it lies a run of this, if any.
@@ -133,15 +159,16 @@ impl<H: Hit> Search<'_, H> {
     }
 
     async fn in_order(&mut self, from: i64, came: Between) -> Result<(), Error> {
-        let span = Span {
-            from,
-            before: self.left,
-            came: (came.0.max(self.cut.since), came.1),
-        };
-        let limit = self.limit();
-        if limit > 0 {
+        let came = (came.0.max(self.cut.since), came.1);
+        while !self.is_full() {
+            let (before, read) = (self.left, self.read());
+            let span = Span { from, before, came };
+            let limit = i64::try_from(read).unwrap_or(i64::MAX);
             let rows = events::in_order(self.conn, self.scope, self.filter, span, limit).await?;
-            self.found.extend(rows);
+            let Some(last) = self.keep(rows, read) else {
+                break;
+            };
+            self.left = Some(last);
         }
         self.left = Some(from);
         Ok(())
@@ -215,20 +242,27 @@ impl<H: Hit> Search<'_, H> {
 
     /// Holds the candidates against their events.
     async fn hold_candidates(&mut self) -> Result<(), Error> {
-        let candidates = std::mem::take(&mut self.candidates);
-        let (Some(came), limit) = (self.candidates_came.take(), self.limit()) else {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let Some(came) = self.candidates_came.take() else {
             return Ok(());
         };
-        if candidates.is_empty() || limit == 0 {
-            return Ok(());
-        }
         let came = (came.0.max(self.cut.since), came.1);
-        let places = (candidates.as_slice(), came);
-        let rows = events::among(self.conn, self.scope, self.filter, places, limit).await?;
-        if rows.len() < candidates.len() / 2 {
+        let (all, had) = (candidates.len(), self.found.len());
+        while !candidates.is_empty() && !self.is_full() {
+            let read = self.read();
+            let (places, limit) = (
+                (candidates.as_slice(), came),
+                i64::try_from(read).unwrap_or(i64::MAX),
+            );
+            let rows = events::among(self.conn, self.scope, self.filter, places, limit).await?;
+            let Some(last) = self.keep(rows, read) else {
+                break;
+            };
+            candidates.retain(|place| *place < last);
+        }
+        if self.found.len() - had < all / 2 {
             self.batch = (self.batch * 4).min(*CANDIDATES.end());
         }
-        self.found.extend(rows);
         Ok(())
     }
 }

@@ -22,8 +22,8 @@ use crate::store::events;
 const TICK: Duration = Duration::from_millis(100);
 /// Most looks that a slow stream may be behind before it just reads.
 const LOOKS_KEPT: usize = 64;
-/// Most events that one stream reads at once.
-const READ: i64 = 50;
+/// Most events that one stream reads at once: it keeps them while its client doesn't read.
+const READ: i64 = 16;
 /// Most items that wait for a slow client; the log has the others.
 const WAITING: usize = 16;
 /// A bookmark comes when nothing else came for this long.

@@ -107,10 +107,11 @@ impl App {
         let bare = tokio::task::spawn_blocking(move || rows.iter().map(bare).collect());
         let bare: Result<Vec<_>, Error> = bare.await.map_err(|_panicked| Refusal::internal())?;
         erasure::erase(tx.conn(), tenant, &bare?).await?;
-        logs::erased_to(tx.conn(), tenant, last + 1).await?;
-        // Behind the change, and what all logs are searched by last: whoever erases another one waits for no more than that.
+        // Behind the change, and what all logs are searched by after that: whoever erases another one waits for no more.
         due::anew(tx.conn(), Scope::Log(tenant), &indexes).await?;
         due::anew(tx.conn(), Scope::All, &positions).await?;
+        // The log's row last of all: who appends to it holds the head, and must not wait for what is waited for above.
+        logs::erased_to(tx.conn(), tenant, last + 1).await?;
         tx.commit().await?;
         Ok(Some(last + 1))
     }

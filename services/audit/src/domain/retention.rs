@@ -1,7 +1,6 @@
 //! How long events are kept, in classes: each class has partitions of its own, which go as a whole.
 
 use jiff::{SignedDuration, Timestamp};
-use tenantry_core::TenantId;
 
 /// A retention class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +63,8 @@ pub(crate) struct Kept {
     pub(crate) class: Option<Class>,
     /// Whether its tenant is purged: it takes no personal values then.
     pub(crate) purged: bool,
+    /// Not after the first event that no checkpoint has came; none where each has one. Without its events a log can't be signed.
+    pub(crate) unsigned_since: Option<Timestamp>,
 }
 
 impl Kept {
@@ -98,29 +99,12 @@ pub(crate) fn visible_since(now: Timestamp, retention_days: i32) -> Timestamp {
     now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Where the events of a log begin that a reader still gets, from a place on: behind the last one that is older than the plan
-/// shows; else at the first one that is kept, where others may have gone with their partitions. `kept` is none where none is.
-pub(crate) fn first_shown(
-    from: i64,
-    hidden: Option<i64>,
-    kept: Option<i64>,
-    may_have_gone: bool,
-) -> i64 {
-    match (hidden, kept) {
-        (Some(hidden), _) => from.max(hidden + 1),
-        (None, Some(kept)) if may_have_gone => from.max(kept),
-        // A log that never lost any begins at its beginning. Where an event is missing nevertheless, whoever looks is to see it.
-        (None, _) => from,
-    }
-}
-
-/// Whether events of a tenant may be old enough by now to have gone with their partition: none is older than its tenant, whose
-/// id has the time in it (RFC 9562, UUIDv7).
-pub(crate) fn may_have_gone(tenant: TenantId, now: Timestamp) -> bool {
-    let shortest = i64::from(Class::Days30.number()) * HOURS_PER_DAY;
-    let made = tenant.uuid().get_timestamp();
-    let made = made.and_then(|made| Timestamp::from_second(made.to_unix().0.try_into().ok()?).ok());
-    made.is_none_or(|made| now.duration_since(made) > SignedDuration::from_hours(shortest))
+/// Where an export begins of what a log of this size shows, from a place on: behind the last event that is older than the plan
+/// shows, and behind all that have gone, because between those of one class others may be left. Where an event is missing behind
+/// that, whoever looks is to see it.
+pub(crate) fn first_shown(from: i64, hidden: Option<i64>, gone_to: i64, size: i64) -> i64 {
+    let shown = hidden.map_or(gone_to, |hidden| gone_to.max(hidden + 1));
+    from.max(shown.min(size))
 }
 
 #[cfg(test)]
@@ -152,6 +136,28 @@ mod tests {
             assert_eq!(kept.class, Some(longest));
             assert_eq!(kept.class(Some(days)), Class::of(Some(days)));
             assert_eq!(kept.class(None), longest);
+        }
+    }
+
+    #[test]
+    fn an_export_begins_behind_what_is_hidden_and_what_has_gone_and_not_behind_the_log() {
+        for (from, hidden, gone_to, first) in [
+            (0, None, 0, 0),
+            (3, None, 0, 3),
+            (0, Some(4), 0, 5),
+            (0, None, 7, 7),
+            (0, Some(4), 7, 7),
+            (0, Some(8), 7, 9),
+            (8, Some(4), 7, 8),
+            (0, None, 10, 10),
+            (0, None, 12, 10),
+            (50, None, 12, 50),
+        ] {
+            assert_eq!(
+                first_shown(from, hidden, gone_to, 10),
+                first,
+                "{from} {hidden:?} {gone_to}"
+            );
         }
     }
 

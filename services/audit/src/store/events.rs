@@ -13,6 +13,9 @@ use uuid::Uuid;
 use crate::domain::query::{Filter, Scope};
 use crate::domain::search::way::Between;
 
+/// What a value of JSON takes on the wire beyond its text, at most: a number is eight bytes and two tags there.
+const VALUE_BYTES: usize = 10;
+
 pub(super) type Sql = QueryBuilder<Postgres>;
 
 /// What is read of an event that is found.
@@ -22,6 +25,12 @@ pub(crate) trait Hit: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {
 
     /// Its place: an index in one log, a position among all.
     fn place(&self, scope: Scope) -> i64;
+
+    /// Whose log it is in, and when it came.
+    fn came(&self) -> (TenantId, Timestamp);
+
+    /// About how many bytes of an answer it becomes, and no fewer where those are many.
+    fn bytes(&self) -> usize;
 }
 
 /// An event as it stands in its row.
@@ -30,43 +39,58 @@ pub(crate) struct Row {
     pub(crate) tenant_id: Uuid,
     pub(crate) index: i64,
     pub(crate) position: i64,
+    pub(crate) received_at: PgTime,
     pub(crate) leaf: String,
     pub(crate) disclosed: Option<String>,
 }
 
-impl Row {
-    /// How many bytes it has, as far as they vary much.
-    pub(crate) fn bytes(&self) -> usize {
-        self.leaf.len() + self.disclosed.as_ref().map_or(0, String::len)
-    }
-}
-
 impl Hit for Row {
-    const COLUMNS: &'static str = "e.tenant_id, e.index, e.position, e.leaf, e.disclosed";
+    const COLUMNS: &'static str =
+        "e.tenant_id, e.index, e.position, e.received_at, e.leaf, e.disclosed";
 
     fn place(&self, scope: Scope) -> i64 {
         match scope {
             Scope::Log(_) => self.index,
             Scope::All => self.position,
         }
+    }
+
+    fn came(&self) -> (TenantId, Timestamp) {
+        (self.tenant_id.into(), self.received_at.0)
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [self.leaf.as_str(), self.disclosed.as_deref().unwrap_or("")];
+        let values = texts.map(|text| text.len() + VALUE_BYTES * text.matches(',').count());
+        values.iter().sum()
     }
 }
 
 /// Where an event is.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub(crate) struct Place {
+    tenant_id: Uuid,
     index: i64,
     position: i64,
+    received_at: PgTime,
 }
 
 impl Hit for Place {
-    const COLUMNS: &'static str = "e.index, e.position";
+    const COLUMNS: &'static str = "e.tenant_id, e.index, e.position, e.received_at";
 
     fn place(&self, scope: Scope) -> i64 {
         match scope {
             Scope::Log(_) => self.index,
             Scope::All => self.position,
         }
+    }
+
+    fn came(&self) -> (TenantId, Timestamp) {
+        (self.tenant_id.into(), self.received_at.0)
+    }
+
+    fn bytes(&self) -> usize {
+        0
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use sqlx::PgConnection;
 use tenantry_core::TenantId;
 use tenantry_store::Error;
+use tenantry_store::time::PgTime;
 
 use crate::domain::retention::{Class, Kept};
 
@@ -16,7 +18,8 @@ pub(crate) async fn kept(
 ) -> Result<HashMap<TenantId, Kept>, Error> {
     let ids: Vec<_> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"SELECT tenant_id, class, purged_at IS NOT NULL AS "purged!" FROM logs WHERE tenant_id = ANY($1)"#,
+        r#"SELECT tenant_id, class, purged_at IS NOT NULL AS "purged!", waiting_since AS "unsigned_since: PgTime"
+           FROM logs WHERE tenant_id = ANY($1)"#,
         &ids
     )
     .fetch_all(conn)
@@ -25,6 +28,7 @@ pub(crate) async fn kept(
         let kept = Kept {
             class: row.class.and_then(Class::of_number),
             purged: row.purged,
+            unsigned_since: row.unsigned_since.map(Timestamp::from),
         };
         (row.tenant_id.into(), kept)
     });
@@ -51,6 +55,16 @@ pub(crate) async fn lengthen(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The place behind the last event of a log that has gone.
+#[tracing::instrument(name = "logs.gone_to", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn gone_to(conn: &mut PgConnection, tenant: TenantId) -> Result<i64, Error> {
+    let gone = sqlx::query_scalar!(
+        "SELECT gone_to FROM gone WHERE tenant_id = $1",
+        tenant.uuid()
+    );
+    Ok(gone.fetch_optional(conn).await?.unwrap_or(0))
 }
 
 /// How far a purged log is erased: of the events before this place no personal value is left. None where it isn't purged.

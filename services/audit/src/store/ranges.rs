@@ -41,22 +41,15 @@ pub(crate) async fn first(
     Ok(sql.build_query_as().fetch_all(conn).await?)
 }
 
-/// Of the events of a range, the last one that came before its time, and the first one that came since.
-#[tracing::instrument(name = "events.bounds", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-pub(crate) async fn bounds(
-    conn: &mut PgConnection,
-    range: &Range,
-) -> Result<(Option<i64>, Option<i64>), Error> {
-    let row = sqlx::query!(
-        "SELECT
-            (SELECT max(index) FROM events WHERE tenant_id = $1 AND index >= $2 AND index < $3 AND received_at < $4) AS hidden,
-            (SELECT min(index) FROM events WHERE tenant_id = $1 AND index >= $2 AND index < $3 AND received_at >= $4) AS kept",
+/// The last event of a range that came before its time.
+#[tracing::instrument(name = "events.hidden", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn hidden(conn: &mut PgConnection, range: &Range) -> Result<Option<i64>, Error> {
+    let hidden = sqlx::query_scalar!(
+        "SELECT max(index) FROM events WHERE tenant_id = $1 AND index >= $2 AND index < $3 AND received_at < $4",
         range.tenant.uuid(),
         range.from,
         range.below,
         PgTime(range.since) as PgTime,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok((row.hidden, row.kept))
+    );
+    Ok(hidden.fetch_one(conn).await?)
 }

@@ -23,8 +23,8 @@ pub(crate) struct Partition {
     pub(crate) past: bool,
 }
 
-/// Whether this transaction is the only one of its kind; then it is until it ends. It has its connection wait for no lock
-/// long.
+/// Whether this transaction is the only one of its kind; then it is until it ends. It waits for no lock long, until it is to be
+/// patient.
 #[tracing::instrument(name = "retention.alone", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn alone(conn: &mut PgConnection) -> Result<bool, Error> {
     let wait = format!("SET LOCAL lock_timeout = {LOCK_WITHIN_MS}");
@@ -33,6 +33,16 @@ pub(crate) async fn alone(conn: &mut PgConnection) -> Result<bool, Error> {
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('retention of events', 0)) AS "alone!""#
     );
     Ok(alone.fetch_one(conn).await?)
+}
+
+/// From here on the transaction waits for a lock as long as any other does. For whoever holds no table's lock that keeps others
+/// from reading or writing.
+#[tracing::instrument(name = "retention.patient", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn patient(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::raw_sql("SET LOCAL lock_timeout TO DEFAULT")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// All partitions: the shortest class first, so that what goes on to a longer one is looked at there, and the oldest first.
@@ -115,8 +125,8 @@ pub(crate) async fn move_to(
     Ok(moved.rows_affected())
 }
 
-/// Removes some events of a tenant from a partition that are older than its class says, and a day; returns their indexes and
-/// their positions.
+/// Removes some events of a tenant from a partition that are older than its class says, and a day, as far as a checkpoint has them,
+/// and notes how far the log has gone; returns their indexes and their positions.
 #[tracing::instrument(name = "retention.remove", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn remove(
     conn: &mut PgConnection,
@@ -131,6 +141,7 @@ pub(crate) async fn remove(
              SELECT index FROM events
              WHERE class = $1 AND received_at >= $2 AND received_at < $3 AND tenant_id = $4
                AND received_at < clock_timestamp() - make_interval(days => $5 + 1)
+               AND received_at < coalesce((SELECT waiting_since FROM logs WHERE tenant_id = $4), 'infinity')
              LIMIT $6)
          RETURNING e.index, e.position",
         partition.class.number(),
@@ -140,8 +151,18 @@ pub(crate) async fn remove(
         i32::from(class.number()),
         most,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    if let Some(last) = removed.iter().map(|row| row.index).max() {
+        sqlx::query!(
+            "INSERT INTO gone (tenant_id, gone_to) VALUES ($1, $2)
+             ON CONFLICT (tenant_id) DO UPDATE SET gone_to = greatest(gone.gone_to, excluded.gone_to)",
+            tenant.uuid(),
+            last + 1,
+        )
+        .execute(conn)
+        .await?;
+    }
     let removed = removed.into_iter().map(|row| (row.index, row.position));
     Ok(removed.unzip())
 }
@@ -155,6 +176,33 @@ pub(crate) async fn close(conn: &mut PgConnection, partition: &Partition) -> Res
         partition.name
     );
     sqlx::query(AssertSqlSafe(lock)).execute(conn).await?;
+    Ok(())
+}
+
+/// Notes of each log with events in a partition how far it has gone once the partition has. It goes from one tenant to the next by
+/// the index, however many events each has.
+#[tracing::instrument(name = "retention.note_gone", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn note_gone(conn: &mut PgConnection, partition: &Partition) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH RECURSIVE last AS (
+             (SELECT tenant_id, index FROM events
+              WHERE class = $1 AND received_at >= $2 AND received_at < $3
+              ORDER BY tenant_id DESC, index DESC LIMIT 1)
+             UNION ALL
+             SELECT next.tenant_id, next.index
+             FROM last CROSS JOIN LATERAL (
+                 SELECT e.tenant_id, e.index FROM events AS e
+                 WHERE e.class = $1 AND e.received_at >= $2 AND e.received_at < $3 AND e.tenant_id < last.tenant_id
+                 ORDER BY e.tenant_id DESC, e.index DESC LIMIT 1) AS next
+         )
+         INSERT INTO gone (tenant_id, gone_to) SELECT tenant_id, index + 1 FROM last
+         ON CONFLICT (tenant_id) DO UPDATE SET gone_to = greatest(gone.gone_to, excluded.gone_to)",
+        partition.class.number(),
+        PgTime(partition.begins) as PgTime,
+        PgTime(partition.ends) as PgTime,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -88,7 +88,7 @@ pub(crate) async fn stop(
     Ok(())
 }
 
-/// Digests of events, by tenant and number.
+/// Digests of events, by tenant and number; an empty one where it is erased.
 pub(crate) type Digests = HashMap<(TenantId, i64), Vec<u8>>;
 
 /// Numbers of a stream that come again.
@@ -98,10 +98,12 @@ pub(crate) struct Repeated {
     pub(crate) epoch: i32,
     pub(crate) from_n: i64,
     pub(crate) until_n: i64,
+    /// The place in the log before which they aren't looked for.
+    pub(crate) from_index: i64,
 }
 
-/// The digests under which a source's events were taken, as far as the log still has them and they aren't erased. It looks from the end of each log, where
-/// they are, and stops once it has found them.
+/// The digests under which a source's events were taken, as far as the log still has them. It looks from the end of each log, where
+/// they are, and stops once it has found them, or at the place up to which it is to look.
 #[tracing::instrument(name = "events.digests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn digests(
     conn: &mut PgConnection,
@@ -115,19 +117,22 @@ pub(crate) async fn digests(
     let epochs: Vec<_> = repeated.iter().map(|one| one.epoch).collect();
     let froms: Vec<_> = repeated.iter().map(|one| one.from_n).collect();
     let untils: Vec<_> = repeated.iter().map(|one| one.until_n).collect();
+    let indexes: Vec<_> = repeated.iter().map(|one| one.from_index).collect();
     let rows = sqlx::query!(
         r#"SELECT r.tenant_id AS "tenant_id!", e.n, e.digest
-           FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[]) AS r (tenant_id, epoch, from_n, until_n)
+           FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[])
+                AS r (tenant_id, epoch, from_n, until_n, from_index)
            CROSS JOIN LATERAL (
                SELECT n, digest FROM events AS e
                WHERE e.tenant_id = r.tenant_id AND e.source = $1 AND e.epoch = r.epoch AND e.n >= r.from_n AND e.n < r.until_n
-                 AND e.digest <> ''
+                 AND e.index >= r.from_index
                ORDER BY e.index DESC LIMIT r.until_n - r.from_n) AS e"#,
         source,
         &ids,
         &epochs,
         &froms,
         &untils,
+        &indexes,
     )
     .fetch_all(conn)
     .await?;

@@ -1,11 +1,18 @@
 //! Taking events: each number of each stream once, in order, without a gap, whoever comes at once.
 
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Origin, Principal, Reason, TenantId};
 use tenantry_proto::audit::v1::ListEventsRequest;
 use tenantry_proto::internal::audit::v1::{AppendRequest, SourceStream};
 use tenantry_rpc::assertion::{Claims, OnBehalfOf};
+use tenantry_testkit::wait::until;
 
 use crate::support::{World, event, member, operator, reason, service, stream};
+
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Index, source's number and action of each event of a log, in order.
 async fn log(world: &World, tenant: TenantId) -> Vec<(i64, i64, String)> {
@@ -27,6 +34,17 @@ async fn outcome(world: &World, source: &str, stream: SourceStream) -> (String, 
 
 fn expected(word: &str, n: i64) -> (String, i64) {
     (word.to_owned(), n)
+}
+
+/// Why streams were stopped, as the platform's stream tells it.
+async fn alarms(owner: &mut PgConnection) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT event -> 'after' ->> 'why' FROM outbox WHERE tenant_id = $1 AND action = 'audit_source.stopped'",
+    )
+    .bind(TenantId::PLATFORM.uuid())
+    .fetch_all(owner)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -104,6 +122,61 @@ async fn a_different_repetition_stops_that_stream_alone_and_raises_an_alarm() {
     .unwrap();
     assert_eq!(alarm["source"], "registry");
     assert_eq!(alarm["tenant_id"], acme.to_string());
+}
+
+#[tokio::test]
+async fn a_repetition_from_farther_back_than_is_looked_stops_its_stream() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    let first = stream(tenant, 1, &[event("one"), event("two")]);
+    world.appended("registry", first.clone()).await;
+    let mut owner = world.owner().await;
+    for (more, (word, why)) in [
+        (999_999, ("taken", vec![])),
+        (2, ("stopped", vec!["repeated_late"])),
+    ] {
+        // As if so many others had come.
+        sqlx::query("UPDATE logs SET size = size + $2 WHERE tenant_id = $1")
+            .bind(tenant.uuid())
+            .bind(more)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+        let mut second = first.clone();
+        second.first_n = 2;
+        second.events.remove(0);
+        assert_eq!(outcome(&world, "registry", second).await, expected(word, 3));
+        assert_eq!(alarms(&mut owner).await, why);
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_is_looked_for_before_the_others_have_to_wait() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    let first = stream(tenant, 1, &[event("one"), event("two")]);
+    world.appended("registry", first.clone()).await;
+    world.all_signed(tenant).await;
+    let mut owner = world.owner().await;
+    let mut events = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *events)
+        .await
+        .unwrap();
+    let mut other = world.owner().await;
+    let looking = async {
+        let look = async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted)";
+            let waits: bool = sqlx::query_scalar(waits).fetch_one(&mut other).await?;
+            Ok(waits.then_some(()))
+        };
+        until("look at events", SOON, look).await.unwrap();
+        let head = sqlx::query("SELECT FROM log_head FOR UPDATE NOWAIT");
+        head.execute(&mut other).await.unwrap();
+        events.rollback().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(outcome(&world, "registry", first), looking);
+    assert_eq!(answer, expected("taken", 3));
 }
 
 #[tokio::test]

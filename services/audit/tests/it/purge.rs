@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use tenantry_audit::TENANT_TABLES;
 use tenantry_core::{Permission, Reason, TenantId};
 use tenantry_proto::audit::v1::{
@@ -21,6 +21,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// Tables with a tenant's id whose rows stay: the log, which outlives its tenant, its numbers and where they come from.
 const STAYS: &[&str] = &[
     "events",
+    "gone",
     "logs",
     "outbox",
     "outbox_counter",
@@ -221,6 +222,52 @@ async fn what_comes_behind_a_purge_has_nothing_of_a_person_and_repetitions_are_a
     let refused = recording.record_events(request).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::TenantNotFound);
     assert!(found(&world, tenant, own).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_comes_again_of_a_purged_tenant_is_not_looked_for_in_its_log() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    let first = stream(tenant, 1, &[event("one"), event("two")]);
+    world.appended("registry", first.clone()).await;
+    purged(&world, tenant).await;
+    let mut owner = world.owner().await;
+    let mut events = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *events)
+        .await
+        .unwrap();
+    let answer = tokio::time::timeout(WITHIN / 4, world.appended("registry", first));
+    let answer = answer.await.expect("it waits for the events");
+    assert_eq!(answer.outcomes[0].outcome, "taken");
+}
+
+#[tokio::test]
+async fn a_purge_that_waits_for_a_builder_keeps_nobody_from_appending() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    world.fill(tenant, 1, 3).await;
+    // As a worker that makes a long run of all logs.
+    let mut builder = world.owner().await;
+    let mut building = builder.begin().await.unwrap();
+    let lock = "SELECT pg_advisory_xact_lock('search_runs'::regclass::oid::integer,
+                                             search_lock_key('ffffffff-ffff-ffff-ffff-ffffffffffff'))";
+    sqlx::query(lock).execute(&mut *building).await.unwrap();
+    let mut owner = world.owner().await;
+    let appending = async {
+        let look = async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database =
+                             (SELECT oid FROM pg_database WHERE datname = current_database()))";
+            let waits: bool = sqlx::query_scalar(waits).fetch_one(&mut owner).await?;
+            Ok(waits.then_some(()))
+        };
+        until("purge that waits", WITHIN, look).await.unwrap();
+        let more = tokio::time::timeout(WITHIN / 4, world.fill(tenant, 4, 1));
+        more.await.expect("it waits for the purge");
+        building.rollback().await.unwrap();
+    };
+    tokio::join!(purged(&world, tenant), appending);
+    assert_eq!(personal(&mut owner, tenant).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tenantry_core::{Permission, Reason, TenantId};
 use tenantry_proto::audit::v1::{AuditEvent, ListEventsRequest, SearchEventsRequest};
+use tenantry_testkit::wait::until;
 
 use crate::support::{World, event, member, operator, reason, stream};
 
@@ -175,6 +176,47 @@ async fn pages_of_the_largest_events_fit_into_what_clients_take() {
         }
     }
     assert!(seen.into_iter().eq((0..EVENTS).rev()));
+}
+
+#[tokio::test]
+async fn of_all_logs_each_event_is_shown_as_far_back_as_its_own_tenants_plan_says() {
+    let world = World::start().await;
+    let [short, long] =
+        [("short", 365), ("long", 365)].map(|(slug, days)| world.registry.add(slug, days, None));
+    // More of what isn't shown than is read at once.
+    world.fill(long, 1, 2).await;
+    world.fill(short, 1, 250).await;
+    let mut owner = world.owner().await;
+    sqlx::raw_sql(
+        "SELECT ensure_partitions(now() - interval '40 days');
+         UPDATE events SET received_at = received_at - interval '40 days'",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    world.fill(short, 251, 3).await;
+    let mut search = world.events(&operator());
+    for (days, shown) in [(365, 255), (30, 5)] {
+        world
+            .registry
+            .change(short, |tenant| tenant.plan = format!("days-{days}"));
+        let look = async || {
+            let (mut request, mut found) = (SearchEventsRequest::default(), 0);
+            request.event_type = "tenant.updated".to_owned();
+            loop {
+                let page = search.search_events(request.clone()).await?.into_inner();
+                found += page.events.len();
+                request.page_token = page.next_page_token;
+                if request.page_token.is_empty() {
+                    return Ok((found == shown).then_some(()));
+                }
+            }
+        };
+        let what = format!("{shown} events");
+        until(&what, std::time::Duration::from_secs(10), look)
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]

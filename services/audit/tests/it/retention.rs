@@ -1,5 +1,8 @@
 //! How long events are kept: no longer than their class says, and never shorter than their tenant's plan or a legal hold does.
 
+mod held;
+mod unsigned;
+
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
@@ -33,11 +36,30 @@ async fn appended(replica: &Replica, stream: SourceStream) {
     assert_eq!(answer.outcomes[0].outcome, "taken");
 }
 
+/// Waits until the replica knows all tenants that were added, so that their events come in the class of their plan.
+async fn all_known(world: &World) {
+    let last = world.registry.add("last", 30, None);
+    let mut owner = world.owner().await;
+    let mut n = 0;
+    let look = async || {
+        n += 1;
+        world.fill(last, n, 1).await;
+        let known = "SELECT true FROM events WHERE tenant_id = $1 AND class = 30";
+        let known: Option<bool> = sqlx::query_scalar(known)
+            .bind(last.uuid())
+            .fetch_optional(&mut owner)
+            .await?;
+        Ok(known)
+    };
+    until("tenants that are known", WITHIN, look).await.unwrap();
+}
+
 #[tokio::test]
 async fn events_go_with_their_partition_once_their_class_has_had_its_time() {
     let world = World::start().await;
     let [old, young, longer] = [("old", 30), ("young", 30), ("longer", 90)]
         .map(|(slug, days)| world.registry.add(slug, days, None));
+    all_known(&world).await;
     for tenant in [old, young, longer] {
         world.fill(tenant, 1, 3).await;
     }
@@ -67,6 +89,7 @@ async fn what_a_longer_plan_or_a_hold_keeps_is_moved_on_unchanged_before_its_par
     let world = World::start().await;
     let [short, grown, held] =
         ["short", "grown", "held"].map(|slug| world.registry.add(slug, 30, None));
+    all_known(&world).await;
     for tenant in [short, grown, held] {
         world.fill(tenant, 1, 3).await;
     }
@@ -94,6 +117,7 @@ async fn what_a_longer_plan_or_a_hold_keeps_is_moved_on_unchanged_before_its_par
 async fn operators_see_what_a_hold_keeps_and_the_tenant_as_far_as_its_plan() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);
+    all_known(&world).await;
     world.fill(tenant, 1, 3).await;
     world.registry.change(tenant, |tenant| tenant.held = true);
     let old = Old::of(world).await;
@@ -122,57 +146,11 @@ async fn operators_see_what_a_hold_keeps_and_the_tenant_as_far_as_its_plan() {
 }
 
 #[tokio::test]
-async fn held_events_go_once_the_last_hold_is_released_and_those_that_the_plan_keeps_stay() {
-    let world = World::start().await;
-    let [short, long] =
-        [("short", 30), ("long", 365)].map(|(slug, days)| world.registry.add(slug, days, None));
-    for tenant in [short, long] {
-        world.fill(tenant, 1, 3).await;
-        world.registry.change(tenant, |tenant| tenant.held = true);
-    }
-    let old = Old::of(world).await;
-    for tenant in [short, long] {
-        old.age(tenant, OLD_DAYS).await;
-    }
-    sqlx::query("UPDATE events SET class = 0")
-        .execute(&mut old.owner().await)
-        .await
-        .unwrap();
-    old.known("holds", |tenants| {
-        tenants.is_held(short) && tenants.is_held(long)
-    })
-    .await;
-    assert_eq!(old.retention.turn().await.unwrap().removed, 0);
-    for tenant in [short, long] {
-        old.registry.change(tenant, |tenant| tenant.held = false);
-    }
-    old.known("releases", |tenants| {
-        !tenants.is_held(short) && !tenants.is_held(long)
-    })
-    .await;
-    assert_eq!(old.retention.turn().await.unwrap().removed, 3);
-    assert_eq!(old.classes(short).await, []);
-    assert_eq!(
-        old.classes(long).await,
-        [(0, 3)],
-        "its plan keeps them for a year"
-    );
-    old.registry.change(long, days(30));
-    old.known("plan", |tenants| tenants.retention_days(long) == Some(30))
-        .await;
-    let retired = old.retention.turn().await.unwrap();
-    assert_eq!(retired.removed, 3);
-    assert!(
-        old.past().await.is_empty(),
-        "an empty partition of held events goes too"
-    );
-}
-
-#[tokio::test]
 async fn the_log_of_a_tenant_that_nobody_knows_any_more_stays_for_the_longest_class_that_it_had() {
     let world = World::start().await;
     let [shrunk, short] =
         [("shrunk", 365), ("short", 30)].map(|(slug, days)| world.registry.add(slug, days, None));
+    all_known(&world).await;
     for tenant in [shrunk, short] {
         world.fill(tenant, 1, 2).await;
     }
@@ -210,6 +188,7 @@ async fn the_log_of_a_tenant_that_nobody_knows_any_more_stays_for_the_longest_cl
 async fn what_the_log_is_searched_by_is_to_be_made_anew_where_events_went() {
     let world = World::start().await;
     let [old, young] = ["old", "young"].map(|slug| world.registry.add(slug, 30, None));
+    all_known(&world).await;
     for tenant in [old, young] {
         world.fill(tenant, 1, 3).await;
     }
@@ -236,6 +215,7 @@ async fn what_the_log_is_searched_by_is_to_be_made_anew_where_events_went() {
 async fn nothing_goes_while_nobody_can_say_how_tenants_stand() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);
+    all_known(&world).await;
     world.fill(tenant, 1, 3).await;
     let old = Old::of(world).await;
     old.age(tenant, OLD_DAYS).await;
@@ -248,6 +228,7 @@ async fn nothing_goes_while_nobody_can_say_how_tenants_stand() {
 async fn a_hold_that_is_placed_while_a_drop_is_under_way_keeps_the_events() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);
+    all_known(&world).await;
     world.fill(tenant, 1, 3).await;
     let old = Old::of(world).await;
     old.age(tenant, OLD_DAYS).await;
@@ -311,6 +292,7 @@ async fn multiply(owner: &mut PgConnection, tenant: TenantId, count: i64) {
 async fn turns_that_break_off_and_two_at_once_lose_nothing_and_take_nothing_twice() {
     let world = World::start().await;
     let [kept, gone] = ["kept", "gone"].map(|slug| world.registry.add(slug, 30, None));
+    all_known(&world).await;
     for tenant in [kept, gone] {
         world.fill(tenant, 1, 1).await;
         multiply(&mut world.owner().await, tenant, 9_000).await;
@@ -346,6 +328,7 @@ async fn turns_that_break_off_and_two_at_once_lose_nothing_and_take_nothing_twic
 async fn the_roles_that_serve_drop_nothing_but_partitions_that_have_had_their_time() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);
+    all_known(&world).await;
     world.fill(tenant, 1, 1).await;
     let old = Old::of(world).await;
     old.age(tenant, OLD_DAYS).await;
@@ -416,6 +399,7 @@ async fn the_roles_that_serve_drop_nothing_but_partitions_that_have_had_their_ti
 async fn a_changed_plan_acts_on_reads_at_once() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 365, None);
+    all_known(&world).await;
     world.fill(tenant, 1, 1).await;
     let old = Old::of(world).await;
     old.age(tenant, 100).await;

@@ -117,6 +117,47 @@ async fn a_resume_leaves_nothing_out_by_default_and_one_event_at_most() {
 }
 
 #[tokio::test]
+async fn behind_events_that_cannot_be_read_the_same_batch_is_taken_once() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 365, None);
+    world.fill(tenant, 1, 4).await;
+    let events: Vec<_> = (5..10).map(|_| event("later")).collect();
+    let mut batch = stream(tenant, 5, &events);
+    for bad in [6, 8] {
+        batch.events[bad - 5].event = b"no event".to_vec();
+    }
+    let mut sources = AuditSourceServiceClient::new(world.as_caller(&operator()));
+    // The relay sends the whole of it each time, from before the first one that can't be read.
+    for (bad, epoch) in [(6, 2), (8, 3)] {
+        let answer = world.appended("registry", batch.clone()).await;
+        let outcome = &answer.outcomes[0];
+        assert_eq!((&*outcome.outcome, outcome.expected_n), ("stopped", bad));
+        let behind = ResumeAuditSourceRequest {
+            first_n: bad + 1,
+            ..resume(tenant)
+        };
+        let resumed = sources.resume_audit_source(behind).await.unwrap();
+        let resumed = resumed.into_inner();
+        assert_eq!((resumed.epoch, resumed.expected_n), (epoch, bad + 1));
+    }
+    for _ in 0..2 {
+        let answer = world.appended("registry", batch.clone()).await;
+        let outcome = &answer.outcomes[0];
+        assert_eq!((&*outcome.outcome, outcome.expected_n), ("taken", 10));
+    }
+    let kept: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT epoch, n FROM events WHERE tenant_id = $1 ORDER BY index")
+            .bind(tenant.uuid())
+            .fetch_all(&mut world.owner().await)
+            .await
+            .unwrap();
+    assert_eq!(
+        kept,
+        [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (2, 7), (3, 9)]
+    );
+}
+
+#[tokio::test]
 async fn a_tenants_people_see_and_resume_no_source() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 365, None);

@@ -10,6 +10,9 @@ use tenantry_testkit::environment::{TEST_DATABASE_URL, TEST_FULL};
 use tenantry_testkit::paths;
 use tenantry_testkit::postgres::Durability;
 
+/// How many tests run at once, for libtest.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs the tests and prints how many passed and failed, as the last line.
 pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
     let postgres = private_server(Durability::None).await?;
@@ -22,6 +25,11 @@ pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
         .env(TEST_DATABASE_URL, url.as_str())
         .env(TEST_FULL, if full { "1" } else { "0" })
         .stdout(Stdio::piped());
+    if tenantry_testkit::environment::get(THREADS).is_none() {
+        // One more than cores: some wait for a fleet of their own.
+        let cores = std::thread::available_parallelism()?;
+        command.env(THREADS, (cores.get() + 1).to_string());
+    }
     let (passed, failed, success) = tokio::task::spawn_blocking(move || count(command)).await??;
     postgres.unit().stop().await?;
     paths::remove_scratch();

@@ -3,13 +3,14 @@
 //! Any replica does it, in transactions of a bounded size, one at a time over all replicas; whichever is the last, the next
 //! turn goes on there. A drop looks again itself, with the partition closed to writers. What of tenants it all goes by is no
 //! older than the grace, and a plan or a hold has a day to be heard of: that much longer than a class says, and than anyone
-//! sees it, is everything kept.
+//! sees it, is everything kept. What no checkpoint has stays until one does: without it the log can't be signed any more.
 
 mod dropping;
 mod moving;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use metrics::counter;
 use tenantry_core::TenantId;
 use tenantry_rpc::tenants::Tenants;
@@ -44,7 +45,8 @@ pub struct Retired {
     pub moved: u64,
     /// How many events were removed that a legal hold kept before.
     pub removed: u64,
-    /// Whether something is left to do: another replica was at it, tenants aren't known, or readers were in the way.
+    /// Whether something is left to do: another replica was at it, tenants aren't known, readers were in the way, or events aren't
+    /// signed yet.
     pub left: bool,
 }
 
@@ -67,6 +69,14 @@ struct Judged {
     tenant: TenantId,
     class: Class,
     under_hold: bool,
+    unsigned_since: Option<Timestamp>,
+}
+
+impl Judged {
+    /// Whether there may be events of this tenant that came before this instant, and that no checkpoint has.
+    fn is_unsigned_before(&self, instant: Timestamp) -> bool {
+        self.unsigned_since.is_some_and(|since| since < instant)
+    }
 }
 
 impl Retention {
@@ -173,6 +183,7 @@ impl Retention {
                 tenant,
                 class: kept.class(self.tenants.retention_days(tenant)),
                 under_hold: self.tenants.is_held(tenant),
+                unsigned_since: kept.unsigned_since,
             }
         });
         Ok(judged.collect())

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use tenantry_core::TenantId;
+use tenantry_core::{TenantId, clock};
 
 use super::{Judged, Retention, Retired, Step};
 use crate::domain::query::Scope;
-use crate::domain::retention::{Class, instead};
+use crate::domain::retention::{Class, instead, visible_since};
 use crate::error::Error;
 use crate::store::partitions;
 use crate::store::retention::{self, Partition};
@@ -101,6 +101,11 @@ impl Retention {
                 return Ok(Step::Done);
             }
             for free in judged.iter().filter(|judged| !judged.under_hold) {
+                let past = visible_since(clock::now(), i32::from(free.class.number()) + 1);
+                if free.is_unsigned_before(past.min(partition.ends)) {
+                    tracing::warn!(partition = partition.name, tenant.id = %free.tenant, "events that no hold keeps have to wait for a checkpoint");
+                    retired.left = true;
+                }
                 if self.remove_all(partition, free, retired).await? == Step::Later {
                     return Ok(Step::Later);
                 }
@@ -108,6 +113,7 @@ impl Retention {
         }
     }
 
+    /// Removes them in batches, none of which is committed once a hold is known of.
     async fn remove_all(
         &self,
         partition: &Partition,
@@ -121,8 +127,15 @@ impl Retention {
             let (tenant, class) = (free.tenant, free.class);
             let (indexes, positions) =
                 retention::remove(tx.conn(), partition, tenant, class, BATCH).await?;
+            // Whoever makes a run holds its scope for longer than one should wait for a table.
+            retention::patient(tx.conn()).await?;
             due::anew(tx.conn(), Scope::Log(tenant), &indexes).await?;
             due::anew(tx.conn(), Scope::All, &positions).await?;
+            // Asked last: since the tenant was judged there may have been many batches, and this one may have waited.
+            if !self.tenants.is_ready() || self.tenants.is_held(tenant) {
+                tracing::info!(tenant.id = %tenant, "held events aren't removed any further: a hold was placed, or nobody can say");
+                return Ok(Step::Later);
+            }
             tx.commit().await?;
             let removed = indexes.len() as u64;
             retired.removed += removed;
