@@ -125,6 +125,9 @@ pub(super) fn gone(fields: Value) -> Changes {
     Changes::Gone(fields)
 }
 
+/// What a call leaves, by what it is answered.
+pub(super) type Leaves = Box<dyn Fn(&Value) -> Vec<Left> + Send>;
+
 /// One call that succeeds, and one that is denied.
 pub struct Case {
     pub by: Caller,
@@ -132,7 +135,7 @@ pub struct Case {
     pub at: Option<String>,
     pub request: Value,
     /// What the call leaves, by what it is answered.
-    pub(super) leaves: Box<dyn Fn(&Value) -> Vec<Left> + Send>,
+    pub(super) leaves: Leaves,
     pub(super) denied: Denied,
 }
 

@@ -107,7 +107,7 @@ impl Place {
                     slot
                 }
                 (true, None) => {
-                    if !slot.as_array().is_some_and(|list| !list.is_empty()) {
+                    if slot.as_array().is_none_or(|list| list.is_empty()) {
                         *slot = json!([{}]);
                     }
                     &mut slot[0]
