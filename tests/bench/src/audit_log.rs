@@ -56,15 +56,30 @@ pub async fn fill(fleet: &Fleet, events: i64) -> Result<()> {
         .bind(large_tenant())
         .execute(&mut connection)
         .await?;
-    sqlx::query("ANALYZE audit.events").execute(&mut connection).await?;
-    println!("{events} events put in within {:.0} s", began.elapsed().as_secs_f64());
+    sqlx::query("ANALYZE audit.events")
+        .execute(&mut connection)
+        .await?;
+    println!(
+        "{events} events put in within {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
     let began = Instant::now();
     audit.start().await?;
-    until_not(&mut connection, "SELECT EXISTS (SELECT FROM audit.search_due)").await?;
+    until_not(
+        &mut connection,
+        "SELECT EXISTS (SELECT FROM audit.search_due)",
+    )
+    .await?;
     let took = began.elapsed().as_secs_f64();
     // Its tree isn't to be made while searches are timed: the log grows with each.
-    until_not(&mut connection, "SELECT EXISTS (SELECT FROM audit.logs WHERE waiting_since IS NOT NULL)").await?;
-    sqlx::query("VACUUM ANALYZE audit.search_postings").execute(&mut connection).await?;
+    until_not(
+        &mut connection,
+        "SELECT EXISTS (SELECT FROM audit.logs WHERE waiting_since IS NOT NULL)",
+    )
+    .await?;
+    sqlx::query("VACUUM ANALYZE audit.search_postings")
+        .execute(&mut connection)
+        .await?;
     tell_sizes(&mut connection, events, took).await
 }
 
@@ -85,13 +100,18 @@ async fn tell_sizes(connection: &mut PgConnection, events: i64, took: f64) -> Re
         "SELECT relid FROM pg_partition_tree('audit.events') WHERE isleaf",
         "SELECT oid FROM pg_class WHERE oid IN ('audit.search_postings'::regclass, 'audit.search_runs'::regclass, 'audit.search_times'::regclass)",
     ] {
-        let sql = format!("SELECT sum(pg_total_relation_size(t.o))::bigint FROM ({tables}) AS t (o)");
-        let bytes: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
+        let sql =
+            format!("SELECT sum(pg_total_relation_size(t.o))::bigint FROM ({tables}) AS t (o)");
+        let bytes: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut *connection)
+            .await?;
         sizes.push(per_event(bytes));
     }
-    let terms: f64 = sqlx::query_scalar("SELECT avg(cardinality(terms))::float8 FROM audit.events TABLESAMPLE SYSTEM (0.1)")
-        .fetch_one(connection)
-        .await?;
+    let terms: f64 = sqlx::query_scalar(
+        "SELECT avg(cardinality(terms))::float8 FROM audit.events TABLESAMPLE SYSTEM (0.1)",
+    )
+    .fetch_one(connection)
+    .await?;
     println!(
         "runs of {places} places made in {took:.0} s ({:.0}/s); bytes an event: {:.0}, for the search {:.0} of them in two scopes; {terms:.0} terms",
         places as f64 / took,
@@ -149,5 +169,7 @@ pub fn assertion(fleet: &Fleet, tenant: Option<Uuid>) -> Result<MetadataValue<As
     };
     let ring = std::fs::read_to_string(fleet.keys().assertion_ring())?;
     let ring = KeyRing::parse(&ring).map_err(anyhow::Error::msg)?;
-    sign(&ring, &claims)?.parse().context("an assertion is text")
+    sign(&ring, &claims)?
+        .parse()
+        .context("an assertion is text")
 }

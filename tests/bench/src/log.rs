@@ -1,5 +1,7 @@
 //! Events as services hand them to the log, and callers who read it.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use serde_json::json;
 use tenantry_proto::internal::audit::v1::append_service_client::AppendServiceClient;
@@ -20,7 +22,7 @@ pub type Append = AppendServiceClient<InterceptedService<Channel, As>>;
 #[derive(Clone)]
 pub struct As {
     service: String,
-    ring: KeyRing,
+    ring: Arc<KeyRing>,
 }
 
 impl Interceptor for As {
@@ -41,7 +43,7 @@ impl Interceptor for As {
 /// When it can't be reached.
 pub async fn append_as(fleet: &Fleet, service: &str) -> Result<Append> {
     let text = std::fs::read_to_string(fleet.keys().service_ring(service))?;
-    let ring = KeyRing::parse(&text).map_err(anyhow::Error::msg)?;
+    let ring = Arc::new(KeyRing::parse(&text).map_err(anyhow::Error::msg)?);
     let address = fleet.service("audit", 0).address();
     let channel = Endpoint::from_shared(format!("http://{address}"))?
         .connect()
@@ -104,4 +106,3 @@ pub async fn send(append: &mut Append, batch: AppendRequest) -> Result<()> {
     let refused = answer.outcomes.iter().find(|one| one.outcome != "taken");
     refused.map_or(Ok(()), |one| Err(anyhow::anyhow!("{one:?}")))
 }
-

@@ -147,9 +147,14 @@ impl Audit {
     /// Fills a month long ago.
     async fn fill(&self) -> Result<()> {
         let mut connection = load::superuser(&self.fleet).await?;
-        sqlx::query("SET search_path = audit").execute(&mut connection).await?;
+        sqlx::query("SET search_path = audit")
+            .execute(&mut connection)
+            .await?;
         let age = "SELECT ensure_partition(365, now() - make_interval(days => $1))";
-        sqlx::query(age).bind(AGE_DAYS).execute(&mut connection).await?;
+        sqlx::query(age)
+            .bind(AGE_DAYS)
+            .execute(&mut connection)
+            .await?;
         sqlx::query(MONTH)
             .bind(TENANTS)
             .bind(EVENTS)
@@ -174,7 +179,10 @@ impl Audit {
         let retention = self.retention.clone();
         let mut turn = Box::pin(async move {
             let began = Instant::now();
-            anyhow::Ok((retention.turn().await.map_err(anyhow::Error::msg)?, began.elapsed()))
+            anyhow::Ok((
+                retention.turn().await.map_err(anyhow::Error::msg)?,
+                began.elapsed(),
+            ))
         });
         let mut longest = Duration::ZERO;
         let (retired, took): (Retired, Duration) = loop {
@@ -237,8 +245,14 @@ async fn main() -> Result<()> {
     ] {
         audit.plan(plan, days).await?;
         for _ in 0..ROUNDS {
-            let [commit, drop, longest] = audit.round(moved).await?.map(|took| took.as_secs_f64() * 1e3);
-            println!("{what:34} {commit:>8.1}ms {drop:>8.1}ms {:>7.2} {longest:>14.1}ms", drop / commit);
+            let [commit, drop, longest] = audit
+                .round(moved)
+                .await?
+                .map(|took| took.as_secs_f64() * 1e3);
+            println!(
+                "{what:34} {commit:>8.1}ms {drop:>8.1}ms {:>7.2} {longest:>14.1}ms",
+                drop / commit
+            );
         }
     }
     tasks.cancel();

@@ -66,11 +66,15 @@ const KINDS: &[Kind] = &[
     ("an id that one event has", |dice, events| {
         // Events of the large tenant, which both kinds of lists find.
         let id = (dice.below(events / 8) + 1) * 8;
-        asked(Some(1), |request| request.request_id = format!("request-{id}"))
+        asked(Some(1), |request| {
+            request.request_id = format!("request-{id}")
+        })
     }),
     ("an id that none has", |dice, _| {
         let id = dice.below(1 << 40);
-        asked(Some(0), |request| request.request_id = format!("nothing-{id}"))
+        asked(Some(0), |request| {
+            request.request_id = format!("nothing-{id}")
+        })
     }),
     ("what one in twenty has", |_, _| {
         asked(Some(50), |request| request.event_type = "tenant".to_owned())
@@ -94,7 +98,9 @@ const KINDS: &[Kind] = &[
     }),
     ("an hour", |dice, _| {
         let (start, end) = dice.time(HOUR);
-        asked(None, |request| (request.start_time, request.end_time) = (start, end))
+        asked(None, |request| {
+            (request.start_time, request.end_time) = (start, end)
+        })
     }),
     ("a rare actor within a day", |dice, _| {
         let (actor, (start, end)) = (500 + dice.below(1_500), dice.time(DAY));
@@ -189,7 +195,13 @@ fn of_all(request: &ListEventsRequest) -> SearchEventsRequest {
 }
 
 /// Sorted times of both sides in one round, one request after the other, in turn: what disturbs the machine disturbs both.
-async fn round(sides: [&Side; 2], of: Of, ask: Kind, seed: usize, requests: usize) -> Result<[Vec<Duration>; 2]> {
+async fn round(
+    sides: [&Side; 2],
+    of: Of,
+    ask: Kind,
+    seed: usize,
+    requests: usize,
+) -> Result<[Vec<Duration>; 2]> {
     let mut took = [Vec::with_capacity(requests), Vec::with_capacity(requests)];
     let mut dice = Dice(seed as u64);
     for n in 0..requests {

@@ -197,7 +197,11 @@ async fn login(channel: &Gateway, email: &str, password: &str, ip: &str) -> Resu
 
 /// Asks what Envoy asks, one question each so often; the time that each answer took, in seconds, from when it was due: a
 /// question that waits for the one before counts its wait.
-async fn measure(channel: &Channel, (token, word): (&str, &GatewayWord), checks: usize) -> Result<Vec<f64>> {
+async fn measure(
+    channel: &Channel,
+    (token, word): (&str, &GatewayWord),
+    checks: usize,
+) -> Result<Vec<f64>> {
     let mut client = AuthorizationClient::new(channel.clone());
     let began = Instant::now();
     let mut times = Vec::with_capacity(checks);
@@ -205,7 +209,10 @@ async fn measure(channel: &Channel, (token, word): (&str, &GatewayWord), checks:
         let due = began + EVERY * u32::try_from(n)?;
         tokio::time::sleep_until(due.into()).await;
         let sent = Instant::now().min(due + SLEEP_ERROR);
-        let answer = client.check(question::about(token, word)).await?.into_inner();
+        let answer = client
+            .check(question::about(token, word))
+            .await?
+            .into_inner();
         ensure!(
             matches!(answer.http_response, Some(HttpResponse::OkResponse(_))),
             "refused: {answer:?}"

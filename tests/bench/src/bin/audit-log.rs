@@ -33,7 +33,10 @@ async fn main() -> Result<()> {
     let mut connection = load::superuser(&fleet).await?;
     appending(&fleet, &mut connection).await?;
     let rest = fleet.operator_rest()?;
-    let tenant = rest.post("/api/v1/tenants", json!({"name": "Timed"})).await?.ok()?;
+    let tenant = rest
+        .post("/api/v1/tenants", json!({"name": "Timed"}))
+        .await?
+        .ok()?;
     let tenant = tenant["id"].as_str().context("an id")?.to_owned();
     ways(&fleet, &rest, &tenant).await?;
     proofs(&rest, &tenant).await?;
@@ -85,7 +88,9 @@ async fn appending(fleet: &Fleet, connection: &mut PgConnection) -> Result<()> {
 
 /// Inserts the rows behind a position once more, into a table without walls or partitions, in as many transactions.
 async fn insert(connection: &mut PgConnection, from: i64, events: i64) -> Result<f64> {
-    sqlx::raw_sql("DROP TABLE IF EXISTS audit.kept").execute(&mut *connection).await?;
+    sqlx::raw_sql("DROP TABLE IF EXISTS audit.kept")
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "CREATE UNLOGGED TABLE audit.kept AS SELECT * FROM audit.events WHERE position > {from} ORDER BY position"
     )))
@@ -107,10 +112,15 @@ async fn insert(connection: &mut PgConnection, from: i64, events: i64) -> Result
 
 /// From the answer to a change until the log shows it, and until it stands under a checkpoint, while others write.
 async fn ways(fleet: &Fleet, rest: &Rest, tenant: &str) -> Result<()> {
-    let others: Vec<Rest> = (0..OTHERS).map(|_| fleet.operator_rest()).collect::<Result<_>>()?;
+    let others: Vec<Rest> = (0..OTHERS)
+        .map(|_| fleet.operator_rest())
+        .collect::<Result<_>>()?;
     let busy = try_join_all(others.iter().map(|other| async move {
         loop {
-            other.post("/api/v1/tenants", json!({"name": "Busy"})).await?.ok()?;
+            other
+                .post("/api/v1/tenants", json!({"name": "Busy"}))
+                .await?
+                .ok()?;
         }
         #[allow(unreachable_code)]
         anyhow::Ok(())
@@ -120,9 +130,7 @@ async fn ways(fleet: &Fleet, rest: &Rest, tenant: &str) -> Result<()> {
         for n in 0..TIMED {
             let name = format!("Timed w{n}w");
             let path = format!("/api/v1/tenants/{tenant}");
-            rest.patch(&path, json!({"name": name}))
-                .await?
-                .ok()?;
+            rest.patch(&path, json!({"name": name})).await?.ok()?;
             let answered = Instant::now();
             let search = format!("{path}/audit-log?event_type=tenant.updated&q=w{n}w");
             let index: i64 = until("event", FOUND_WITHIN, async || {
@@ -135,7 +143,9 @@ async fn ways(fleet: &Fleet, rest: &Rest, tenant: &str) -> Result<()> {
             if n % 10 == 0 {
                 until("checkpoint", FOUND_WITHIN, async || {
                     let state = rest.get(&format!("{path}/audit-log/checkpoint")).await?;
-                    let size = state.json()["tree_size"].as_str().and_then(|size| size.parse::<i64>().ok());
+                    let size = state.json()["tree_size"]
+                        .as_str()
+                        .and_then(|size| size.parse::<i64>().ok());
                     Ok(size.is_some_and(|size| size > index).then_some(()))
                 })
                 .await?;
@@ -161,7 +171,9 @@ async fn proofs(rest: &Rest, tenant: &str) -> Result<()> {
     for n in 0..PROOFS {
         let began = Instant::now();
         let index = n * 7_919 % size;
-        rest.get(&format!("{log}/proof?event={index}&tree_size={size}")).await?.ok()?;
+        rest.get(&format!("{log}/proof?event={index}&tree_size={size}"))
+            .await?
+            .ok()?;
         times.push(began.elapsed());
     }
     tell("proof, through the gateway", times, "limit 10 ms");
@@ -171,5 +183,10 @@ async fn proofs(rest: &Rest, tenant: &str) -> Result<()> {
 fn tell(what: &str, mut times: Vec<Duration>, limit: &str) {
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
-    println!("{what:28} p50 {:>8.2} ms   p99 {:>8.2} ms   ({limit}, {} samples)", at(0.5), at(0.99), times.len());
+    println!(
+        "{what:28} p50 {:>8.2} ms   p99 {:>8.2} ms   ({limit}, {} samples)",
+        at(0.5),
+        at(0.99),
+        times.len()
+    );
 }
