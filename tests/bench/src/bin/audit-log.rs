@@ -118,7 +118,10 @@ async fn ways(fleet: &Fleet, rest: &Rest, tenant: &str) -> Result<()> {
     let busy = try_join_all(others.iter().map(|other| async move {
         loop {
             other
-                .post("/api/v1/tenants", json!({"name": format!("Busy {}", load::random_id())}))
+                .post(
+                    "/api/v1/tenants",
+                    json!({"name": format!("Busy {}", load::random_id())}),
+                )
                 .await?
                 .ok()?;
         }

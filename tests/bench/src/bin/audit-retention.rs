@@ -1,12 +1,13 @@
 //! What does it take to let a month of events go? The drop of a partition of a million, with and without a hundredth of them to
-//! be moved on before, against the commit of one batch of events; and how long such a batch waits at most while that is done.
+//! be moved on before, against the commit of one batch of events, and against the bare DROP of a table with the same rows; and how
+//! long such a batch waits at most while that is done.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_audit::{Retention, Retired};
 use tenantry_bench::load;
 use tenantry_core::seal::Sealer;
@@ -167,10 +168,32 @@ impl Audit {
         Ok(connection.close().await?)
     }
 
-    /// One drop: the median commit before it, how long it took, and the longest commit meanwhile.
-    async fn round(&mut self, moved: u64) -> Result<[Duration; 3]> {
+    /// How long it takes Postgres to drop a table of that month's rows and indexes, which is nobody's partition.
+    async fn bare_drop(&self) -> Result<Duration> {
+        let mut connection = load::superuser(&self.fleet).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "SET search_path = audit;
+             CREATE TABLE bare (LIKE events_365 INCLUDING ALL);
+             INSERT INTO bare SELECT * FROM events WHERE class = 365 AND received_at < now() - interval '{} days';
+             CHECKPOINT",
+            AGE_DAYS - 60
+        )))
+        .execute(&mut connection)
+        .await?;
+        let began = Instant::now();
+        sqlx::query("DROP TABLE bare")
+            .execute(&mut connection)
+            .await?;
+        let took = began.elapsed();
+        connection.close().await?;
+        Ok(took)
+    }
+
+    /// One drop: the median commit before it, the bare drop of as many rows, how long it took, and the longest commit meanwhile.
+    async fn round(&mut self, moved: u64) -> Result<[Duration; 4]> {
         self.round += 1;
         self.fill().await?;
+        let bare = self.bare_drop().await?;
         let mut commits = Vec::new();
         for _ in 0..BATCHES {
             commits.push(self.append().await?);
@@ -196,7 +219,7 @@ impl Audit {
         ensure!(retired.moved == moved && !retired.left, "{retired:?}");
         ensure!(!retired.dropped.is_empty(), "nothing was dropped");
         self.settle().await?;
-        Ok([commits[BATCHES / 2], took, longest])
+        Ok([commits[BATCHES / 2], bare, took, longest])
     }
 
     /// Finds out which event is next: a batch may have been under way.
@@ -225,7 +248,8 @@ fn store(fleet: &Fleet) -> Result<Store> {
         platform_connections: 2,
         statement_cache: 100,
     };
-    Ok(Store::new(config, Sealer::parse(&key)?))
+    let sealer = Sealer::parse(&key).context("a sealing key")?;
+    Ok(Store::new(config, sealer))
 }
 
 #[tokio::main]
@@ -235,8 +259,14 @@ async fn main() -> Result<()> {
     audit.plan("business", 365).await?;
     audit.append().await?;
     println!(
-        "{:34} {:>10} {:>10} {:>7} {:>16}",
-        "a month of a million events", "a commit", "its drop", "ratio", "longest commit"
+        "{:34} {:>10} {:>10} {:>10} {:>7} {:>7} {:>16}",
+        "a month of a million events",
+        "a commit",
+        "bare DROP",
+        "its drop",
+        "ratios",
+        "",
+        "longest commit"
     );
     let share = EVENTS.unsigned_abs() / TENANTS.unsigned_abs();
     for (what, plan, days, moved) in [
@@ -245,13 +275,14 @@ async fn main() -> Result<()> {
     ] {
         audit.plan(plan, days).await?;
         for _ in 0..ROUNDS {
-            let [commit, drop, longest] = audit
+            let [commit, bare, drop, longest] = audit
                 .round(moved)
                 .await?
                 .map(|took| took.as_secs_f64() * 1e3);
             println!(
-                "{what:34} {commit:>8.1}ms {drop:>8.1}ms {:>7.2} {longest:>14.1}ms",
-                drop / commit
+                "{what:34} {commit:>8.1}ms {bare:>8.1}ms {drop:>8.1}ms {:>7.2} {:>7.2} {longest:>14.1}ms",
+                drop / commit,
+                drop / bare
             );
         }
     }

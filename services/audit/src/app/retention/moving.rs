@@ -1,6 +1,7 @@
 //! Taking out of a partition what outlives it, or of held events what nothing keeps any more.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use jiff::SignedDuration;
 use tenantry_core::{TenantId, clock};
@@ -19,6 +20,25 @@ const BATCH: i64 = 2_000;
 const INSTANT: SignedDuration = SignedDuration::from_micros(1);
 
 impl Retention {
+    /// The next tenants with events in a partition; or how the way through it ends.
+    async fn next(
+        &self,
+        partition: &Partition,
+        after: &mut Option<TenantId>,
+    ) -> Result<ControlFlow<Step, Vec<Judged>>, Error> {
+        let Some(mut tx) = self.begin().await? else {
+            return Ok(ControlFlow::Break(Step::Later));
+        };
+        let judged = self.judge(&mut tx, partition, *after).await?;
+        // Ended, not dropped: until the database heard of its end, nobody else is alone.
+        tx.commit().await?;
+        *after = judged.last().map(|judged| judged.tenant);
+        Ok(match after {
+            Some(_) => ControlFlow::Continue(judged),
+            None => ControlFlow::Break(Step::Done),
+        })
+    }
+
     /// Moves what has to stay out of a partition that has had its time.
     pub(super) async fn move_on(
         &self,
@@ -27,16 +47,10 @@ impl Retention {
     ) -> Result<Step, Error> {
         let mut after = None;
         loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
+            let judged = match self.next(partition, &mut after).await? {
+                ControlFlow::Continue(judged) => judged,
+                ControlFlow::Break(end) => return Ok(end),
             };
-            let judged = self.judge(&mut tx, partition, after).await?;
-            // Ended, not dropped: until the database heard of its end, nobody else is alone.
-            tx.commit().await?;
-            after = judged.last().map(|judged| judged.tenant);
-            if after.is_none() {
-                return Ok(Step::Done);
-            }
             let mut staying: BTreeMap<Class, Vec<TenantId>> = BTreeMap::new();
             for one in judged {
                 if let Some(class) = instead(partition.class, one.class, one.under_hold) {
@@ -90,16 +104,10 @@ impl Retention {
     ) -> Result<Step, Error> {
         let mut after = None;
         loop {
-            let Some(mut tx) = self.begin().await? else {
-                return Ok(Step::Later);
+            let judged = match self.next(partition, &mut after).await? {
+                ControlFlow::Continue(judged) => judged,
+                ControlFlow::Break(end) => return Ok(end),
             };
-            let judged = self.judge(&mut tx, partition, after).await?;
-            // Ended, not dropped: until the database heard of its end, nobody else is alone.
-            tx.commit().await?;
-            after = judged.last().map(|judged| judged.tenant);
-            if after.is_none() {
-                return Ok(Step::Done);
-            }
             for free in judged.iter().filter(|judged| !judged.under_hold) {
                 let past = visible_since(clock::now(), i32::from(free.class.number()) + 1);
                 if free.is_unsigned_before(past.min(partition.ends)) {

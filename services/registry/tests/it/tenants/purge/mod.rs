@@ -1,11 +1,11 @@
 //! Hard deletion: shown first, then for good, and never half done.
 
+mod followers;
+
 use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use tenantry_core::{Permission, Reason, TenantId};
-use tenantry_proto::internal::registry::v1::follow_tenants_response::Item as FeedItem;
-use tenantry_proto::internal::registry::v1::{FollowTenantsRequest, LookupTenantRequest};
+use tenantry_core::{Permission, Reason};
 use tenantry_proto::registry::v1::watch_tenants_response::Item;
 use tenantry_proto::registry::v1::{
     CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, PurgeReport, PurgeTenantRequest,
@@ -15,9 +15,7 @@ use tenantry_registry::TENANT_TABLES;
 use tonic::Streaming;
 
 use super::{delete, undelete};
-use crate::support::{
-    MEMBERS, Replica, World, member, named, operator, rename, service, soon, why,
-};
+use crate::support::{MEMBERS, Replica, World, member, named, operator, rename, soon, why};
 
 /// Tables with a tenant's id whose rows stay: the log and its numbers outlive the tenant, and its slugs are nobody else's.
 const STAYS: &[&str] = &["outbox", "outbox_counter", "slugs"];
@@ -452,51 +450,5 @@ async fn purges_at_once_over_two_replicas_end_once_each() {
             told,
             ["tenant.created", "tenant.purge_started", "tenant.purged"]
         );
-    }
-}
-
-#[tokio::test]
-async fn followers_are_told_of_a_purge_once_and_a_new_list_doesn_t_have_it() {
-    let world = World::start().await;
-    let tenant = world.tenant("Acme").await;
-    let mut feed = world.feed(&service("identity"));
-    let request = FollowTenantsRequest::default();
-    let mut stream = feed
-        .follow_tenants(request.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let mut tenants = world.tenants(&operator());
-    tenants.purge_tenant(purge(&tenant, true)).await.unwrap();
-    let mut seen = Vec::new();
-    soon(async {
-        while seen.last().is_none_or(|(status, _)| status != "purged") {
-            if let Some(FeedItem::Tenant(entry)) = stream.message().await.unwrap().unwrap().item {
-                seen.push((entry.status, entry.version));
-            }
-        }
-    })
-    .await;
-    seen.dedup();
-    let last = &seen[seen.len() - 2..];
-    assert_eq!(last, [("deleted".to_owned(), 2), ("purged".to_owned(), 3)]);
-
-    let mut stream = feed.follow_tenants(request).await.unwrap().into_inner();
-    loop {
-        match soon(stream.message()).await.unwrap().unwrap().item.unwrap() {
-            FeedItem::Plan(_) => {}
-            FeedItem::Tenant(entry) => panic!("{entry:?}"),
-            FeedItem::Bookmark(bookmark) => {
-                assert!(bookmark.complete);
-                break;
-            }
-        }
-    }
-    for id in [tenant.id, TenantId::new().to_string()] {
-        let asked = LookupTenantRequest {
-            id,
-            ..Default::default()
-        };
-        assert_eq!(why(feed.lookup_tenant(asked).await), Reason::TenantNotFound);
     }
 }
