@@ -125,6 +125,10 @@ async fn storm(kills_of_each: usize) -> Result<()> {
         anyhow::Ok(())
     };
     let killer = async {
+        until("first checkpoint", GOES_ON_WITHIN, async || {
+            Ok((!published.lock().await.is_empty()).then_some(()))
+        })
+        .await?;
         for round in 0..kills_of_each {
             if full() && round % FREEZE_EVERY == 0 {
                 freeze_relay(&fleet).await?;
@@ -150,7 +154,7 @@ async fn storm(kills_of_each: usize) -> Result<()> {
         acknowledged.len()
     );
     log::compare(&fleet, &acknowledged).await?;
-    checkpoints::compare(&fleet, &published.into_inner()).await?;
+    checkpoints::compare(&fleet, published.into_inner()).await?;
     fleet.stop().await
 }
 

@@ -81,6 +81,9 @@ async fn bound_session(
 /// count of a day's.
 const WAITS: &[&str] = &["mails", "relay_held"];
 
+/// Columns that move by themselves: numbers for followers, and what became of a mail.
+const MOVE: &[&str] = &["feed_n", "mail_state", "mail_state_at"];
+
 /// Everything that is stored of B's tree, in one text: rows, outbox and counters of both services.
 async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
@@ -95,14 +98,15 @@ async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
     assert!(tables.len() >= 8, "the services' tables: {tables:?}");
     let mut all = String::new();
     for table in tables {
-        // A column for numbering moves on its own.
         let sql = format!(
-            "SELECT coalesce(string_agg((to_jsonb(t) - 'feed_n')::text, ',' ORDER BY (to_jsonb(t) - 'feed_n')::text), '') \
-             FROM {table} AS t WHERE tenant_id IN ($1::uuid, $2::uuid)"
+            "SELECT coalesce(string_agg(kept, ',' ORDER BY kept), '') \
+             FROM {table} AS t, LATERAL (SELECT (to_jsonb(t) - $3)::text AS kept) AS row \
+             WHERE tenant_id IN ($1::uuid, $2::uuid)"
         );
         let rows: String = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(&b.id)
             .bind(&b.child)
+            .bind(MOVE)
             .fetch_one(&mut connection)
             .await?;
         all.push_str(&format!("{table}: {rows}\n"));

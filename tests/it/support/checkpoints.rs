@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::wait::until;
 use tenantry_transparency::tree::leaf_hash;
 use tenantry_transparency::{Checkpoint, Frontier, Signers, Tiles};
 use tokio::sync::Mutex;
@@ -14,6 +15,9 @@ use uuid::Uuid;
 
 /// Pause between two looks at what is published.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Longest time until what was appended is signed, once nothing is done to the fleet any more.
+const SIGNED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Signed notes, each with its tenant; none is the fleet's own log.
 pub type Published = Mutex<BTreeSet<(Option<Uuid>, String)>>;
@@ -38,10 +42,32 @@ async fn newest(fleet: &Fleet) -> Result<Vec<(Option<Uuid>, String)>> {
     Ok(notes.fetch_all(&mut connection).await?)
 }
 
-/// Computes each log anew from its rows: every checkpoint that was ever seen, and every one that the fleet's log names, is of a
-/// beginning of it.
-pub async fn compare(fleet: &Fleet, published: &BTreeSet<(Option<Uuid>, String)>) -> Result<()> {
+/// Waits until all that was appended is signed, and adds those checkpoints too.
+async fn signed_to_the_end(
+    fleet: &Fleet,
+    connection: &mut PgConnection,
+    published: &mut BTreeSet<(Option<Uuid>, String)>,
+) -> Result<()> {
+    let unsigned =
+        "SELECT count(*) FROM audit.logs AS l LEFT JOIN audit.trees AS t USING (tenant_id)
+         WHERE t.size IS DISTINCT FROM l.size";
+    until("checkpoint of every log's end", SIGNED_WITHIN, async || {
+        let logs: i64 = sqlx::query_scalar(unsigned)
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok((logs == 0).then_some(()))
+    })
+    .await?;
+    published.extend(newest(fleet).await?);
+    Ok(())
+}
+
+/// Computes each log anew from its rows: every checkpoint that was ever seen, the one of its end, and every one that the fleet's
+/// log names, is of a beginning of it.
+pub async fn compare(fleet: &Fleet, mut published: BTreeSet<(Option<Uuid>, String)>) -> Result<()> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let seen = published.len();
+    signed_to_the_end(fleet, &mut connection, &mut published).await?;
     let keys = std::fs::read_to_string(fleet.keys().log_key())?;
     let vkeys = Signers::parse(&keys)?.vkeys();
     let entries: Vec<String> =
@@ -49,7 +75,7 @@ pub async fn compare(fleet: &Fleet, published: &BTreeSet<(Option<Uuid>, String)>
             .fetch_all(&mut connection)
             .await?;
     let mut of_log: BTreeMap<Option<Uuid>, Vec<Checkpoint>> = BTreeMap::new();
-    for (tenant, note) in published {
+    for (tenant, note) in &published {
         let checkpoint = Checkpoint::open(note, &vkeys)?;
         let text = tenantry_transparency::checkpoint::text(&checkpoint.origin, &checkpoint.head())?;
         ensure!(
@@ -58,7 +84,6 @@ pub async fn compare(fleet: &Fleet, published: &BTreeSet<(Option<Uuid>, String)>
         );
         of_log.entry(*tenant).or_default().push(checkpoint);
     }
-    ensure!(of_log.len() > 1, "no checkpoint was published");
     for (tenant, checkpoints) in &of_log {
         let leaves = match tenant {
             None => entries.clone(),
@@ -70,7 +95,11 @@ pub async fn compare(fleet: &Fleet, published: &BTreeSet<(Option<Uuid>, String)>
         };
         is_of(checkpoints, &leaves).with_context(|| format!("the log of {tenant:?}"))?;
     }
-    println!("{} checkpoints of {} logs", published.len(), of_log.len());
+    println!(
+        "{seen} checkpoints were seen meanwhile, {} in the end, of {} logs",
+        published.len(),
+        of_log.len()
+    );
     Ok(())
 }
 
