@@ -11,6 +11,9 @@ use crate::domain::retention::Class;
 
 /// Longest wait for a lock of a table: others who come wait behind whoever waits here.
 const LOCK_WITHIN_MS: u32 = 250;
+/// Longest wait until nobody writes into a partition, behind which no reader waits. It's longer than Postgres's
+/// `deadlock_timeout` of a second, after which a vacuum that Postgres began gives way to whoever waits, and not before.
+const CLOSED_WITHIN_MS: u32 = 3_000;
 
 /// A partition of events.
 #[derive(Clone, Debug)]
@@ -27,12 +30,17 @@ pub(crate) struct Partition {
 /// patient.
 #[tracing::instrument(name = "retention.alone", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn alone(conn: &mut PgConnection) -> Result<bool, Error> {
-    let wait = format!("SET LOCAL lock_timeout = {LOCK_WITHIN_MS}");
-    sqlx::query(AssertSqlSafe(wait)).execute(&mut *conn).await?;
+    wait_at_most(conn, LOCK_WITHIN_MS).await?;
     let alone = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('retention of events', 0)) AS "alone!""#
     );
     Ok(alone.fetch_one(conn).await?)
+}
+
+async fn wait_at_most(conn: &mut PgConnection, ms: u32) -> Result<(), Error> {
+    let wait = format!("SET LOCAL lock_timeout = {ms}");
+    sqlx::query(AssertSqlSafe(wait)).execute(conn).await?;
+    Ok(())
 }
 
 /// From here on the transaction waits for a lock as long as any other does. For whoever holds no table's lock that keeps others
@@ -175,8 +183,9 @@ pub(crate) async fn close(conn: &mut PgConnection, partition: &Partition) -> Res
         "LOCK TABLE \"{}\" IN SHARE ROW EXCLUSIVE MODE",
         partition.name
     );
-    sqlx::query(AssertSqlSafe(lock)).execute(conn).await?;
-    Ok(())
+    wait_at_most(conn, CLOSED_WITHIN_MS).await?;
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *conn).await?;
+    wait_at_most(conn, LOCK_WITHIN_MS).await
 }
 
 /// Notes of each log with events in a partition how far it has gone once the partition has. It goes from one tenant to the next by

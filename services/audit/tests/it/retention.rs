@@ -5,7 +5,7 @@ mod unsigned;
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tenantry_core::{Permission, TenantId};
 use tenantry_proto::audit::v1::{ListEventsRequest, SearchEventsRequest};
 use tenantry_proto::internal::audit::v1::{AppendRequest, SourceStream};
@@ -224,6 +224,68 @@ async fn nothing_goes_while_nobody_can_say_how_tenants_stand() {
     assert_eq!(old.classes(tenant).await, [(30, 3)]);
 }
 
+/// The partition with a tenant's events, and a transaction that has it locked.
+async fn locked<'c>(
+    owner: &'c mut PgConnection,
+    tenant: TenantId,
+    mode: &str,
+) -> (String, Transaction<'c, Postgres>) {
+    let partition: String = sqlx::query_scalar(
+        "SELECT tableoid::regclass::text FROM events WHERE tenant_id = $1 LIMIT 1",
+    )
+    .bind(tenant.uuid())
+    .fetch_one(&mut *owner)
+    .await
+    .unwrap();
+    let mut tx = owner.begin().await.unwrap();
+    let lock = AssertSqlSafe(format!("LOCK TABLE {partition} IN {mode} MODE"));
+    sqlx::query(lock).execute(&mut *tx).await.unwrap();
+    (partition, tx)
+}
+
+/// Waits until somebody has waited for a partition for longer than this interval.
+async fn somebody_waits(old: &Old, partition: &str, longer_than: &str) {
+    let mut watcher = old.owner().await;
+    let look = async || {
+        let waits = "SELECT true FROM pg_locks
+             WHERE NOT granted AND relation = $1::regclass AND waitstart < clock_timestamp() - $2::text::interval";
+        let waits: Option<bool> = sqlx::query_scalar(waits)
+            .bind(partition)
+            .bind(longer_than)
+            .fetch_optional(&mut watcher)
+            .await?;
+        Ok(waits)
+    };
+    until("drop that waits", WITHIN, look).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vacuum_that_postgres_began_gives_way_to_a_drop() {
+    let world = World::start().await;
+    let tenant = world.registry.add("acme", 30, None);
+    all_known(&world).await;
+    world.fill(tenant, 1, 3).await;
+    let old = Old::of(world).await;
+    old.age(tenant, OLD_DAYS).await;
+    let mut owner = old.owner().await;
+    let timeout: String = sqlx::query_scalar("SHOW deadlock_timeout")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    // Postgres cancels it for the sake of who has waited for that long, and of nobody else.
+    let (partition, vacuum) = locked(&mut owner, tenant, "SHARE UPDATE EXCLUSIVE").await;
+    let gives_way = async {
+        somebody_waits(&old, &partition, &timeout).await;
+        vacuum.rollback().await.unwrap();
+    };
+    let (retired, ()) = tokio::join!(old.retention.turn(), gives_way);
+    let retired = retired.unwrap();
+    assert!(
+        !retired.left && retired.dropped.contains(&partition),
+        "{retired:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_hold_that_is_placed_while_a_drop_is_under_way_keeps_the_events() {
     let world = World::start().await;
@@ -233,28 +295,10 @@ async fn a_hold_that_is_placed_while_a_drop_is_under_way_keeps_the_events() {
     let old = Old::of(world).await;
     old.age(tenant, OLD_DAYS).await;
     let mut owner = old.owner().await;
-    let partition: String = sqlx::query_scalar(
-        "SELECT tableoid::regclass::text FROM events WHERE tenant_id = $1 LIMIT 1",
-    )
-    .bind(tenant.uuid())
-    .fetch_one(&mut owner)
-    .await
-    .unwrap();
     // As someone who just writes there: nothing had to be moved when the drop comes to wait for them.
-    let mut writing = owner.begin().await.unwrap();
-    let lock = sqlx::AssertSqlSafe(format!("LOCK TABLE {partition} IN ROW EXCLUSIVE MODE"));
-    sqlx::query(lock).execute(&mut *writing).await.unwrap();
+    let (partition, writing) = locked(&mut owner, tenant, "ROW EXCLUSIVE").await;
     let meanwhile = async {
-        let mut watcher = old.owner().await;
-        let look = async || {
-            let waits = "SELECT true FROM pg_locks WHERE NOT granted AND relation = $1::regclass";
-            let waits: Option<bool> = sqlx::query_scalar(waits)
-                .bind(&partition)
-                .fetch_optional(&mut watcher)
-                .await?;
-            Ok(waits)
-        };
-        until("drop that waits", WITHIN, look).await.unwrap();
+        somebody_waits(&old, &partition, "0").await;
         old.registry.change(tenant, |tenant| tenant.held = true);
         old.known("hold", |tenants| tenants.is_held(tenant)).await;
         writing.commit().await.unwrap();
@@ -342,7 +386,7 @@ async fn the_roles_that_serve_drop_nothing_but_partitions_that_have_had_their_ti
         PgConnection::connect(url.as_str()).await.unwrap()
     };
     let refused = async |conn: &mut PgConnection, statement: &str, name: &str| {
-        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        let statement = AssertSqlSafe(statement.to_owned());
         let refused = sqlx::query(statement).bind(name).execute(conn).await;
         let error = refused.unwrap_err();
         let code = error.as_database_error().and_then(|error| error.code());
@@ -370,7 +414,7 @@ async fn the_roles_that_serve_drop_nothing_but_partitions_that_have_had_their_ti
         refused(&mut platform, drop, name).await;
     }
     let itself = format!("DROP TABLE {past} --");
-    let own = sqlx::query(sqlx::AssertSqlSafe(itself))
+    let own = sqlx::query(AssertSqlSafe(itself))
         .execute(&mut platform)
         .await;
     assert!(own.is_err(), "it owns nothing");
