@@ -6,6 +6,8 @@ use prost_types::{ListValue, Struct, Value};
 use serde_json::Value as Json;
 use tenantry_core::{Refusal, TenantId};
 
+/// 0001-01-01T00:00:00Z, the first instant that `google.protobuf.Timestamp` has, and that its JSON can be written for.
+const FIRST_SECOND: i64 = -62_135_596_800;
 /// Deepest nesting of free JSON.
 const MAX_DEPTH: usize = 16;
 
@@ -32,10 +34,12 @@ pub fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// An instant from the wire.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for one that no calendar has.
+/// INVALID_ARGUMENT for one that no calendar has, or that the wire has no text for: years 1 to 9999 have.
 pub fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Refusal> {
-    Timestamp::new(at.seconds, at.nanos)
-        .map_err(|_| Refusal::field(field, "is no instant; write it as 2026-01-31T12:00:00Z"))
+    let instant = Timestamp::new(at.seconds, at.nanos).ok();
+    instant
+        .filter(|_| at.seconds >= FIRST_SECOND)
+        .ok_or_else(|| Refusal::field(field, "is no instant; write it as 2026-01-31T12:00:00Z"))
 }
 
 /// Free JSON from the wire. Refuses what the gateway or the database couldn't carry back: an empty key (Envoy crashes
@@ -138,6 +142,17 @@ fn proto_value(json: &Json) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_of_the_years_that_the_wire_can_show() {
+        let at = |seconds| instant("at", &prost_types::Timestamp { seconds, nanos: 0 });
+        let shown = |seconds| at(seconds).unwrap().to_string();
+        assert_eq!(shown(FIRST_SECOND), "0001-01-01T00:00:00Z");
+        assert_eq!(shown(253_402_207_200), "9999-12-30T22:00:00Z");
+        for none in [i64::MIN, FIRST_SECOND - 1, 253_402_300_800, i64::MAX] {
+            at(none).unwrap_err();
+        }
+    }
 
     #[test]
     fn free_json_comes_back_as_it_went() {

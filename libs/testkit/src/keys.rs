@@ -252,9 +252,12 @@ impl Keys {
                     kept.keys.push(made);
                 }
             }
-            // And what an earlier release didn't know the gateway by.
-            if kept.gateway_words.is_empty() {
-                kept.gateway_words = trust.gateway_words;
+            // And the gateway's word, where it isn't one that they know it by already.
+            for word in trust.gateway_words {
+                let mut known = kept.gateway_words.iter();
+                if !known.any(|known| known.sha256 == word.sha256) {
+                    kept.gateway_words.push(word);
+                }
             }
             trust = kept;
         }

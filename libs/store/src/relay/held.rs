@@ -10,8 +10,8 @@ use crate::pool::Store;
 use crate::time::PgTime;
 use crate::tx::PlatformTx;
 
-/// Most streams that are tried again at once.
-const STREAMS: i64 = 100;
+/// Most streams that are tried again at once: all others wait meanwhile.
+const STREAMS: i64 = 10;
 
 /// Holds a stream back, from this number on.
 pub(super) async fn hold(tx: &mut PlatformTx, tenant: TenantId, from_n: i64) -> Result<(), Error> {
@@ -30,15 +30,21 @@ pub(super) async fn hold(tx: &mut PlatformTx, tenant: TenantId, from_n: i64) -> 
 /// with one keeps no other.
 pub(super) async fn try_again(store: &Store, log: &impl Log) -> Result<(), Failed> {
     let mut tx = store.platform().await?;
+    let all = sqlx::query_scalar!(r#"SELECT count(*) AS "all!" FROM relay_held"#)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(Error::from)?;
+    gauge!("tenantry_relay_held_streams").set(all as f64);
     let held = sqlx::query_scalar!(
-        "SELECT tenant_id FROM relay_held ORDER BY tried_at LIMIT $1",
+        "UPDATE relay_held SET tried_at = clock_timestamp()
+         WHERE tenant_id IN (SELECT tenant_id FROM relay_held ORDER BY tried_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+         RETURNING tenant_id",
         STREAMS
     )
     .fetch_all(tx.conn())
     .await
     .map_err(Error::from)?;
-    drop(tx);
-    gauge!("tenantry_relay_held_streams").set(held.len() as f64);
+    tx.commit().await?;
     for tenant in held.into_iter().map(TenantId::from) {
         if let Err(why) = try_one(store, log, tenant).await {
             tracing::warn!(tenant.id = %tenant, error = %why, "a stream that is held back can't be tried");
@@ -55,7 +61,7 @@ async fn try_one(store: &Store, log: &impl Log, tenant: TenantId) -> Result<(), 
         return Ok(());
     };
     let from_n = sqlx::query_scalar!(
-        "UPDATE relay_held SET tried_at = clock_timestamp() WHERE tenant_id = $1 RETURNING from_n",
+        "SELECT from_n FROM relay_held WHERE tenant_id = $1",
         tenant.uuid()
     )
     .fetch_optional(tx.conn())

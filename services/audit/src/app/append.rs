@@ -12,17 +12,18 @@ use tenantry_core::TenantId;
 use tenantry_core::event::Event;
 use tenantry_store::AcrossTx;
 
-use super::App;
 use super::keeping::Keeping;
+use super::{App, away};
 use crate::domain::entry::{self, Entry, Origin};
 use crate::domain::stream::{Decision, Source};
 use crate::error::Error;
 use crate::store::append::{self, Placed};
+use crate::store::events;
 use crate::store::sources::{self, Digests, Repeated};
 
 /// Name of this service, which raises alarms.
 pub(crate) const OWN: &str = "audit";
-/// How far from the end of a log a number that comes again is looked for. What comes again was mostly taken just now; farther back
+/// How far from the last event of its stream a number that comes again is looked for. What comes again was mostly taken just now; farther back
 /// it is only where a source's database was set back.
 const LOOK_BACK: i64 = 1_000_000;
 
@@ -97,7 +98,7 @@ impl App {
         let tenants: Vec<_> = streams.iter().map(|stream| stream.tenant).collect();
         // Leaves are made, and what was taken before is looked for, before anyone waits for the head; the epoch is looked at again
         // under its lock, and so is what came in between.
-        let mut tx = self.store.platform().await?;
+        let mut tx = self.store.across(TenantId::PLATFORM).await?;
         let known = sources::of(tx.conn(), source, &tenants).await?;
         let mut before = Before::default();
         let again = repeated(streams.iter(), &known);
@@ -144,11 +145,7 @@ impl App {
         let tenants: Vec<_> = again.iter().map(|one| one.tenant).collect();
         let keeping = self.keeping(conn, &tenants).await?;
         again.retain(|one| !keeping.purged(one.tenant));
-        let sizes = append::sizes(conn, &tenants).await?;
-        for one in &mut again {
-            let size = sizes.get(&one.tenant).copied().unwrap_or_default();
-            one.from_index = (size - LOOK_BACK).max(0);
-        }
+        events::steady_plans(conn).await?;
         let digests = sources::digests(conn, source, &again).await?;
         before.digests.extend(digests);
         before.looked.extend(again);
@@ -163,7 +160,7 @@ async fn prepare(
     known: HashMap<TenantId, Source>,
 ) -> Result<Vec<Ready>, Error> {
     let source = source.to_owned();
-    let prepared = tokio::task::spawn_blocking(move || {
+    away(move || {
         let ready = streams.into_iter().map(|pushed| {
             let epoch = known.get(&pushed.tenant).copied().unwrap_or_default().epoch;
             let entries = entries(&source, epoch, &pushed);
@@ -174,10 +171,8 @@ async fn prepare(
             }
         });
         ready.collect()
-    });
-    prepared
-        .await
-        .map_err(|_panicked| tenantry_core::Refusal::internal().into())
+    })
+    .await
 }
 
 /// The entries of a stream, and nothing for an event that can't be read. A fault of ours in one is one that can't be read, too: else
@@ -221,7 +216,8 @@ fn repeated<'a>(
             epoch: state.epoch,
             from_n,
             until_n,
-            from_index: 0,
+            last_index: state.last_index,
+            from_index: (state.last_index - LOOK_BACK).max(0),
         })
     });
     repeated.collect()
@@ -329,7 +325,7 @@ impl Batch<'_> {
             });
             *size += 1;
         }
-        let after = state.after(count);
+        let after = state.after(count, *size);
         self.streams.push((tenant, after));
         after
     }

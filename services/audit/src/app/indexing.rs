@@ -9,7 +9,7 @@ use tenantry_rpc::tasks::contained;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::App;
+use super::{App, away};
 use crate::domain::query::Scope;
 use crate::domain::search::way::Contents;
 use crate::domain::search::{Damaged, Level, Run, SHORT_IN_LONG, postings, times};
@@ -176,10 +176,4 @@ fn merged(long: Run, parts: &[(i32, i64, Vec<u8>)]) -> Result<Vec<postings::Buck
         merged.extend(postings::merged(of_one[0].0, &runs)?);
     }
     Ok(merged)
-}
-
-/// Does pure work away from the threads that serve.
-async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_panicked| tenantry_core::Refusal::internal().into())
 }

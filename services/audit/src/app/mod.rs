@@ -39,8 +39,8 @@ pub(crate) use checkpoints::Signing;
 pub(crate) use export::Part;
 pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
-pub(crate) use record::NewEvent;
 use record::Recordings;
+pub(crate) use record::{NewEvent, Recording};
 pub use retention::{Retention, Retired};
 pub(crate) use tails::{Grown, Item};
 pub use tenant_data::TENANT_TABLES;
@@ -164,4 +164,10 @@ fn admit(ctx: &RequestContext, entry: &TenantEntry) -> Result<(), Error> {
         Admission::Kept => Err(Error::Kept(entry.status)),
         Admission::Absent => Err(Error::TenantNotFound),
     }
+}
+
+/// Does pure work away from the threads that serve.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_panicked| tenantry_core::Refusal::internal().into())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
 use tenantry_core::event::Outcome;
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::{EventId, PrincipalKind, RequestContext, TenantId};
@@ -12,7 +13,7 @@ use tenantry_core::{EventId, PrincipalKind, RequestContext, TenantId};
 use tenantry_rpc::places::Places;
 use tokio::sync::Semaphore;
 
-use super::App;
+use super::{App, away};
 use crate::domain::entry::{self, Entry, Origin, insert};
 use crate::domain::stream::Source;
 use crate::error::Error;
@@ -34,6 +35,16 @@ pub(crate) struct NewEvent {
     pub(crate) user_agent: String,
     /// Fields of the changes that are about a person.
     pub(crate) personal_fields: Vec<String>,
+}
+
+/// A request to record events.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub(crate) ctx: Arc<RequestContext>,
+    pub(crate) tenant: TenantId,
+    /// The name under which the log has their source.
+    pub(crate) source: String,
+    pub(crate) events: Vec<NewEvent>,
 }
 
 /// Most requests of the product's own services that wait for the log at once, and of one tenant. One of them is at it at a time: the
@@ -64,12 +75,10 @@ impl App {
     /// Records events at the end of a tenant's log. They are in it for good once this returns.
     pub(crate) async fn record(
         &self,
-        ctx: &RequestContext,
         key: Option<&RequestKey>,
-        tenant: TenantId,
-        source: &str,
-        events: &[NewEvent],
+        recording: Recording,
     ) -> Result<Recorded, Error> {
+        let tenant = recording.tenant;
         let _place = self
             .recordings
             .places
@@ -80,9 +89,15 @@ impl App {
         if let Some(replay) = tx.claim::<Recorded>(key).await? {
             return Ok(replay.answer);
         }
+        let recording = Arc::new(recording);
+        // Leaves are made before anyone waits for the head; and anew where others of this source came in between.
+        let before = recording.stream(tx.conn()).await?;
+        let mut entries = recording.entries(before).await?;
         let head = append::lock_head(tx.conn()).await?;
-        let known = sources::of(tx.conn(), source, &[tenant]).await?;
-        let state: Source = known.get(&tenant).copied().unwrap_or_default();
+        let state = recording.stream(tx.conn()).await?;
+        if state != before {
+            entries = recording.entries(state).await?;
+        }
         let sizes = append::sizes(tx.conn(), &[tenant]).await?;
         let size = sizes.get(&tenant).copied().unwrap_or_default();
         let keeping = self.keeping(tx.conn(), &[tenant]).await?;
@@ -91,34 +106,55 @@ impl App {
         }
         let mut recorded = Recorded::new();
         let mut placed = Vec::new();
-        for (new, place) in events.iter().zip(0_i64..) {
-            let origin = Origin {
-                tenant,
-                source,
-                epoch: state.epoch,
-                n: state.expected() + place,
-                at: new.at,
-            };
-            let id = EventId::new();
-            let index = size + place;
+        for ((id, entry), index) in entries.into_iter().zip(size..) {
             recorded.push((id, index));
             placed.push(Placed {
                 tenant,
                 index,
                 class: keeping.class(tenant),
-                source,
+                source: &recording.source,
                 epoch: state.epoch,
-                entry: entry_of(ctx, &origin, id, new)?,
+                entry,
             });
         }
         let size = size + i64::try_from(placed.len()).unwrap_or(i64::MAX);
+        let state = state.after(placed.len(), size);
         append::insert(tx.conn(), head, placed).await?;
         append::grow(tx.conn(), head.now, &HashMap::from([(tenant, size)])).await?;
         keeping.note(tx.conn()).await?;
-        sources::save(tx.conn(), source, &[(tenant, state.after(events.len()))]).await?;
+        sources::save(tx.conn(), &recording.source, &[(tenant, state)]).await?;
         tx.finish(key, &recorded).await?;
         self.grown.look();
         Ok(recorded)
+    }
+}
+
+impl Recording {
+    /// How far the log has this source's events of the tenant.
+    async fn stream(&self, conn: &mut PgConnection) -> Result<Source, Error> {
+        let known = sources::of(conn, &self.source, &[self.tenant]).await?;
+        Ok(known.get(&self.tenant).copied().unwrap_or_default())
+    }
+
+    /// The entries that come behind this state of the stream, with the ids of their events.
+    async fn entries(self: &Arc<Self>, state: Source) -> Result<Vec<(EventId, Entry)>, Error> {
+        let recording = Arc::clone(self);
+        away(move || {
+            let numbered = recording.events.iter().zip(state.expected()..);
+            let entries = numbered.map(|(new, n)| {
+                let origin = Origin {
+                    tenant: recording.tenant,
+                    source: &recording.source,
+                    epoch: state.epoch,
+                    n,
+                    at: new.at,
+                };
+                let id = EventId::new();
+                Ok((id, entry_of(&recording.ctx, &origin, id, new)?))
+            });
+            entries.collect()
+        })
+        .await?
     }
 }
 

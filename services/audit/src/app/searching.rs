@@ -125,8 +125,9 @@ impl<H: Hit> Search<'_, H> {
         self.cut.limit.saturating_sub(self.found.len())
     }
 
+    /// One that is too large for a page alone needs a next one, to tell that there is more.
     fn is_full(&self) -> bool {
-        self.missing() == 0 || self.bytes > self.cut.bytes
+        self.missing() == 0 || self.bytes > self.cut.bytes && self.found.len() > 1
     }
 
     /// How many events are read next.

@@ -20,6 +20,8 @@ use crate::store::events;
 
 /// How often another replica's appends are looked for; its own wake it at once.
 const TICK: Duration = Duration::from_millis(100);
+/// Most positions that one look goes through.
+const MOST_GROWTH: i64 = 100_000;
 /// Most looks that a slow stream may be behind before it just reads.
 const LOOKS_KEPT: usize = 64;
 /// Most events that one stream reads at once: it keeps them while its client doesn't read.
@@ -83,11 +85,15 @@ impl App {
     async fn growth(&self, seen: &mut i64) -> Result<(), Error> {
         let mut tx = self.store.platform().await?;
         let head = events::head(tx.conn()).await?;
-        if head > *seen && self.grown.news.receiver_count() > 0 {
+        if self.grown.news.receiver_count() > 0 {
             events::steady_plans(tx.conn()).await?;
-            let grown = events::grown(tx.conn(), *seen, head).await?;
-            // Whoever left meanwhile misses nothing.
-            let _ = self.grown.news.send(Arc::new(grown));
+            while head > *seen {
+                let to = head.min(*seen + MOST_GROWTH);
+                let grown = events::grown(tx.conn(), *seen, to).await?;
+                // Whoever left meanwhile misses nothing.
+                let _ = self.grown.news.send(Arc::new(grown));
+                *seen = to;
+            }
         }
         *seen = head;
         Ok(())

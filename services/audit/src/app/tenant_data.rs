@@ -9,7 +9,7 @@ use tenantry_rpc::tenant_data::TenantData;
 use tenantry_store::TenantTable;
 use tenantry_transparency::leaf::Leaf;
 
-use super::App;
+use super::{App, away};
 use crate::domain::entry::terms_of_leaf;
 use crate::domain::query::Scope;
 use crate::error::Error;
@@ -104,9 +104,8 @@ impl App {
         };
         let indexes: Vec<_> = rows.iter().map(|row| row.index).collect();
         let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
-        let bare = tokio::task::spawn_blocking(move || rows.iter().map(bare).collect());
-        let bare: Result<Vec<_>, Error> = bare.await.map_err(|_panicked| Refusal::internal())?;
-        erasure::erase(tx.conn(), tenant, &bare?).await?;
+        let bare = away(move || rows.iter().map(bare).collect::<Result<Vec<_>, _>>()).await??;
+        erasure::erase(tx.conn(), tenant, &bare).await?;
         // Behind the change, and what all logs are searched by after that: whoever erases another one waits for no more.
         due::anew(tx.conn(), Scope::Log(tenant), &indexes).await?;
         due::anew(tx.conn(), Scope::All, &positions).await?;

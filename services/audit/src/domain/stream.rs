@@ -15,6 +15,8 @@ pub(crate) struct Source {
     pub(crate) first_n: i64,
     /// Number of the last event that was taken; the one before the epoch's first where none was.
     pub(crate) last_n: i64,
+    /// The place of its last event in the tenant's log; -1 where it has none.
+    pub(crate) last_index: i64,
     /// The number at which an alarm has stopped it.
     pub(crate) stopped_n: Option<i64>,
 }
@@ -44,6 +46,7 @@ impl Default for Source {
             epoch: FIRST_EPOCH,
             first_n: 1,
             last_n: 0,
+            last_index: -1,
             stopped_n: None,
         }
     }
@@ -92,13 +95,18 @@ impl Source {
                 first_n,
                 last_n: first_n - 1,
                 stopped_n: None,
+                ..self
             })
     }
 
-    /// The state once so many more were taken.
-    pub(crate) fn after(self, taken: usize) -> Self {
+    /// The state once so many more were taken, at the end of the log, which has this size then.
+    pub(crate) fn after(self, taken: usize, size: i64) -> Self {
+        if taken == 0 {
+            return self;
+        }
         Self {
             last_n: self.last_n + i64::try_from(taken).unwrap_or(i64::MAX),
+            last_index: size - 1,
             ..self
         }
     }
@@ -140,6 +148,8 @@ mod tests {
             assert_eq!(stopped.resumed(Some(wrong)), None, "{wrong}");
         }
         assert_eq!(source.resumed(None), None);
-        assert_eq!(source.after(3).expected(), 9);
+        let after = source.after(3, 20);
+        assert_eq!((after.expected(), after.last_index), (9, 19));
+        assert_eq!(after.after(0, 30), after, "others came");
     }
 }

@@ -1,5 +1,6 @@
 //! Appending, for the fleet's own services: each in its own name.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tenantry_core::{Reason, Refusal, RequestContext};
@@ -76,6 +77,7 @@ fn streams(streams: Vec<wire::SourceStream>) -> Result<Vec<Pushed>, Refusal> {
             format!("must hold at most {MAX_EVENTS} events"),
         ));
     }
+    let mut tenants = HashSet::new();
     let mut pushed: Vec<Pushed> = Vec::with_capacity(streams.len());
     for stream in streams {
         let tenant = stream.tenant_id.parse();
@@ -88,7 +90,10 @@ fn streams(streams: Vec<wire::SourceStream>) -> Result<Vec<Pushed>, Refusal> {
         if stream.first_n < 1 {
             return Err(Refusal::field("streams.first_n", "must be at least 1"));
         }
-        if pushed.iter().any(|other| other.tenant == tenant) {
+        if stream.events.is_empty() {
+            return Err(Refusal::field("streams.events", "must not be empty"));
+        }
+        if !tenants.insert(tenant) {
             return Err(Refusal::field(
                 "streams",
                 "must hold one stream of a tenant",

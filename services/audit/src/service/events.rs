@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use tonic::{Request, Response, Status};
 
-use crate::app::{App, Item, Page};
+use crate::app::{App, Item, Page, Recording};
 use crate::convert;
 use crate::domain::query::{Filter, Scope};
 
@@ -176,10 +176,13 @@ impl AuditEventService for Events {
             let key = call.request_key(|message| &mut message.request_id)?;
             let source = convert::source_name(&call.message.source)?;
             let events = convert::new_events(call.message.events)?;
-            let recorded = self
-                .0
-                .record(&call.ctx, key.as_ref(), tenant.id, &source, &events)
-                .await?;
+            let recording = Recording {
+                ctx: call.ctx,
+                tenant: tenant.id,
+                source,
+                events,
+            };
+            let recorded = self.0.record(key.as_ref(), recording).await?;
             let recorded = recorded.into_iter().map(|(id, index)| wire::RecordedEvent {
                 id: id.to_string(),
                 index,

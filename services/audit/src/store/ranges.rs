@@ -41,11 +41,15 @@ pub(crate) async fn first(
     Ok(sql.build_query_as().fetch_all(conn).await?)
 }
 
-/// The last event of a range that came before its time.
+/// The last event before the first one of a range that came in its time. What is said to have come earlier behind that one isn't
+/// hidden: events come in the order of their indexes, so that somebody changed it, and whoever looks is to see that it is missing.
 #[tracing::instrument(name = "events.hidden", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn hidden(conn: &mut PgConnection, range: &Range) -> Result<Option<i64>, Error> {
     let hidden = sqlx::query_scalar!(
-        "SELECT max(index) FROM events WHERE tenant_id = $1 AND index >= $2 AND index < $3 AND received_at < $4",
+        "SELECT max(index) FROM events
+         WHERE tenant_id = $1 AND index >= $2 AND received_at < $4
+           AND index < coalesce((SELECT min(index) FROM events
+                                 WHERE tenant_id = $1 AND index >= $2 AND index < $3 AND received_at >= $4), $3)",
         range.tenant.uuid(),
         range.from,
         range.below,

@@ -18,7 +18,7 @@ pub(crate) async fn of(
 ) -> Result<HashMap<TenantId, Source>, Error> {
     let ids: Vec<_> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        "SELECT tenant_id, epoch, first_n, last_n, stopped_n FROM sources WHERE source = $1 AND tenant_id = ANY($2)",
+        "SELECT tenant_id, epoch, first_n, last_n, last_index, stopped_n FROM sources WHERE source = $1 AND tenant_id = ANY($2)",
         source,
         &ids,
     )
@@ -29,6 +29,7 @@ pub(crate) async fn of(
             epoch: row.epoch,
             first_n: row.first_n,
             last_n: row.last_n,
+            last_index: row.last_index,
             stopped_n: row.stopped_n,
         };
         (row.tenant_id.into(), source)
@@ -47,16 +48,22 @@ pub(crate) async fn save(
     let epochs: Vec<_> = streams.iter().map(|(_, stream)| stream.epoch).collect();
     let firsts: Vec<_> = streams.iter().map(|(_, stream)| stream.first_n).collect();
     let lasts: Vec<_> = streams.iter().map(|(_, stream)| stream.last_n).collect();
+    let indexes: Vec<_> = streams
+        .iter()
+        .map(|(_, stream)| stream.last_index)
+        .collect();
     sqlx::query!(
-        "INSERT INTO sources (tenant_id, source, epoch, first_n, last_n)
-         SELECT tenant_id, $1, epoch, first_n, last_n
-         FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[]) AS s (tenant_id, epoch, first_n, last_n)
-         ON CONFLICT (tenant_id, source) DO UPDATE SET last_n = excluded.last_n",
+        "INSERT INTO sources (tenant_id, source, epoch, first_n, last_n, last_index)
+         SELECT tenant_id, $1, epoch, first_n, last_n, last_index
+         FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[])
+              AS s (tenant_id, epoch, first_n, last_n, last_index)
+         ON CONFLICT (tenant_id, source) DO UPDATE SET last_n = excluded.last_n, last_index = excluded.last_index",
         source,
         &ids,
         &epochs,
         &firsts,
         &lasts,
+        &indexes,
     )
     .execute(conn)
     .await?;
@@ -73,14 +80,15 @@ pub(crate) async fn stop(
     stopped_n: i64,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO sources AS s (tenant_id, source, epoch, first_n, last_n, stopped_n, stopped_at)
-         VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())
+        "INSERT INTO sources AS s (tenant_id, source, epoch, first_n, last_n, last_index, stopped_n, stopped_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())
          ON CONFLICT (tenant_id, source) DO UPDATE SET stopped_n = excluded.stopped_n, stopped_at = excluded.stopped_at",
         tenant.uuid(),
         source,
         state.epoch,
         state.first_n,
         state.last_n,
+        state.last_index,
         stopped_n,
     )
     .execute(conn)
@@ -98,12 +106,14 @@ pub(crate) struct Repeated {
     pub(crate) epoch: i32,
     pub(crate) from_n: i64,
     pub(crate) until_n: i64,
-    /// The place in the log before which they aren't looked for.
+    /// The place in the log of the last event of the stream, behind which they aren't, and the one before which they aren't looked
+    /// for.
+    pub(crate) last_index: i64,
     pub(crate) from_index: i64,
 }
 
-/// The digests under which a source's events were taken, as far as the log still has them. It looks from the end of each log, where
-/// they are, and stops once it has found them, or at the place up to which it is to look.
+/// The digests under which a source's events were taken, as far as the log still has them. It looks from the last event of each
+/// stream, where they mostly are, and stops once it has found them, or at the place up to which it is to look.
 #[tracing::instrument(name = "events.digests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn digests(
     conn: &mut PgConnection,
@@ -118,14 +128,15 @@ pub(crate) async fn digests(
     let froms: Vec<_> = repeated.iter().map(|one| one.from_n).collect();
     let untils: Vec<_> = repeated.iter().map(|one| one.until_n).collect();
     let indexes: Vec<_> = repeated.iter().map(|one| one.from_index).collect();
+    let lasts: Vec<_> = repeated.iter().map(|one| one.last_index).collect();
     let rows = sqlx::query!(
         r#"SELECT r.tenant_id AS "tenant_id!", e.n, e.digest
-           FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[])
-                AS r (tenant_id, epoch, from_n, until_n, from_index)
+           FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+                AS r (tenant_id, epoch, from_n, until_n, from_index, last_index)
            CROSS JOIN LATERAL (
                SELECT n, digest FROM events AS e
                WHERE e.tenant_id = r.tenant_id AND e.source = $1 AND e.epoch = r.epoch AND e.n >= r.from_n AND e.n < r.until_n
-                 AND e.index >= r.from_index
+                 AND e.index >= r.from_index AND e.index <= r.last_index
                ORDER BY e.index DESC LIMIT r.until_n - r.from_n) AS e"#,
         source,
         &ids,
@@ -133,6 +144,7 @@ pub(crate) async fn digests(
         &froms,
         &untils,
         &indexes,
+        &lasts,
     )
     .fetch_all(conn)
     .await?;

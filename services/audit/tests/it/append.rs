@@ -131,12 +131,15 @@ async fn a_repetition_from_farther_back_than_is_looked_stops_its_stream() {
     let first = stream(tenant, 1, &[event("one"), event("two")]);
     world.appended("registry", first.clone()).await;
     let mut owner = world.owner().await;
-    for (more, (word, why)) in [
-        (999_999, ("taken", vec![])),
-        (2, ("stopped", vec!["repeated_late"])),
+    // As if so many had come: of others, and of the stream itself.
+    let of_others = "UPDATE logs SET size = size + $2 WHERE tenant_id = $1";
+    let of_itself = "UPDATE sources SET last_index = last_index + $2 WHERE tenant_id = $1";
+    for (came, more, (word, why)) in [
+        (of_others, 2_000_000, ("taken", vec![])),
+        (of_itself, 1_000_000, ("taken", vec![])),
+        (of_itself, 1, ("stopped", vec!["repeated_late"])),
     ] {
-        // As if so many others had come.
-        sqlx::query("UPDATE logs SET size = size + $2 WHERE tenant_id = $1")
+        sqlx::query(came)
             .bind(tenant.uuid())
             .bind(more)
             .execute(&mut owner)

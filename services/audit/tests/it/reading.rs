@@ -144,13 +144,18 @@ async fn pages_show_each_event_once_while_others_come() {
 #[tokio::test]
 async fn pages_of_the_largest_events_fit_into_what_clients_take() {
     const EVENTS: i64 = 120;
+    /// One that is larger than a page is to be.
+    const LARGEST: i64 = 60;
     let world = World::start().await;
     let tenant = world.registry.add("acme", 365, None);
     // A list of numbers grows more than anything else on its way.
     let numbers: Vec<_> = (0..8_000).map(|n| n % 10).collect();
     for n in 1..=EVENTS {
         let mut event = event("tenant.updated");
-        event.after = json!({ "readings": numbers });
+        event.after = match n {
+            LARGEST => json!({ "note": "x".repeat(3_600_000) }),
+            _ => json!({ "readings": numbers }),
+        };
         world
             .appended("registry", stream(tenant, n, &[event]))
             .await;

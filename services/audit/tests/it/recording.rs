@@ -99,7 +99,18 @@ async fn one_bad_event_refuses_all_and_says_which_and_why() {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 365, None);
     let mut events = world.events(&member(tenant, ALL));
-    let bad: [(&str, NewEvent); 6] = [
+    let bad: [(&str, NewEvent); 7] = [
+        (
+            "events[1].timestamp",
+            NewEvent {
+                // The year -1199, which JSON can't show.
+                timestamp: Some(prost_types::Timestamp {
+                    seconds: -100_000_000_000,
+                    nanos: 0,
+                }),
+                ..paid("1")
+            },
+        ),
         (
             "events[1].event_type",
             NewEvent {

@@ -9,7 +9,9 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry_core::TenantId;
 use tenantry_proto::envoy::service::auth::v3::check_response::HttpResponse;
 use tenantry_proto::identity::v1 as wire;
+use tenantry_testkit::keys::GatewayWord;
 use tenantry_testkit::statements::Statements;
+use tonic::Code;
 
 use crate::caller::Who;
 use crate::world::{World, until};
@@ -55,6 +57,21 @@ fn made_up_key(access_token: &str) -> String {
     let sum = Sha256::digest(body.as_bytes());
     let sum: String = sum[..4].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{body}_{sum}")
+}
+
+#[tokio::test]
+async fn whoever_asks_without_the_gateways_word_is_told_nothing() {
+    let world = World::start().await;
+    for credential in [
+        Who::bearer(&world.operator),
+        Who::key(&made_up_key(&world.operator)),
+    ] {
+        for said in ["", "open", "open sesame!"] {
+            let asked = credential.clone().with(GatewayWord::HEADER, said);
+            let refused = world.try_check(&asked).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unauthenticated, "{said}");
+        }
+    }
 }
 
 #[tokio::test]

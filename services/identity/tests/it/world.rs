@@ -420,6 +420,11 @@ impl World {
 
     /// What identity answers Envoy.
     pub(crate) async fn check(&self, who: &Who) -> CheckResponse {
+        self.try_check(who).await.unwrap()
+    }
+
+    /// What identity answers whoever asks as Envoy does, with the gateway's word unless another is among the headers.
+    pub(crate) async fn try_check(&self, who: &Who) -> Result<CheckResponse, Status> {
         let mut headers: HashMap<String, String> = who.headers.iter().cloned().collect();
         headers
             .entry(":path".to_owned())
@@ -427,7 +432,9 @@ impl World {
         headers.insert("content-type".to_owned(), "application/grpc".to_owned());
         let word = self.keys.gateway_word();
         let word = word.value().to_str().unwrap().to_owned();
-        headers.insert(GatewayWord::HEADER.to_owned(), word);
+        headers
+            .entry(GatewayWord::HEADER.to_owned())
+            .or_insert(word);
         let http = HttpRequest {
             headers,
             ..Default::default()
@@ -441,11 +448,8 @@ impl World {
         };
         let mut client = AuthorizationClient::new(self.replicas[who.replica].clone());
         let attributes = Some(attributes);
-        client
-            .check(CheckRequest { attributes })
-            .await
-            .unwrap()
-            .into_inner()
+        let answer = client.check(CheckRequest { attributes }).await?;
+        Ok(answer.into_inner())
     }
 
     /// The assertion that identity gives, or its refusal.

@@ -31,8 +31,10 @@ const TENANTS: i64 = 100;
 /// The tenant whose events are to be moved on, and the one whose log grows meanwhile.
 const MOVED: i64 = 1;
 const GROWING: i64 = 100;
-/// Places in logs from which on the month's events lie.
-const PLACES: i64 = 1_000_000;
+/// Places of one round's events among all, and in each log from which on they lie, and how many: whole runs of the search.
+const ROUND: i64 = 1 << 20;
+const PLACES: i64 = 1 << 24;
+const LOG_ROUND: i64 = 1 << 14;
 /// Events of one batch.
 const BATCH: i64 = 2_000;
 /// Batches before each drop.
@@ -42,15 +44,26 @@ const ROUNDS: usize = 3;
 const AGE_DAYS: i32 = 420;
 const APPEND_WITHIN: Duration = Duration::from_secs(30);
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
+const SEARCHED_WITHIN: Duration = Duration::from_secs(600);
 
-/// Copies of the first event of a log, as many of each tenant, in that month.
+/// Copies of the first event of a log, as many of each tenant, in that month; the events' places are behind $6, and $5 in each log.
 const MONTH: &str = "
 INSERT INTO events
 SELECT (jsonb_populate_record(e, jsonb_build_object(
-    'tenant_id', '01900000-0000-7000-8000-' || lpad(to_hex(1 + i % $1), 12, '0'), 'index', $5 + i, 'class', 365,
+    'tenant_id', '01900000-0000-7000-8000-' || lpad(to_hex(1 + i % $1), 12, '0'), 'index', $5 + i / $1, 'position', $6 + i,
+    'class', 365,
     'received_at', (date_trunc('month', now() AT TIME ZONE 'UTC' - make_interval(days => $3)) AT TIME ZONE 'UTC')
         + make_interval(secs => (i * 2)::float8)))).*
 FROM events AS e, generate_series(0::bigint, $2 - 1) AS i WHERE e.tenant_id = $4 AND e.index = 0";
+
+/// The runs that they are searched by, as appending them would have put them down.
+const DUE: &str = "
+INSERT INTO search_due (tenant_id, level, until)
+SELECT scope, 0, first + run * search_span(0::smallint)
+FROM (SELECT ('01900000-0000-7000-8000-' || lpad(to_hex(tenant), 12, '0'))::uuid AS scope, $3::bigint AS first, $2 / $1 AS events
+      FROM generate_series(1, $1) AS tenant
+      UNION ALL SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff', $4, $2) AS scopes,
+     generate_series(1, events / search_span(0::smallint)) AS run";
 
 /// An event as a service writes it.
 const EVENT: &str = r#"{"id":"01900000-0000-7000-8000-0000000000aa","action":"tenant.updated",
@@ -81,6 +94,11 @@ impl Audit {
         load::tenants(&fleet, TENANTS, 0).await?;
         let mut connection = load::superuser(&fleet).await?;
         sqlx::query("UPDATE registry.tenants SET plan = 'business', status = 'active'")
+            .execute(&mut connection)
+            .await?;
+        // Behind all rounds: what is appended comes later than the months that are filled.
+        sqlx::query("UPDATE audit.log_head SET position = $1")
+            .bind((2 + 2 * ROUNDS) as i64 * ROUND)
             .execute(&mut connection)
             .await?;
         let called = |caller: &'static str, called: &'static str| {
@@ -161,10 +179,27 @@ impl Audit {
             .bind(EVENTS)
             .bind(AGE_DAYS)
             .bind(load::tenant(GROWING))
-            .bind(self.round * EVENTS + PLACES)
+            .bind(PLACES + self.round * LOG_ROUND)
+            .bind(self.round * ROUND)
             .execute(&mut connection)
             .await?;
-        sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+        sqlx::query(DUE)
+            .bind(TENANTS)
+            .bind(EVENTS)
+            .bind(PLACES + self.round * LOG_ROUND)
+            .bind(self.round * ROUND)
+            .execute(&mut connection)
+            .await?;
+        until("runs of the month", SEARCHED_WITHIN, async || {
+            let due = sqlx::query_scalar("SELECT count(*) FROM search_due");
+            let due: i64 = due.fetch_one(&mut connection).await?;
+            Ok((due == 0).then_some(()))
+        })
+        .await?;
+        // As it has been long before it goes.
+        sqlx::raw_sql("VACUUM ANALYZE events; CHECKPOINT")
+            .execute(&mut connection)
+            .await?;
         Ok(connection.close().await?)
     }
 

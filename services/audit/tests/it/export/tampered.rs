@@ -101,6 +101,12 @@ async fn a_changed_row_is_noticed() {
         let change = format!("UPDATE events SET {what} WHERE index = {ROW}");
         published.noticed(&change, because).await;
     }
+    // As if it had come before what the plan shows, in a partition that has still some time.
+    let earlier =
+        "SELECT ensure_partition(class, now() - interval '366 days') FROM log WHERE index = 17;
+                   UPDATE events SET received_at = now() - interval '366 days' WHERE index = 17";
+    let missing = "index 18: index 17 is missing before it";
+    published.noticed(earlier, missing).await;
     // Whoever changes a leaf can make its hash too.
     let rehash = r#"UPDATE events SET leaf = replace(leaf, '"New"', '"Old"') WHERE index = 17;
                     UPDATE events SET leaf_hash = pg_temp.leaf_hash(leaf)"#;
