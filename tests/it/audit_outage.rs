@@ -43,7 +43,7 @@ async fn behind(fleet: &Fleet) -> Result<i64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_log_loses_nothing_and_slows_nobody() -> Result<()> {
-    let fleet = OwnFleet::start(FleetConfig {
+    let fleet = OwnFleet::start_alone(FleetConfig {
         database: Database::Own(Durability::Full),
         ..FleetConfig::default()
     })

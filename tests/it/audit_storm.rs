@@ -16,10 +16,12 @@ use tenantry_testkit::wait::until;
 use tokio::sync::watch;
 
 use crate::support::checkpoints::{self, Published};
-use crate::support::log::{self, Acknowledged, writer};
+use crate::support::log::{self, Acknowledged, recorder, writer};
 use crate::support::{OwnFleet, full};
 
 const WRITERS: usize = 16;
+/// Who record events of the product's own meanwhile.
+const RECORDERS: usize = 2;
 /// Longest time without work after a kill.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
 /// Most changes between two kills; how many is drawn.
@@ -107,7 +109,7 @@ async fn freeze_relay(fleet: &Fleet) -> Result<()> {
 }
 
 async fn storm(kills_of_each: usize) -> Result<()> {
-    let fleet = OwnFleet::start(FleetConfig {
+    let fleet = OwnFleet::start_alone(FleetConfig {
         database: Database::Own(Durability::Full),
         ..FleetConfig::replicas(2)
     })
@@ -120,6 +122,7 @@ async fn storm(kills_of_each: usize) -> Result<()> {
     let published = Published::default();
     let writers =
         try_join_all((0..WRITERS).map(|_| writer(&operator, &acknowledged, &count, &stop)));
+    let recorders = try_join_all((0..RECORDERS).map(|_| recorder(&operator, &acknowledged, &stop)));
     let collector = async {
         checkpoints::collect(&fleet, &published, &stop).await;
         anyhow::Ok(())
@@ -146,7 +149,7 @@ async fn storm(kills_of_each: usize) -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    tokio::try_join!(writers, collector, killer)?;
+    tokio::try_join!(writers, recorders, collector, killer)?;
     let acknowledged = acknowledged.into_inner();
     println!(
         "{} kills, {} acknowledged changes",

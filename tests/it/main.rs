@@ -37,6 +37,7 @@ mod sign_up;
 mod slugs;
 mod support;
 mod suspension;
+mod tails;
 mod tls;
 mod trace;
 mod walls;

@@ -143,8 +143,10 @@ pub struct Case {
 pub(super) enum Denied {
     /// This one.
     By(Box<Refused>),
-    /// None: nobody who is known is denied here.
+    /// None: nobody who is known is denied here, for this reason.
     Nobody(&'static str),
+    /// Another case of the same RPC says it.
+    Elsewhere,
 }
 
 /// What is denied, and what is told of it.
@@ -169,7 +171,7 @@ impl Case {
             at: None,
             request,
             leaves: Box::new(leaves),
-            denied: Denied::Nobody("another case of the same RPC shows it"),
+            denied: Denied::Elsewhere,
         }
     }
 

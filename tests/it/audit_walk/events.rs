@@ -157,17 +157,20 @@ pub(super) fn check_denied(
     check_origin(what, event);
 }
 
-/// Waits until the log has all that the services have written about these tenants: what isn't in it then never comes. A stream
-/// that an operator has resumed goes on with its next event.
+/// Waits until the log has all that the services have written about these tenants by now: what isn't in it then never comes. A
+/// stream that an operator has resumed goes on with its next event.
 pub(super) async fn drained(fleet: &Fleet, tenants: &[String]) -> Result<()> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
-    let behind = "
-        SELECT string_agg(format('%s of %s: %s of %s', source, tenant_id, coalesce(taken.last_n, 0), written.n), ', ')
-        FROM (
+    // At one instant: others go on writing, in the platform's log above all.
+    let written = "
+        CREATE TEMPORARY TABLE written AS
             SELECT 'registry' AS source, tenant_id, n FROM registry.outbox_counter
             UNION ALL SELECT 'identity', tenant_id, n FROM identity.outbox_counter
-        ) AS written
-        LEFT JOIN audit.sources AS taken USING (source, tenant_id)
+            UNION ALL SELECT 'audit', tenant_id, n FROM audit.outbox_counter";
+    sqlx::query(written).execute(&mut connection).await?;
+    let behind = "
+        SELECT string_agg(format('%s of %s: %s of %s', source, tenant_id, coalesce(taken.last_n, 0), written.n), ', ')
+        FROM written LEFT JOIN audit.sources AS taken USING (source, tenant_id)
         WHERE written.tenant_id = ANY($1::uuid[]) AND coalesce(taken.last_n, 0) < written.n
           AND coalesce(taken.epoch, 1) = 1";
     let mut missing = None;

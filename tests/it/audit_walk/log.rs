@@ -23,7 +23,7 @@ pub(super) const METHODS: &[&str] = &[
 ];
 
 /// Longest time until a new tenant's first event is in the log.
-const IN_THE_LOG: Duration = Duration::from_secs(20);
+const IN_THE_LOG: Duration = Duration::from_secs(60);
 
 pub(super) async fn cases(scene: &Scene<'_>, method: &str) -> Result<Vec<Case>> {
     Ok(vec![if method == "RecordEvents" {

@@ -26,8 +26,18 @@ use crate::support::{OwnFleet, dns, traces, unique};
 
 /// Methods that are tried at once.
 const AT_ONCE: usize = 2;
-/// An address that nobody has (RFC 5737): all that is forged is of this network.
-const FORGED: &str = "203.0.113.";
+/// How addresses begin that nobody has (RFC 5737): all that is forged, and nothing else, begins so.
+const FORGED: &str = "198.51.100.1";
+
+/// Methods whose every text has to be a secret, an id or an address that is known, so that each canary is refused. Of every other one
+/// that changes something, a request with a canary has to succeed.
+const TAKE_NONE: &[&str] = &[
+    "/tenantry.identity.v1.AuthService/Logout",
+    "/tenantry.identity.v1.AuthService/Refresh",
+    "/tenantry.identity.v1.ExternalSignInService/FinishExternalSignIn",
+    "/tenantry.identity.v1.ExternalSignInService/StartExternalSignIn",
+    "/tenantry.identity.v1.OperatorService/Bootstrap",
+];
 
 /// What every request of the test brings that outsiders have no say in.
 struct Headers(Vec<(&'static str, String)>);
@@ -69,6 +79,8 @@ struct Canaries<'a> {
     marks: Marks,
     headers: Headers,
     secrets: Mutex<BTreeSet<String>>,
+    /// Methods that took a canary: what they store was written with it.
+    took: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Canaries<'_> {
@@ -104,9 +116,10 @@ impl Canaries<'_> {
             for place in &places {
                 let mut request = base.clone();
                 place.plant(&mut request, &self.marks);
-                self.call(path, &by, at.as_deref(), &request)
-                    .await
-                    .with_context(|| place.name())?;
+                let answer = self.call(path, &by, at.as_deref(), &request).await;
+                if answer.with_context(|| place.name())?.is_some() {
+                    self.took.lock().unwrap().insert(path);
+                }
                 sent += 1;
             }
             sent += self.all_at_once(method, &by, &places).await?;
@@ -208,7 +221,9 @@ impl Canaries<'_> {
     fn needles(&self) -> Result<(Needles, Needles)> {
         let mut secrets = Needles::default();
         secrets.add("a secret's canary", &self.marks.of_secrets());
-        secrets.add("a forged address", &format!("{FORGED}1"));
+        secrets.add("a forged address", FORGED);
+        let word = self.scene.fleet.keys().gateway_word();
+        secrets.add("the gateway's word", word.value().to_str()?);
         secrets.add("a password", PASSWORD);
         let shown = self.secrets.lock().unwrap();
         for secret in shown.iter().chain(&mailed(self.scene.fleet)?) {
@@ -289,6 +304,7 @@ async fn secrets_never_show_again_and_nothing_of_a_request_is_logged() -> Result
         scene: &scene,
         marks,
         secrets: Mutex::default(),
+        took: Mutex::default(),
     };
     for by in [&scene.owner, &scene.viewer, &scene.key, &scene.operator] {
         let (_, credential) = by.header.as_ref().context("a credential")?;
@@ -299,6 +315,12 @@ async fn secrets_never_show_again_and_nothing_of_a_request_is_logged() -> Result
         async move { canaries.plant_in(method).await.context(method.path) }
     });
     let sent: Vec<usize> = sent.buffer_unordered(AT_ONCE).try_collect().await?;
+    let took = std::mem::take(&mut *canaries.took.lock().unwrap());
+    let all = gateway_methods();
+    let changing = all.iter().filter(|method| !method.read_only);
+    let never = changing.map(|method| method.path);
+    let never: Vec<_> = never.filter(|path| !took.contains(path)).collect();
+    assert_eq!(never, TAKE_NONE, "methods that took no canary");
     canaries.around_the_gateway().await?;
     canaries.paths().await?;
 

@@ -61,6 +61,10 @@ impl Needles {
     /// Looks for a text, in every way of writing it.
     pub(super) fn add(&mut self, what: &str, text: &str) {
         let bytes = text.as_bytes();
+        assert!(
+            bytes.len() >= WINDOW,
+            "{what} is too short to be looked for"
+        );
         let mut written = vec![text.to_owned(), hex(bytes), hex(bytes).to_uppercase()];
         // Within something longer it stands at one of three places of base64's groups; what its neighbours share is left out.
         for skipped in 0..3 {

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::wait::until;
-use tenantry_transparency::tree::leaf_hash;
+use tenantry_transparency::checkpoint::text;
+use tenantry_transparency::tree::{TreeHead, leaf_hash};
 use tenantry_transparency::{Checkpoint, Frontier, Signers, Tiles};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -74,15 +75,27 @@ pub async fn compare(fleet: &Fleet, mut published: BTreeSet<(Option<Uuid>, Strin
         sqlx::query_scalar("SELECT entry FROM audit.fleet_entries ORDER BY index")
             .fetch_all(&mut connection)
             .await?;
-    let mut of_log: BTreeMap<Option<Uuid>, Vec<Checkpoint>> = BTreeMap::new();
+    let mut of_log: BTreeMap<Option<Uuid>, BTreeSet<String>> = BTreeMap::new();
+    for entry in &entries {
+        let tenant = entry
+            .lines()
+            .next()
+            .and_then(|origin| origin.rsplit('/').next());
+        let tenant = tenant.context("a tenant")?.parse()?;
+        let first = of_log
+            .entry(Some(tenant))
+            .or_default()
+            .insert(entry.clone());
+        ensure!(first, "the fleet's log has this twice: {entry}");
+    }
     for (tenant, note) in &published {
         let checkpoint = Checkpoint::open(note, &vkeys)?;
-        let text = tenantry_transparency::checkpoint::text(&checkpoint.origin, &checkpoint.head())?;
+        let signed = text(&checkpoint.origin, &checkpoint.head())?;
+        let new = of_log.entry(*tenant).or_default().insert(signed);
         ensure!(
-            tenant.is_none() || entries.contains(&text),
+            tenant.is_none() || !new,
             "a checkpoint that the fleet's log doesn't have: {note}"
         );
-        of_log.entry(*tenant).or_default().push(checkpoint);
     }
     for (tenant, checkpoints) in &of_log {
         let leaves = match tenant {
@@ -93,27 +106,30 @@ pub async fn compare(fleet: &Fleet, mut published: BTreeSet<(Option<Uuid>, Strin
                 leaves.fetch_all(&mut connection).await?
             }
         };
-        is_of(checkpoints, &leaves).with_context(|| format!("the log of {tenant:?}"))?;
+        are_of(checkpoints, &leaves).with_context(|| format!("the log of {tenant:?}"))?;
     }
     println!(
-        "{seen} checkpoints were seen meanwhile, {} in the end, of {} logs",
-        published.len(),
+        "{} checkpoints of {} logs; {seen} were seen meanwhile",
+        entries.len(),
         of_log.len()
     );
     Ok(())
 }
 
 /// That these are checkpoints of beginnings of the log with these leaves.
-fn is_of(checkpoints: &[Checkpoint], leaves: &[String]) -> Result<()> {
+fn are_of(checkpoints: &BTreeSet<String>, leaves: &[String]) -> Result<()> {
     let hashes = leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes()));
     let log = Frontier::new().extend(hashes)?;
     let tiles: Tiles = log.tiles.into_iter().collect();
     for checkpoint in checkpoints {
-        let (size, now) = (checkpoint.size, log.head.size);
+        let mut lines = checkpoint.lines();
+        let origin = lines.next().context("an origin")?;
+        let size = lines.next().context("a size")?.parse()?;
+        let now = log.head.size;
         ensure!(size <= now, "{size} events were signed, {now} are there");
         let root = tiles.root_at(size, &log.head)?;
         ensure!(
-            root == checkpoint.root,
+            text(origin, &TreeHead { size, root })? == *checkpoint,
             "the first {size} events are others"
         );
     }

@@ -17,10 +17,12 @@ use super::world::text;
 
 /// Longest time until the log has what was committed.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+/// Events of one request that records some.
+const RECORDED: usize = 5;
 /// Updates of each tenant.
 const UPDATES: usize = 4;
 
-/// Names that were given to tenants and acknowledged; each is given once.
+/// Names that were given and acknowledged, to tenants or in events that were recorded; each is given once.
 pub type Acknowledged = Mutex<Vec<String>>;
 
 /// Makes tenants and renames them until it is told to stop, each change until it is acknowledged.
@@ -44,6 +46,26 @@ pub async fn writer(
             insist(rest, reqwest::Method::PATCH, &path, &body).await?;
             note(&text(&body, "name")).await;
         }
+    }
+    Ok(())
+}
+
+/// Makes a tenant, and records events of the product's own in its log until it is told to stop, each request until it is
+/// acknowledged.
+pub async fn recorder(rest: &Rest, acknowledged: &Acknowledged, stop: &AtomicBool) -> Result<()> {
+    let body = json!({"name": unique("Recorder"), "request_id": unique("create")});
+    let tenant = insist(rest, reqwest::Method::POST, "/api/v1/tenants", &body).await?;
+    let path = format!("/api/v1/tenants/{}/events", text(&tenant, "id"));
+    while !stop.load(Ordering::Relaxed) {
+        let names: Vec<_> = (0..RECORDED).map(|_| unique("recorded")).collect();
+        let events = names.iter().map(|name| {
+            let changes = json!({"name": {"before": null, "after": name}});
+            json!({"event_type": "storm.passed", "resource_type": "storm", "resource_id": name, "changes": changes})
+        });
+        let events: Vec<_> = events.collect();
+        let body = json!({"source": "storm", "events": events, "request_id": unique("record")});
+        insist(rest, reqwest::Method::POST, &path, &body).await?;
+        acknowledged.lock().await.extend(names);
     }
     Ok(())
 }

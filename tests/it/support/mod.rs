@@ -56,7 +56,10 @@ pub fn dns() -> Result<&'static DnsServer> {
         .map_err(|error| anyhow::anyhow!("no name server: {error:#}"))
 }
 
-/// A fleet of a test's own, to kill and reconfigure. Two at a time: each is a dozen processes.
+/// How many fleets of tests' own there are at a time: each is a dozen processes.
+const FLEETS: u32 = 2;
+
+/// A fleet of a test's own, to kill and reconfigure.
 pub struct OwnFleet {
     fleet: Fleet,
     _turn: SemaphorePermit<'static>,
@@ -64,8 +67,17 @@ pub struct OwnFleet {
 
 impl OwnFleet {
     pub async fn start(config: FleetConfig) -> Result<Self> {
-        static TURNS: Semaphore = Semaphore::const_new(2);
-        let turn = TURNS.acquire().await?;
+        Self::start_beside(config, FLEETS - 1).await
+    }
+
+    /// With no other one beside it: for what keeps the whole machine busy, while others await what is promised within a second.
+    pub async fn start_alone(config: FleetConfig) -> Result<Self> {
+        Self::start_beside(config, 0).await
+    }
+
+    async fn start_beside(config: FleetConfig, others: u32) -> Result<Self> {
+        static TURNS: Semaphore = Semaphore::const_new(FLEETS as usize);
+        let turn = TURNS.acquire_many(FLEETS - others).await?;
         Ok(Self {
             fleet: Fleet::start(config).await?,
             _turn: turn,

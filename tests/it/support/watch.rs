@@ -1,4 +1,4 @@
-//! A watch over REST, read line by line.
+//! A stream over REST, read line by line.
 
 use std::time::Duration;
 
@@ -24,10 +24,17 @@ impl Watch {
         } else {
             format!("/api/v1/tenants:watch?resume_token={token}")
         };
-        let response = rest.stream(&path).await?;
+        let mut watch = Self::at(rest, &path).await?;
+        token.clone_into(&mut watch.token);
+        Ok(watch)
+    }
+
+    /// Opens the stream at a path.
+    pub async fn at(rest: &Rest, path: &str) -> Result<Self> {
+        let response = rest.stream(path).await?;
         if !response.status().is_success() {
             bail!(
-                "the watch is refused: {} {}",
+                "the stream is refused: {} {}",
                 response.status(),
                 response.text().await?
             );
@@ -35,7 +42,7 @@ impl Watch {
         Ok(Self {
             response,
             buffer: Vec::new(),
-            token: token.to_owned(),
+            token: String::new(),
         })
     }
 

@@ -4,10 +4,14 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::{Fleet, sign_in};
 use tenantry_testkit::rest::Rest;
+use tokio::sync::Semaphore;
 
 use super::unique;
 
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Parties that are made at once: all tests ask from one network, whose passwords have few places.
+static TURNS: Semaphore = Semaphore::const_new(3);
 
 /// A tenant with an owner, a member, an admin's key, and a child that has a member of its own.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ pub fn text(value: &Value, field: &str) -> String {
 
 impl Party {
     pub async fn create(fleet: &Fleet) -> Result<Self> {
+        let _turn = TURNS.acquire().await?;
         let operator = fleet.operator_rest()?;
         let tenant = create_tenant(&operator, json!({"name": unique("Party")})).await?;
         let (id, slug) = (text(&tenant, "id"), text(&tenant, "slug"));
