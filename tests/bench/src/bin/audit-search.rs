@@ -11,6 +11,7 @@ use tenantry_proto::audit::v1::audit_event_service_client::AuditEventServiceClie
 use tenantry_proto::audit::v1::{ListEventsRequest, SearchEventsRequest};
 use tenantry_rpc::assertion::HEADER;
 use tenantry_testkit::fleet::Fleet;
+use tenantry_testkit::keys::GatewayWord;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -111,7 +112,7 @@ const KINDS: &[Kind] = &[
     }),
     ("a common action within a month", |dice, _| {
         let (start, end) = dice.time(30 * DAY);
-        asked(Some(50), |request| {
+        asked(None, |request| {
             request.event_type = "member.added".to_owned();
             (request.start_time, request.end_time) = (start, end);
         })
@@ -137,6 +138,8 @@ struct Side {
     events: i64,
     member: MetadataValue<Ascii>,
     operator: MetadataValue<Ascii>,
+    /// What audit knows the gateway by.
+    word: MetadataValue<Ascii>,
 }
 
 impl Side {
@@ -148,9 +151,19 @@ impl Side {
             client: AuditEventServiceClient::connect(format!("http://{address}")).await?,
             member: audit_log::assertion(&fleet, Some(audit_log::large_tenant()))?,
             operator: audit_log::assertion(&fleet, None)?,
+            word: fleet.keys().gateway_word().value().clone(),
             events,
             fleet,
         })
+    }
+
+    /// A request as the gateway lets it through.
+    fn by_gateway<T>(&self, message: T, assertion: &MetadataValue<Ascii>) -> Request<T> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert(HEADER, assertion.clone());
+        metadata.insert(GatewayWord::HEADER, self.word.clone());
+        request
     }
 
     /// The time that one answer takes.
@@ -159,13 +172,11 @@ impl Side {
         let began = Instant::now();
         let events = match of {
             Of::OneLog => {
-                let mut request = Request::new(ask.request.clone());
-                request.metadata_mut().insert(HEADER, self.member.clone());
+                let request = self.by_gateway(ask.request.clone(), &self.member);
                 client.list_events(request).await?.into_inner().events
             }
             Of::All => {
-                let mut request = Request::new(of_all(&ask.request));
-                request.metadata_mut().insert(HEADER, self.operator.clone());
+                let request = self.by_gateway(of_all(&ask.request), &self.operator);
                 client.search_events(request).await?.into_inner().events
             }
         };

@@ -13,7 +13,8 @@ use tenantry_testkit::postgres::Durability;
 /// How many tests run at once, for libtest.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// Runs the tests and prints how many passed and failed, as the last line.
+/// Runs the tests and prints how many passed and failed, as the last line. The long forms have figures to show: what they print is
+/// shown where they pass, too.
 pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
     let postgres = private_server(Durability::None).await?;
     let url = postgres.cluster().superuser_url("postgres");
@@ -25,6 +26,10 @@ pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
         .env(TEST_DATABASE_URL, url.as_str())
         .env(TEST_FULL, if full { "1" } else { "0" })
         .stdout(Stdio::piped());
+    if full {
+        let begun = cargo_arguments.iter().any(|argument| argument == "--");
+        command.args((!begun).then_some("--")).arg("--show-output");
+    }
     if tenantry_testkit::environment::get(THREADS).is_none() {
         // One more than cores: some wait for a fleet of their own.
         let cores = std::thread::available_parallelism()?;
