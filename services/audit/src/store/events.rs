@@ -125,7 +125,7 @@ pub(crate) async fn in_order<H: Hit>(
     span: Span,
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    let mut sql = filtered::<H>(scope, filter, span.came);
+    let mut sql = filtered::<H>("", scope, filter, span.came);
     sql.push(" AND ").push(place(scope)).push(" >= ");
     sql.push_bind(span.from).push(" AND ").push(place(scope));
     sql.push(" < ").push_bind(span.before.unwrap_or(i64::MAX));
@@ -141,9 +141,10 @@ pub(crate) async fn among<H: Hit>(
     (places, came): (&[i64], Between),
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    let mut sql = filtered::<H>(scope, filter, came);
+    // Each place is looked up, and the order made behind that (`OFFSET 0` keeps the two apart): read in order, all of a log would be.
+    let mut sql = filtered::<H>("SELECT * FROM (", scope, filter, came);
     sql.push(" AND ").push(place(scope)).push(" = ANY (");
-    sql.push_bind(places.to_vec()).push(")");
+    sql.push_bind(places.to_vec()).push(") OFFSET 0) AS e");
     newest(sql, scope, limit, conn).await
 }
 
@@ -156,9 +157,9 @@ const fn place(scope: Scope) -> &'static str {
 }
 
 /// One text whatever the filter asks: each has a plan over all partitions on each connection.
-fn filtered<H: Hit>(scope: Scope, filter: &Filter, came: Between) -> Sql {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(H::COLUMNS);
+fn filtered<H: Hit>(begin: &str, scope: Scope, filter: &Filter, came: Between) -> Sql {
+    let mut sql = Sql::new(begin);
+    sql.push("SELECT ").push(H::COLUMNS);
     sql.push(" FROM events AS e WHERE e.received_at >= ");
     sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
     sql.push_bind(PgTime(came.1));
