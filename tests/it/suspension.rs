@@ -17,7 +17,8 @@ use crate::support::{OwnFleet, fleet};
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
 
-async fn set_status(fleet: &Fleet, tenant: &str, status: &str) -> Result<()> {
+/// Has an operator put a tenant into a status.
+pub async fn set_status(fleet: &Fleet, tenant: &str, status: &str) -> Result<()> {
     fleet
         .operator_rest()?
         .post(

@@ -10,6 +10,7 @@ use tenantry_testkit::rest::Rest;
 use crate::support::watch::Watch;
 use crate::support::world::{Party, create_tenant, text};
 use crate::support::{OwnFleet, fleet, unique};
+use crate::suspension::set_status;
 
 /// Changes that are followed, and how often a replica of the log is killed meanwhile.
 const CHANGES: usize = 60;
@@ -108,8 +109,7 @@ async fn the_last_line_says_why_a_tail_ended() -> Result<()> {
     let name = rename(&operator, &party.id).await?;
     let tells = |item: &Value| named(&item["event"]).as_deref() == Some(&name);
     tail.until(tells).await?;
-    let status = format!("/api/v1/tenants/{}/status/suspended", party.id);
-    operator.post(&status, json!({})).await?.ok()?;
+    set_status(fleet, &party.id, "suspended").await?;
     let end = tail.until(|item| item.get("end").is_some());
     let end = tokio::time::timeout(ENDS_WITHIN, end).await??;
     assert_eq!(end["end"]["reason"], "STREAM_TENANT_STATUS", "{end}");

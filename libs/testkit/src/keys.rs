@@ -464,6 +464,21 @@ mod tests {
     }
 
     #[test]
+    fn a_new_word_in_the_place_of_a_lost_one_is_known_too() {
+        let dir = crate::paths::scratch("keys").unwrap();
+        let lost = Keys::create(&dir).unwrap();
+        let before = lost.gateway_word();
+        fs::remove_file(lost.gateway_word_file()).unwrap();
+        let keys = Keys::create(&dir).unwrap();
+        let now = keys.gateway_word();
+        assert_ne!(before.value(), now.value());
+        let trust = TrustFile::read(&keys.trust_file()).unwrap();
+        let known = trust.gateway_words.into_iter().map(|word| word.sha256);
+        let words = [before, now].map(|word| TrustedWord::of(word.value().to_str().unwrap()));
+        assert!(known.eq(words.map(|word| word.sha256)));
+    }
+
+    #[test]
     fn creating_keys_again_keeps_them() {
         let dir = crate::paths::scratch("keys").unwrap();
         let first = KeyRing::read(&Keys::create(&dir).unwrap().assertion_ring()).unwrap();

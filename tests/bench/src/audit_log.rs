@@ -83,7 +83,11 @@ pub async fn fill(fleet: &Fleet, events: i64) -> Result<()> {
     tell_sizes(&mut connection, events, took).await
 }
 
-async fn until_not(connection: &mut PgConnection, what: &'static str) -> Result<()> {
+/// Returns once a look at the database says no.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn until_not(connection: &mut PgConnection, what: &'static str) -> Result<()> {
     while sqlx::query_scalar(what).fetch_one(&mut *connection).await? {
         tokio::time::sleep(LOOK_EVERY).await;
     }

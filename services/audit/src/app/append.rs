@@ -23,8 +23,8 @@ use crate::store::sources::{self, Digests, Repeated};
 
 /// Name of this service, which raises alarms.
 pub(crate) const OWN: &str = "audit";
-/// How far from the last event of its stream a number that comes again is looked for. What comes again was mostly taken just now; farther back
-/// it is only where a source's database was set back.
+/// How far from the last event of its stream a number that comes again is looked for. What comes again was mostly taken just
+/// now; farther back it is only where a source's database was set back.
 const LOOK_BACK: i64 = 1_000_000;
 
 /// A batch of one tenant's events, as its source told them.

@@ -127,7 +127,8 @@ pub(crate) async fn in_order<H: Hit>(
     span: Span,
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    let mut sql = filtered::<H>("", scope, filter, span.came);
+    let mut sql = Sql::new("");
+    push_filtered::<H>(&mut sql, scope, filter, span.came);
     sql.push(" AND ").push(place(scope)).push(" >= ");
     sql.push_bind(span.from).push(" AND ").push(place(scope));
     sql.push(" < ").push_bind(span.before.unwrap_or(i64::MAX));
@@ -143,8 +144,10 @@ pub(crate) async fn among<H: Hit>(
     (places, came): (&[i64], Between),
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    // Each place is looked up, and the order made behind that (`OFFSET 0` keeps the two apart): read in order, all of a log would be.
-    let mut sql = filtered::<H>("SELECT * FROM (", scope, filter, came);
+    // Each place is looked up, and the order made behind that, from which `OFFSET 0` keeps it: in order, a whole log would be read.
+    let mut sql = Sql::new("SELECT ");
+    sql.push(H::COLUMNS).push(" FROM (");
+    push_filtered::<H>(&mut sql, scope, filter, came);
     sql.push(" AND ").push(place(scope)).push(" = ANY (");
     sql.push_bind(places.to_vec()).push(") OFFSET 0) AS e");
     newest(sql, scope, limit, conn).await
@@ -159,17 +162,15 @@ const fn place(scope: Scope) -> &'static str {
 }
 
 /// One text whatever the filter asks: each has a plan over all partitions on each connection.
-fn filtered<H: Hit>(begin: &str, scope: Scope, filter: &Filter, came: Between) -> Sql {
-    let mut sql = Sql::new(begin);
+fn push_filtered<H: Hit>(sql: &mut Sql, scope: Scope, filter: &Filter, came: Between) {
     sql.push("SELECT ").push(H::COLUMNS);
     sql.push(" FROM events AS e WHERE e.received_at >= ");
     sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");
     sql.push_bind(PgTime(came.1));
-    push_filter(&mut sql, filter);
+    push_filter(sql, filter);
     if let Scope::Log(tenant) = scope {
         sql.push(" AND e.tenant_id = ").push_bind(tenant.uuid());
     }
-    sql
 }
 
 /// Adds what an event has to be to be let through.

@@ -7,7 +7,7 @@ use tenantry_proto::audit::v1::{
     AuditEvent, ListEventsRequest, NewActor, NewEvent, RecordEventsRequest,
 };
 
-use crate::support::{World, member, reason};
+use crate::support::{World, all, member, reason};
 
 fn paid(id: &str) -> NewEvent {
     let payer = Value {
@@ -74,6 +74,29 @@ async fn what_is_acknowledged_is_in_the_log_once_however_often_it_is_sent_at_onc
     let other = request(vec![paid("3")], "the-same");
     let refused = events.record_events(other).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::RequestIdReused);
+}
+
+#[tokio::test]
+async fn requests_at_once_over_two_replicas_are_numbered_one_after_the_other() {
+    let world = World::start().await;
+    let second = world.replica().await;
+    let tenant = world.registry.add("acme", 365, None);
+    let claims = member(tenant, ALL);
+    let mut sending = tokio::task::JoinSet::new();
+    for n in 0..12 {
+        let replica = if n % 2 == 0 { &*world } else { &second };
+        let mut events = replica.events(&claims);
+        let sent = request(vec![paid("1"), paid("2")], &format!("request-{n}"));
+        sending.spawn(async move { events.record_events(sent).await.unwrap() });
+    }
+    sending.join_all().await;
+    let checkpoint = world.all_signed(tenant).await.checkpoint;
+    // Leaves are made before their numbers are certain: what the leaf says is held against its neighbours.
+    let export = world.exported(tenant, all("ndjson")).await.unwrap();
+    export.verdict(&world.vkeys(), &[&checkpoint]).proves(&[
+        "24 of 24 events are in this log",
+        "From index 0 to 23 none is missing, by their indexes and by the numbers that their sources gave them",
+    ]);
 }
 
 #[tokio::test]

@@ -213,15 +213,21 @@ async fn what_the_log_is_searched_by_is_to_be_made_anew_where_events_went() {
 
 #[tokio::test]
 async fn nothing_goes_while_nobody_can_say_how_tenants_stand() {
+    let (old, tenant) = aged().await;
+    let retired = old.ignorant().turn().await.unwrap();
+    assert!(retired.left && retired.dropped.is_empty(), "{retired:?}");
+    assert_eq!(old.classes(tenant).await, [(30, 3)]);
+}
+
+/// A tenant with three events that have had their time.
+async fn aged() -> (Old, TenantId) {
     let world = World::start().await;
     let tenant = world.registry.add("acme", 30, None);
     all_known(&world).await;
     world.fill(tenant, 1, 3).await;
     let old = Old::of(world).await;
     old.age(tenant, OLD_DAYS).await;
-    let retired = old.ignorant().turn().await.unwrap();
-    assert!(retired.left && retired.dropped.is_empty(), "{retired:?}");
-    assert_eq!(old.classes(tenant).await, [(30, 3)]);
+    (old, tenant)
 }
 
 /// The partition with a tenant's events, and a transaction that has it locked.
@@ -261,12 +267,7 @@ async fn somebody_waits(old: &Old, partition: &str, longer_than: &str) {
 
 #[tokio::test]
 async fn a_vacuum_that_postgres_began_gives_way_to_a_drop() {
-    let world = World::start().await;
-    let tenant = world.registry.add("acme", 30, None);
-    all_known(&world).await;
-    world.fill(tenant, 1, 3).await;
-    let old = Old::of(world).await;
-    old.age(tenant, OLD_DAYS).await;
+    let (old, tenant) = aged().await;
     let mut owner = old.owner().await;
     let timeout: String = sqlx::query_scalar("SHOW deadlock_timeout")
         .fetch_one(&mut owner)
@@ -288,12 +289,7 @@ async fn a_vacuum_that_postgres_began_gives_way_to_a_drop() {
 
 #[tokio::test]
 async fn a_hold_that_is_placed_while_a_drop_is_under_way_keeps_the_events() {
-    let world = World::start().await;
-    let tenant = world.registry.add("acme", 30, None);
-    all_known(&world).await;
-    world.fill(tenant, 1, 3).await;
-    let old = Old::of(world).await;
-    old.age(tenant, OLD_DAYS).await;
+    let (old, tenant) = aged().await;
     let mut owner = old.owner().await;
     // As someone who just writes there: nothing had to be moved when the drop comes to wait for them.
     let (partition, writing) = locked(&mut owner, tenant, "ROW EXCLUSIVE").await;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_audit::{Retention, Retired};
-use tenantry_bench::load;
+use tenantry_bench::{audit_log, load};
 use tenantry_core::seal::Sealer;
 use tenantry_proto::internal::audit::v1::append_service_client::AppendServiceClient;
 use tenantry_proto::internal::audit::v1::{AppendRequest, SourceEvent, SourceStream};
@@ -44,7 +44,6 @@ const ROUNDS: usize = 3;
 const AGE_DAYS: i32 = 420;
 const APPEND_WITHIN: Duration = Duration::from_secs(30);
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
-const SEARCHED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Copies of the first event of a log, as many of each tenant, in that month; the events' places are behind $6, and $5 in each log.
 const MONTH: &str = "
@@ -190,16 +189,12 @@ impl Audit {
             .bind(self.round * ROUND)
             .execute(&mut connection)
             .await?;
-        until("runs of the month", SEARCHED_WITHIN, async || {
-            let due = sqlx::query_scalar("SELECT count(*) FROM search_due");
-            let due: i64 = due.fetch_one(&mut connection).await?;
-            Ok((due == 0).then_some(()))
-        })
-        .await?;
+        let due = "SELECT EXISTS (SELECT FROM search_due)";
+        audit_log::until_not(&mut connection, due).await?;
         // As it has been long before it goes.
-        sqlx::raw_sql("VACUUM ANALYZE events; CHECKPOINT")
-            .execute(&mut connection)
-            .await?;
+        for settle in ["VACUUM ANALYZE events", "CHECKPOINT"] {
+            sqlx::query(settle).execute(&mut connection).await?;
+        }
         Ok(connection.close().await?)
     }
 
