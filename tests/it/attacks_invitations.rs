@@ -10,7 +10,7 @@ use tenantry_testkit::fleet::{Fleet, sign_in};
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::wait::until;
 
-use crate::support::world::{PASSWORD, Party, add_user, text};
+use crate::support::world::{PASSWORD, Party, add_user, set_status, text};
 use crate::support::{fleet, unique};
 
 /// Longest time until the gateway has written what it logs.
@@ -203,9 +203,7 @@ async fn after_its_end_revocation_resending_or_suspension_a_link_is_dead() -> Re
             (404, "INVITATION_NOT_FOUND")
         );
     }
-    let operator = fleet.operator_rest()?;
-    let status = |word: &str| format!("/api/v1/tenants/{}/status/{word}", a.id);
-    operator.post(&status("suspended"), json!({})).await?.ok()?;
+    set_status(fleet, &a.id, "suspended").await?;
     let refused = async || {
         let answer = fleet
             .rest()?

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use crate::matrix::{Class, attempts, rows};
 use crate::support::dynamic::{gateway_channel, gateway_methods, native, rest};
 use crate::support::external::Provider;
-use crate::support::world::{Party, create_tenant, text};
+use crate::support::world::{Party, create_tenant, set_status, text};
 use crate::support::{fleet, unique};
 
 /// Attacks that are under way at once, each with tenants of its own.
@@ -323,13 +323,7 @@ async fn a_list_shows_no_more_than_single_reads_do() -> Result<()> {
     // A person reaches down, but not below a tenant out of use.
     let owner = a.rest(fleet)?;
     assert!(ids(&owner, "").await?.contains(&grandchild));
-    operator
-        .post(
-            &format!("/api/v1/tenants/{}/status/suspended", a.child),
-            json!({}),
-        )
-        .await?
-        .ok()?;
+    set_status(fleet, &a.child, "suspended").await?;
     let below = format!("?parent={}", a.child);
     for query in ["", &below, &format!("{below}&subtree=true")] {
         assert!(!ids(&owner, query).await?.contains(&grandchild), "{query}");

@@ -4,31 +4,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::json;
-use tenantry_testkit::fleet::{Fleet, FleetConfig, sign_in};
+use tenantry_testkit::fleet::{FleetConfig, sign_in};
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Signal;
 use tenantry_testkit::wait::until;
 
 use crate::support::served::{served, shared};
 use crate::support::watch::Watch;
-use crate::support::world::{PASSWORD, Party, create_tenant, text};
+use crate::support::world::{PASSWORD, Party, create_tenant, set_status, text};
 use crate::support::{OwnFleet, fleet};
 
 /// The promise.
 const WITHIN: Duration = Duration::from_secs(1);
-
-/// Has an operator put a tenant into a status.
-pub async fn set_status(fleet: &Fleet, tenant: &str, status: &str) -> Result<()> {
-    fleet
-        .operator_rest()?
-        .post(
-            &format!("/api/v1/tenants/{tenant}/status/{status}"),
-            json!({}),
-        )
-        .await?
-        .ok()?;
-    Ok(())
-}
 
 /// Returns once the credential is answered with this status, and how long that took; fails beyond the bound. It asks
 /// often enough that each replica of identity answers several times in a row.

@@ -8,9 +8,8 @@ use tenantry_testkit::fleet::FleetConfig;
 use tenantry_testkit::rest::Rest;
 
 use crate::support::watch::Watch;
-use crate::support::world::{Party, create_tenant, text};
+use crate::support::world::{Party, create_tenant, set_status, text};
 use crate::support::{OwnFleet, fleet, unique};
-use crate::suspension::set_status;
 
 /// Changes that are followed, and how often a replica of the log is killed meanwhile.
 const CHANGES: usize = 60;

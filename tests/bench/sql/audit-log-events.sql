@@ -1,13 +1,13 @@
 -- Events $1 to $2 of $3, behind position $4. An eighth are one tenant's ($5), an eighth another's, the others' are eight thousand
 -- small ones'. They came within eleven months, the last just now; one in fifty happened hours before it came. Actors, actions,
--- resources, addresses and words are drawn so that the nth is half as frequent as the 2nth (Zipf); one in 200 is denied.
+-- resources, addresses and words are drawn so that the nth is twice as frequent as the 2nth (Zipf); one in 200 is denied.
 INSERT INTO audit.events (tenant_id, index, class, received_at, position, event_id, at, source, epoch, n, digest, leaf, leaf_hash,
                           disclosed, terms)
 WITH drawn AS MATERIALIZED (
     SELECT p, p % 8 AS part, (p / 8) AS round, now() - interval '330 days' * (1 - p::float8 / $3) AS received_at,
-        (2000 ^ random())::integer - 1 AS actor, (40 ^ random())::integer - 1 AS action,
-        (100000 ^ random())::integer - 1 AS resource, (5000 ^ random())::integer - 1 AS address, (15 ^ random())::integer - 1 AS agent,
-        (20000 ^ random())::integer - 1 AS word1, (20000 ^ random())::integer - 1 AS word2, (random() * 199)::integer AS outcome,
+        floor(2001 ^ random())::integer - 1 AS actor, floor(41 ^ random())::integer - 1 AS action,
+        floor(100001 ^ random())::integer - 1 AS resource, floor(5001 ^ random())::integer - 1 AS address, floor(16 ^ random())::integer - 1 AS agent,
+        floor(20001 ^ random())::integer - 1 AS word1, floor(20001 ^ random())::integer - 1 AS word2, floor(random() * 200)::integer AS outcome,
         random() AS late, p % (SELECT count(*) FROM bench.templates) AS template
     FROM generate_series($1::bigint, $2::bigint) AS p
 ), placed AS (

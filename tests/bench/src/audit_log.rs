@@ -1,7 +1,7 @@
 //! An audit log of millions of events, made up by scripts (`sql/audit-log-*.sql`) and put into the database behind the service's
 //! back; the runs that it is searched by are then made by the service.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -20,8 +20,6 @@ const TEMPLATES: i64 = 400;
 /// Events of one statement, and how many statements run at once.
 const BATCH: i64 = 50_000;
 const AT_ONCE: usize = 2;
-/// How often it is looked whether all runs are made.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The tenant that has an eighth of the events; its plan keeps them for two years.
 const LARGE_TENANT: i64 = 3;
 
@@ -65,33 +63,16 @@ pub async fn fill(fleet: &Fleet, events: i64) -> Result<()> {
     );
     let began = Instant::now();
     audit.start().await?;
-    until_not(
-        &mut connection,
-        "SELECT EXISTS (SELECT FROM audit.search_due)",
-    )
-    .await?;
+    let made = "SELECT NOT EXISTS (SELECT FROM audit.search_due)";
+    load::settled(&mut connection, made).await?;
     let took = began.elapsed().as_secs_f64();
     // Its tree isn't to be made while searches are timed: the log grows with each.
-    until_not(
-        &mut connection,
-        "SELECT EXISTS (SELECT FROM audit.logs WHERE waiting_since IS NOT NULL)",
-    )
-    .await?;
+    let signed = "SELECT NOT EXISTS (SELECT FROM audit.logs WHERE waiting_since IS NOT NULL)";
+    load::settled(&mut connection, signed).await?;
     sqlx::query("VACUUM ANALYZE audit.search_postings")
         .execute(&mut connection)
         .await?;
     tell_sizes(&mut connection, events, took).await
-}
-
-/// Returns once a look at the database says no.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn until_not(connection: &mut PgConnection, what: &'static str) -> Result<()> {
-    while sqlx::query_scalar(what).fetch_one(&mut *connection).await? {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(())
 }
 
 async fn tell_sizes(connection: &mut PgConnection, events: i64, took: f64) -> Result<()> {

@@ -1,6 +1,14 @@
 //! How figures are told: two sides and their ratio.
 
+use std::time::Duration;
+
 use crate::side::Measured;
+
+/// What this part of times in order, in percent, doesn't exceed, in milliseconds.
+#[must_use]
+pub fn at(sorted: &[Duration], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
+}
 
 /// Heads the lines of [`line`].
 pub fn head(what: &str, one: &str, other: &str) {

@@ -1,6 +1,7 @@
 //! Rows by the hundred thousand, as the services would have written them, put into the database behind their backs.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jsonwebtoken::{Algorithm, Header, encode};
@@ -11,7 +12,11 @@ use tenantry_core::role::Role;
 use tenantry_rpc::keys::KeyRing;
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::wait::until;
 use uuid::Uuid;
+
+/// Longest wait for workers to do what was put in.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// One in a thousand is a suspended business tenant; each has a name and a time of its own; the first `$2` are a tree, its
 /// top first. One is called by words, the others by digits that look alike to an index of trigrams.
@@ -83,7 +88,19 @@ pub async fn superuser(fleet: &Fleet) -> Result<PgConnection> {
     Ok(PgConnection::connect(fleet.superuser_url().as_str()).await?)
 }
 
-/// The same, where a service's triggers find its own tables.
+/// Returns once a look at the database says yes: that workers have done what was put in.
+///
+/// # Errors
+/// When it doesn't within half an hour.
+pub async fn settled(connection: &mut PgConnection, what: &'static str) -> Result<()> {
+    until(what, SETTLED_WITHIN, async || {
+        let settled: bool = sqlx::query_scalar(what).fetch_one(&mut *connection).await?;
+        Ok(settled.then_some(()))
+    })
+    .await
+}
+
+/// A connection that sees everything, where a service's triggers find its own tables.
 async fn as_service(fleet: &Fleet, schema: &str) -> Result<PgConnection> {
     let mut connection = superuser(fleet).await?;
     sqlx::query("SELECT set_config('search_path', $1, false)")

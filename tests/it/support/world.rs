@@ -49,6 +49,19 @@ pub const ADMIN: &[&str] = &[
     "roles.manage",
 ];
 
+/// Has an operator put a tenant into a status.
+pub async fn set_status(fleet: &Fleet, tenant: &str, status: &str) -> Result<()> {
+    fleet
+        .operator_rest()?
+        .post(
+            &format!("/api/v1/tenants/{tenant}/status/{status}"),
+            json!({}),
+        )
+        .await?
+        .ok()?;
+    Ok(())
+}
+
 pub fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }

@@ -251,15 +251,14 @@ impl<H: Hit> Search<'_, H> {
         let (all, had) = (candidates.len(), self.found.len());
         while !candidates.is_empty() && !self.is_full() {
             let read = self.read();
-            let (places, limit) = (
-                (candidates.as_slice(), came),
-                i64::try_from(read).unwrap_or(i64::MAX),
-            );
+            let next = candidates.len().min(self.batch.max(read));
+            let places = (&candidates[..next], came);
+            let limit = i64::try_from(read).unwrap_or(i64::MAX);
             let rows = events::among(self.conn, self.scope, self.filter, places, limit).await?;
-            let Some(last) = self.keep(rows, read) else {
-                break;
-            };
-            candidates.retain(|place| *place < last);
+            match self.keep(rows, read) {
+                Some(last) => candidates.retain(|place| *place < last),
+                None => drop(candidates.drain(..next)),
+            }
         }
         if self.found.len() - had < all / 2 {
             self.batch = (self.batch * 4).min(*CANDIDATES.end());

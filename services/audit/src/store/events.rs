@@ -20,7 +20,7 @@ pub(super) type Sql = QueryBuilder<Postgres>;
 
 /// What is read of an event that is found.
 pub(crate) trait Hit: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin {
-    /// The columns of it.
+    /// The columns of it, each of `e`; `index` and `position` are among them, for the order.
     const COLUMNS: &'static str;
 
     /// Its place: an index in one log, a position among all.
@@ -94,15 +94,15 @@ impl Hit for Place {
     }
 }
 
-/// Has the transaction's statements planned once, and for the primary key: with parameters left open the partitions are chosen
+/// Has the transaction's statements planned once, along the indexes of places: with parameters left open the partitions are chosen
 /// when a statement begins, which costs little, where planning over all of them anew each time would take longer than the
-/// reading; and the plan doesn't depend on whether a partition was empty when it was made. Nothing is compiled for it: what is off
-/// makes a plan look dear enough for that, which takes far longer than the reading.
+/// reading; and the plan doesn't depend on whether a partition was empty when it was made. Over many partitions a plan looks dear
+/// enough to be compiled and to be given workers, each of which takes far longer than the reading: neither is wanted.
 #[tracing::instrument(name = "events.steady_plans", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn steady_plans(conn: &mut PgConnection) -> Result<(), Error> {
     sqlx::raw_sql(
         "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off;
-         SET LOCAL jit = off",
+         SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
     )
     .execute(conn)
     .await?;
@@ -128,14 +128,14 @@ pub(crate) async fn in_order<H: Hit>(
     limit: i64,
 ) -> Result<Vec<H>, Error> {
     let mut sql = Sql::new("");
-    push_filtered::<H>(&mut sql, scope, filter, span.came);
+    push_select::<H>(&mut sql, scope, filter, span.came);
     sql.push(" AND ").push(place(scope)).push(" >= ");
     sql.push_bind(span.from).push(" AND ").push(place(scope));
     sql.push(" < ").push_bind(span.before.unwrap_or(i64::MAX));
     newest(sql, scope, limit, conn).await
 }
 
-/// The events at these places that a filter lets through, the newest first.
+/// The events at these places, each of them once, that a filter lets through, the newest first.
 #[tracing::instrument(name = "events.among", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn among<H: Hit>(
     conn: &mut PgConnection,
@@ -144,12 +144,16 @@ pub(crate) async fn among<H: Hit>(
     (places, came): (&[i64], Between),
     limit: i64,
 ) -> Result<Vec<H>, Error> {
-    // Each place is looked up, and the order made behind that, from which `OFFSET 0` keeps it: in order, a whole log would be read.
+    // Each place is looked up by itself, whatever the planner thinks of how many events a tenant has: `OFFSET 0` keeps it from
+    // walking through a whole log instead. What is found is little, so putting it in order costs nothing.
     let mut sql = Sql::new("SELECT ");
-    sql.push(H::COLUMNS).push(" FROM (");
-    push_filtered::<H>(&mut sql, scope, filter, came);
-    sql.push(" AND ").push(place(scope)).push(" = ANY (");
-    sql.push_bind(places.to_vec()).push(") OFFSET 0) AS e");
+    sql.push(H::COLUMNS).push(" FROM unnest(");
+    sql.push_bind(places.to_vec())
+        .push(") AS p (place) CROSS JOIN LATERAL (");
+    push_select::<H>(&mut sql, scope, filter, came);
+    sql.push(" AND ")
+        .push(place(scope))
+        .push(" = p.place OFFSET 0) AS e");
     newest(sql, scope, limit, conn).await
 }
 
@@ -161,8 +165,9 @@ const fn place(scope: Scope) -> &'static str {
     }
 }
 
-/// One text whatever the filter asks: each has a plan over all partitions on each connection.
-fn push_filtered<H: Hit>(sql: &mut Sql, scope: Scope, filter: &Filter, came: Between) {
+/// The events that came between two instants and that a filter lets through, to go on with. One text whatever the filter asks:
+/// each has a plan over all partitions on each connection.
+fn push_select<H: Hit>(sql: &mut Sql, scope: Scope, filter: &Filter, came: Between) {
     sql.push("SELECT ").push(H::COLUMNS);
     sql.push(" FROM events AS e WHERE e.received_at >= ");
     sql.push_bind(PgTime(came.0)).push(" AND e.received_at <= ");

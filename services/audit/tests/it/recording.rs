@@ -1,13 +1,19 @@
 //! Recording the product's own events: all or none, once, in the log from the answer on.
 
+use std::time::Duration;
+
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
+use sqlx::Connection as _;
 use tenantry_core::{Permission, Reason};
 use tenantry_proto::audit::v1::{
     AuditEvent, ListEventsRequest, NewActor, NewEvent, RecordEventsRequest,
 };
+use tenantry_testkit::wait::until;
 
 use crate::support::{World, all, member, reason};
+
+const WAIT_WITHIN: Duration = Duration::from_secs(20);
 
 fn paid(id: &str) -> NewEvent {
     let payer = Value {
@@ -82,6 +88,11 @@ async fn requests_at_once_over_two_replicas_are_numbered_one_after_the_other() {
     let second = world.replica().await;
     let tenant = world.registry.add("acme", 365, None);
     let claims = member(tenant, ALL);
+    // One of each replica has made its leaves, for the same numbers, before either of them gets the end of the log.
+    let (mut superuser, mut owner) = (world.superuser().await, world.owner().await);
+    let mut held = owner.begin().await.unwrap();
+    let hold = sqlx::query("SELECT FROM log_head FOR UPDATE");
+    hold.execute(&mut *held).await.unwrap();
     let mut sending = tokio::task::JoinSet::new();
     for n in 0..12 {
         let replica = if n % 2 == 0 { &*world } else { &second };
@@ -89,9 +100,16 @@ async fn requests_at_once_over_two_replicas_are_numbered_one_after_the_other() {
         let sent = request(vec![paid("1"), paid("2")], &format!("request-{n}"));
         sending.spawn(async move { events.record_events(sent).await.unwrap() });
     }
+    until("requests that wait", WAIT_WITHIN, async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut superuser).await?;
+        Ok((waiting == 2).then_some(()))
+    })
+    .await
+    .unwrap();
+    held.rollback().await.unwrap();
     sending.join_all().await;
     let checkpoint = world.all_signed(tenant).await.checkpoint;
-    // Leaves are made before their numbers are certain: what the leaf says is held against its neighbours.
     let export = world.exported(tenant, all("ndjson")).await.unwrap();
     export.verdict(&world.vkeys(), &[&checkpoint]).proves(&[
         "24 of 24 events are in this log",

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_audit::{Retention, Retired};
-use tenantry_bench::{audit_log, load};
+use tenantry_bench::load;
 use tenantry_core::seal::Sealer;
 use tenantry_proto::internal::audit::v1::append_service_client::AppendServiceClient;
 use tenantry_proto::internal::audit::v1::{AppendRequest, SourceEvent, SourceStream};
@@ -189,8 +189,8 @@ impl Audit {
             .bind(self.round * ROUND)
             .execute(&mut connection)
             .await?;
-        let due = "SELECT EXISTS (SELECT FROM search_due)";
-        audit_log::until_not(&mut connection, due).await?;
+        let made = "SELECT NOT EXISTS (SELECT FROM search_due)";
+        load::settled(&mut connection, made).await?;
         // As it has been long before it goes.
         for settle in ["VACUUM ANALYZE events", "CHECKPOINT"] {
             sqlx::query(settle).execute(&mut connection).await?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sqlx::AssertSqlSafe;
+use tenantry_bench::figures::at;
 use tenantry_bench::load;
 use tenantry_core::{Permissions, PrincipalKind};
 use tenantry_proto::registry::v1 as wire;
@@ -242,10 +243,6 @@ fn assertion(fleet: &Fleet) -> Result<tonic::metadata::MetadataValue<tonic::meta
         ..Claims::of_service("bench", "registry")
     };
     Ok(sign(&ring, &claims)?.parse()?)
-}
-
-fn at(sorted: &[Duration], percent: usize) -> f64 {
-    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1000.0
 }
 
 /// The plans of the queries, as Postgres made them.

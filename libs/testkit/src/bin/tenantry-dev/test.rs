@@ -12,9 +12,11 @@ use tenantry_testkit::postgres::Durability;
 
 /// How many tests run at once, for libtest.
 const THREADS: &str = "RUST_TEST_THREADS";
+/// Has libtest show what tests print that pass.
+const SHOW: &str = "--show-output";
 
-/// Runs the tests and prints how many passed and failed, as the last line. The long forms have figures to show: what they print is
-/// shown where they pass, too.
+/// Runs the tests and prints how many passed and failed, as the last line. The long forms have figures to show, so with them what
+/// tests print is shown where they pass, too.
 pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
     let postgres = private_server(Durability::None).await?;
     let url = postgres.cluster().superuser_url("postgres");
@@ -26,9 +28,9 @@ pub(crate) async fn run(full: bool, cargo_arguments: &[String]) -> Result<()> {
         .env(TEST_DATABASE_URL, url.as_str())
         .env(TEST_FULL, if full { "1" } else { "0" })
         .stdout(Stdio::piped());
-    if full {
+    if full && !cargo_arguments.iter().any(|argument| argument == SHOW) {
         let begun = cargo_arguments.iter().any(|argument| argument == "--");
-        command.args((!begun).then_some("--")).arg("--show-output");
+        command.args((!begun).then_some("--")).arg(SHOW);
     }
     if tenantry_testkit::environment::get(THREADS).is_none() {
         // One more than cores: some wait for a fleet of their own.

@@ -28,6 +28,14 @@ const FIRST: &str = "
 UPDATE events SET received_at = received_at - make_interval(secs => 10 * $2), at = at - make_interval(secs => 10 * $2)
 WHERE tenant_id = $1 AND index = 0";
 
+const SMALL: &str = "
+INSERT INTO events (tenant_id, index, class, received_at, position, event_id, at, source, epoch, n, digest, leaf, leaf_hash,
+                    disclosed, terms)
+SELECT md5('small' || log)::uuid, i, e.class, clock_timestamp(), head.position + log * $3 + i + 1, gen_random_uuid(), e.at, e.source,
+       e.epoch, i + 1, e.digest, e.leaf, e.leaf_hash, e.disclosed, ARRAY[term_of('word', 'small')]
+FROM events AS e, log_head AS head, generate_series(0, $2 - 1) AS log, generate_series(0, $3 - 1) AS i
+WHERE e.tenant_id = $1 AND e.index = 0";
+
 const PARTITIONS: &str = "
 SELECT ensure_partitions(now() - day * interval '1 day') FROM generate_series(0, $1 * 10 / 86400 + 7, 7) AS day";
 
@@ -69,6 +77,25 @@ pub(super) async fn log(world: &World, size: i64) -> TenantId {
         .await
         .unwrap();
     tenant
+}
+
+/// Puts so many events of each of so many further tenants into the log, behind all that it has.
+pub(super) async fn small_logs(world: &World, tenant: TenantId, logs: i64, events: i64) {
+    let mut owner = owner(world).await;
+    for statement in [
+        SMALL,
+        "UPDATE log_head SET position = (SELECT max(position) FROM events)",
+    ] {
+        let mut query = sqlx::query(statement);
+        if statement == SMALL {
+            query = query.bind(tenant.uuid()).bind(logs).bind(events);
+        }
+        query.execute(&mut owner).await.unwrap();
+    }
+    sqlx::query("ANALYZE events")
+        .execute(&mut owner)
+        .await
+        .unwrap();
 }
 
 /// A connection that sees every row and has `term_of`.

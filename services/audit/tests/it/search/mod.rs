@@ -4,6 +4,7 @@ mod bulk;
 mod filters;
 mod long_runs;
 mod model;
+mod plans;
 mod walls;
 
 use std::time::Duration;

@@ -65,6 +65,12 @@ impl World {
         PgConnection::connect(url.as_str()).await.unwrap()
     }
 
+    /// A connection that sees what Postgres counts.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        let url = self.database.superuser_url();
+        PgConnection::connect(url.as_str()).await.unwrap()
+    }
+
     /// Appends one stream as a service of this name.
     pub(crate) async fn appended(&self, source: &str, stream: SourceStream) -> AppendResponse {
         let request = AppendRequest {
