@@ -4,6 +4,8 @@ use tenantry_core::{Reason, Refusal};
 
 /// A lock wasn't to be had within the time that the transaction waits for one.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// The transaction stood still for too long: its process was frozen, or cut off.
+const STOOD_STILL: &str = "25P03";
 
 /// A failure at the store.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +53,8 @@ impl From<sqlx::Error> for Error {
                             || code.starts_with("53")
                             || code.starts_with("57")
                             || code.starts_with("08")
-                            || code == LOCK_NOT_AVAILABLE =>
+                            || code == LOCK_NOT_AVAILABLE
+                            || code == STOOD_STILL =>
                     {
                         Self::Unavailable(error)
                     }

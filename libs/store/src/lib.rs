@@ -3,6 +3,7 @@
 //! do when a tenant goes.
 
 mod across;
+mod begin;
 pub mod error;
 pub mod feed;
 pub mod migrate;

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tenantry_core::TenantId;
 use tenantry_core::seal::Sealer;
 
+use crate::begin;
 use crate::error::Error;
 
 /// Longest a statement runs before the database ends it: no lock or plan holds a connection longer. It is set for the
@@ -77,7 +78,7 @@ impl TenantTx {
             "BEGIN {mode}; {forget}SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}; SELECT set_config('tenantry.tenant_id', '{scope}', true)"
         );
-        let tx = pool.begin_with(sqlx::AssertSqlSafe(begin)).await?;
+        let tx = begin::begin(pool, begin).await?;
         Ok(Self {
             tx,
             began_in: scope,
@@ -175,7 +176,7 @@ impl PlatformTx {
              SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
         );
         Ok(Self {
-            tx: pool.begin_with(sqlx::AssertSqlSafe(begin)).await?,
+            tx: begin::begin(pool, begin).await?,
         })
     }
 

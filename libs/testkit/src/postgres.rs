@@ -20,7 +20,8 @@ use crate::unit::Unit;
 const SUPERUSER: &str = "postgres";
 /// Statements whose calls are counted: those of many tests' databases.
 const STATEMENTS: u32 = 20_000;
-/// Backends of a killed server need a moment to notice; until then the next one refuses to start.
+/// Backends of a killed server need a moment to notice; until then the next one refuses to start. What it says of that may be lost
+/// among what they say.
 const PREDECESSOR_GONE_WITHIN: Duration = Duration::from_secs(15);
 
 /// What kind of server.
@@ -145,10 +146,7 @@ impl Postgres {
             let Err(error) = self.unit.start().await else {
                 return Ok(());
             };
-            let predecessor_lives = error
-                .to_string()
-                .contains("pre-existing shared memory block");
-            if !predecessor_lives || Instant::now() > deadline {
+            if Instant::now() > deadline {
                 return Err(error);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

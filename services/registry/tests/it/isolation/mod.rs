@@ -1,5 +1,6 @@
 //! No query reaches another tenant's rows, whatever it forgets: tried past the service, in SQL.
 
+mod abandoned;
 mod call_sites;
 mod catalogue;
 mod direct;
