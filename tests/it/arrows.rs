@@ -7,6 +7,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// What each part may build on, of ours and of what it must stay away from.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("tenantry-core", &[]),
+    ("tenantry-counter", &["tenantry-core"]),
     ("tenantry-proto", &[]),
     ("tenantry-rpc", &["tenantry-core", "tenantry-proto"]),
     ("tenantry-store", &["tenantry-core"]),
@@ -62,6 +63,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("tenantry-core", &["tokio", "tonic", "sqlx", "redis"]),
     ("tenantry-rpc", &["sqlx", "redis"]),
     ("tenantry-store", &["tonic", "redis"]),
+    ("tenantry-counter", &["tonic", "sqlx"]),
     (
         "tenantry-transparency",
         &["tokio", "tonic", "sqlx", "redis"],

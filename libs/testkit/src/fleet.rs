@@ -198,7 +198,7 @@ impl Fleet {
                     ports.take("redis")?,
                     &logs.join("redis.log"),
                 )?;
-                let url = redis.url().to_owned();
+                let url = redis.url();
                 (Some(redis), url)
             }
         };

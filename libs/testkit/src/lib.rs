@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod probe;
 pub mod process;
 pub mod redis;
+pub mod redis_cluster;
 pub mod rest;
 pub mod service;
 pub mod smtp;

@@ -1,0 +1,190 @@
+//! The way to Redis, alone or a cluster.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::{Client, Cmd, RedisError, ToRedisArgs, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::{CounterKey, Error};
+
+/// The functions, before their version is known.
+const FUNCTIONS: &str = include_str!("counter.lua");
+/// Of a call: to connect, to call, to load the functions, to call again.
+const ROUND_TRIPS: u32 = 4;
+/// Stands there for the version.
+const VERSION_HERE: &str = "@version@";
+
+/// The functions, by whose text their names are told from those of another release: both may serve at once.
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let digest = Sha256::digest(FUNCTIONS);
+    let version: String = digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Library {
+        text: FUNCTIONS.replace(VERSION_HERE, &version),
+        version,
+    }
+});
+
+struct Library {
+    version: String,
+    text: String,
+}
+
+/// A call of one of the functions.
+pub(crate) struct Call(Cmd);
+
+impl Call {
+    pub(crate) fn new<'a>(function: &str, keys: impl IntoIterator<Item = &'a CounterKey>) -> Self {
+        let keys: Vec<_> = keys.into_iter().map(CounterKey::as_str).collect();
+        let mut call = redis::cmd("FCALL");
+        call.arg(format!("tenantry_{}_{function}", LIBRARY.version));
+        call.arg(keys.len()).arg(&keys);
+        Self(call)
+    }
+
+    pub(crate) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.0.arg(argument);
+        self
+    }
+}
+
+/// The counters. Clones share the connection.
+#[derive(Clone)]
+pub struct Counters {
+    connection: Connection,
+    within: Duration,
+}
+
+#[derive(Clone)]
+enum Connection {
+    Alone(Arc<Alone>),
+    Cluster(ClusterConnection),
+}
+
+/// A single Redis, which may have moved: a name leads to another one after a failover, while the one of before still answers, or
+/// doesn't.
+struct Alone {
+    client: Client,
+    within: Duration,
+    manager: ArcSwap<ConnectionManager>,
+}
+
+impl Alone {
+    fn new(client: Client, within: Duration) -> Result<Self, RedisError> {
+        let manager = ArcSwap::from_pointee(Self::connect(&client, within)?);
+        Ok(Self {
+            client,
+            within,
+            manager,
+        })
+    }
+
+    /// Connects when it is first used, and again when the connection is lost.
+    fn connect(client: &Client, within: Duration) -> Result<ConnectionManager, RedisError> {
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(within))
+            .set_connection_timeout(Some(within))
+            .set_number_of_retries(0);
+        ConnectionManager::new_lazy_with_config(client.clone(), config)
+    }
+
+    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let used = self.manager.load_full();
+        let answer = command.query_async(&mut used.as_ref().clone()).await;
+        if let Err(error) = &answer
+            && (error.is_timeout() || error.code() == Some("READONLY"))
+        {
+            // Whoever is first connects anew.
+            let next = Arc::new(Self::connect(&self.client, self.within)?);
+            self.manager.compare_and_swap(&used, next);
+        }
+        answer
+    }
+}
+
+impl Counters {
+    /// The counters of a single Redis, connected to when first needed, and again when the connection is lost, or leads to one that
+    /// doesn't answer or has become a replica. Each answer is waited for this long.
+    ///
+    /// # Errors
+    /// The URL is none of Redis's.
+    pub fn alone(url: &str, within: Duration) -> Result<Self, Error> {
+        let alone = Alone::new(Client::open(url)?, within)?;
+        let connection = Connection::Alone(Arc::new(alone));
+        Ok(Self { connection, within })
+    }
+
+    /// The counters of a Redis Cluster, some of whose nodes are at these URLs. Each answer is waited for this long.
+    ///
+    /// # Errors
+    /// A URL is none of Redis's, or no node answers.
+    pub async fn cluster(urls: &[String], within: Duration) -> Result<Self, Error> {
+        let urls = urls.iter().map(String::as_str);
+        // A call whose answer is lost may have been done: to send it again would spend twice.
+        let client = ClusterClient::builder(urls)
+            .retries(0)
+            .response_timeout(within)
+            .connection_timeout(within)
+            .build()?;
+        let connection = Connection::Cluster(client.get_async_connection().await?);
+        Ok(Self { connection, within })
+    }
+
+    /// Calls a function; a Redis that doesn't have it yet gets the library first.
+    pub(crate) async fn ask(&self, call: &Call) -> Result<Value, Error> {
+        let within = self.within * ROUND_TRIPS;
+        let answer = tokio::time::timeout(within, self.ask_loading(&call.0)).await;
+        Ok(answer.map_err(|_| Error::Late(within))??)
+    }
+
+    async fn ask_loading(&self, call: &Cmd) -> Result<Value, RedisError> {
+        match self.send(call).await {
+            Err(error) if says(&error, "Function not found") => {
+                self.load().await?;
+                self.send(call).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn load(&self) -> Result<(), RedisError> {
+        let mut load = redis::cmd("FUNCTION");
+        load.arg("LOAD").arg(&LIBRARY.text);
+        match self.send(&load).await {
+            // Loaded anew it would forget which counters are open.
+            Err(error) if says(&error, "already exists") => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => {
+                tracing::info!(
+                    version = LIBRARY.version,
+                    "the counters' functions are loaded"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        match &self.connection {
+            Connection::Alone(alone) => alone.send(command).await,
+            Connection::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
+
+fn says(error: &RedisError, what: &str) -> bool {
+    error.detail().is_some_and(|detail| detail.contains(what))
+}

@@ -1,0 +1,152 @@
+#!lua name=tenantry_counter_@version@
+
+-- The hot counters. A counter is a hash, one for each tenant, resource and window, and spends what the ledger granted it:
+--
+--   i  the opening that it is of
+--   g  granted, ever more
+--   f  spent fast: what was admitted here is used
+--   d  spent durably: what was admitted here is used once the ledger has it
+--
+-- What is left is g - f - d. Each opening has an id of its own, which whoever spends or grants names. So nothing is ever admitted
+-- for a counter that isn't there any more, that was opened anew, or that is of data which came back older than it was (a restart
+-- from a file, a replica that was behind): whoever comes is told that it is lost. Time is Redis's own: the clocks of its callers
+-- decide nothing.
+
+local known
+local openings = 0
+
+-- Which life of the data this is. Made when it is first asked for, and forgotten with this library: by a new process, and by
+-- whatever replaces all data of this one (a full synchronisation, a file that is loaded).
+local function incarnation()
+    if not known then
+        local process = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+        local time = redis.call('TIME')
+        known = string.sub(redis.sha1hex(process .. ':' .. time[1] .. ':' .. time[2]), 1, 16)
+    end
+    return known
+end
+
+local function now_ms()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A counter's granted, fast and durable amounts, if it is of this opening.
+local function read(key, opening)
+    local fields = redis.call('HMGET', key, 'i', 'g', 'f', 'd')
+    if fields[1] ~= opening or string.sub(opening, 1, 16) ~= incarnation() then
+        return nil
+    end
+    return { tonumber(fields[2]), tonumber(fields[3]), tonumber(fields[4]) }
+end
+
+-- Spends from all counters, or from none.
+-- Arguments: 'f' or 'd', then of each counter its opening, the amount, and the window's start and end in ms (0 for none).
+-- Answers 'spent' or, where one has too little left, 'short', with the counters as they are now; 'lost' with the number of one
+-- that isn't of its opening; or 'outside' with the time, which isn't in one of the windows.
+local function spend(keys, args)
+    local how, now = args[1], now_ms()
+    local field = how == 'f' and 2 or 3
+    -- A counter that comes twice is one: what it is asked for is added up.
+    local counters, asked, short = {}, {}, false
+    for i, key in ipairs(keys) do
+        local at = 4 * i - 2
+        local amount, from, till = tonumber(args[at + 1]), tonumber(args[at + 2]), tonumber(args[at + 3])
+        if now < from or (till > 0 and now >= till) then
+            return { 'outside', now }
+        end
+        local name = key .. ' ' .. args[at]
+        local counter = counters[name] or read(key, args[at])
+        if not counter then
+            return { 'lost', i }
+        end
+        counters[name], counters[i] = counter, counter
+        asked[counter] = (asked[counter] or 0) + amount
+        short = short or counter[1] - counter[2] - counter[3] < asked[counter]
+    end
+    if short then
+        return { 'short', unpack(counters) }
+    end
+    for i, key in ipairs(keys) do
+        local amount = args[4 * i - 1]
+        redis.call('HINCRBY', key, how, amount)
+        counters[i][field] = counters[i][field] + tonumber(amount)
+    end
+    return { 'spent', unpack(counters) }
+end
+
+-- Gives back what was spent durably and isn't used after all. Not to be sent twice: it might be another's that is given back then.
+-- Arguments: of each counter its opening and the amount. Counters that aren't of their opening are left alone.
+local function give_back(keys, args)
+    for i, key in ipairs(keys) do
+        local counter, amount = read(key, args[2 * i - 1]), tonumber(args[2 * i])
+        if counter and amount > 0 and counter[3] >= amount then
+            redis.call('HINCRBY', key, 'd', '-' .. args[2 * i])
+        end
+    end
+    return { 'given_back' }
+end
+
+-- Opens a counter with nothing granted, whatever there was before.
+-- Arguments: the window's end and until when the counter is kept, in ms (0 for never).
+-- Answers 'opened' with the opening, or 'outside' with the time, which is behind the window.
+local function open(keys, args)
+    local key, till, kept, now = keys[1], tonumber(args[1]), tonumber(args[2]), now_ms()
+    if till > 0 and now >= till then
+        return { 'outside', now }
+    end
+    openings = openings + 1
+    local opening = incarnation() .. '-' .. openings
+    redis.call('DEL', key)
+    redis.call('HSET', key, 'i', opening, 'g', 0, 'f', 0, 'd', 0)
+    if kept > 0 then
+        redis.call('PEXPIREAT', key, args[2])
+    end
+    return { 'opened', opening }
+end
+
+-- Raises what is granted to a sum; a lower one does nothing, so grants may come twice and in any order.
+-- Arguments: the opening, the sum. Answers 'granted' with the counter, or 'lost' where it isn't of that opening.
+local function grant(keys, args)
+    local counter = read(keys[1], args[1])
+    if not counter then
+        return { 'lost', 1 }
+    end
+    if tonumber(args[2]) > counter[1] then
+        redis.call('HSET', keys[1], 'g', args[2])
+        counter[1] = tonumber(args[2])
+    end
+    return { 'granted', counter }
+end
+
+-- Ends an opening: nothing is spent of it from now on.
+-- Arguments: the opening. Answers 'ended' with the counter as it was, or 'lost' where it isn't of that opening.
+local function close(keys, args)
+    local counter = read(keys[1], args[1])
+    if not counter then
+        return { 'lost', 1 }
+    end
+    redis.call('DEL', keys[1])
+    return { 'ended', counter }
+end
+
+-- Reads counters. Arguments: of each its opening. Answers the time and the counters, an empty one where it isn't of its opening.
+local function look(keys, args)
+    local counters = {}
+    for i, key in ipairs(keys) do
+        counters[i] = read(key, args[i]) or {}
+    end
+    return { now_ms(), unpack(counters) }
+end
+
+local function register(name, callback, flags)
+    redis.register_function { function_name = 'tenantry_@version@_' .. name, callback = callback, flags = flags }
+end
+
+register('spend', spend, {})
+register('open', open, {})
+register('grant', grant, {})
+-- What frees is done where memory is short, too.
+register('give_back', give_back, { 'allow-oom' })
+register('close', close, { 'allow-oom' })
+register('look', look, { 'no-writes' })
