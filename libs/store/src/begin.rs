@@ -35,8 +35,8 @@ impl Future for Beginning {
 }
 
 impl Drop for Beginning {
-    #[allow(clippy::disallowed_methods)] // One answer of the database away from its end, and of no use to anyone.
     fn drop(&mut self) {
+        // One answer of the database away from its end: nobody needs to wait for it, at the end of the process neither.
         if let Some(beginning) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
         {

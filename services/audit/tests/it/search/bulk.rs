@@ -82,20 +82,13 @@ pub(super) async fn log(world: &World, size: i64) -> TenantId {
 /// Puts so many events of each of so many further tenants into the log, behind all that it has.
 pub(super) async fn small_logs(world: &World, tenant: TenantId, logs: i64, events: i64) {
     let mut owner = owner(world).await;
-    for statement in [
-        SMALL,
-        "UPDATE log_head SET position = (SELECT max(position) FROM events)",
-    ] {
-        let mut query = sqlx::query(statement);
-        if statement == SMALL {
-            query = query.bind(tenant.uuid()).bind(logs).bind(events);
-        }
-        query.execute(&mut owner).await.unwrap();
-    }
-    sqlx::query("ANALYZE events")
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    let small = sqlx::query(SMALL).bind(tenant.uuid());
+    let small = small.bind(logs).bind(events);
+    small.execute(&mut owner).await.unwrap();
+    let settle =
+        "UPDATE log_head SET position = (SELECT max(position) FROM events); ANALYZE events";
+    let settle = sqlx::raw_sql(settle).execute(&mut owner);
+    settle.await.unwrap();
 }
 
 /// A connection that sees every row and has `term_of`.
