@@ -56,6 +56,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tenantry-transparency",
         ],
     ),
+    (
+        "tenantry-quota",
+        &[
+            "tenantry-core",
+            "tenantry-counter",
+            "tenantry-proto",
+            "tenantry-rpc",
+            "tenantry-runtime",
+            "tenantry-store",
+        ],
+    ),
 ];
 
 /// Crates that a part must not name.

@@ -101,6 +101,17 @@ async fn a_parent_s_viewer_and_member_act_in_no_child_and_a_child_s_admin_not_in
                 json!({"key": "mine", "permissions": ["tenants.read"]}),
             ),
             ("POST", format!("{at}/api-keys"), json!({"name": "mine"})),
+            ("GET", format!("{at}/quotas"), Value::Null),
+            (
+                "POST",
+                format!("{at}/usage/increment"),
+                json!({"resource_type": "alerts"}),
+            ),
+            (
+                "PATCH",
+                format!("{at}/limits"),
+                json!({"resource_type": "alerts", "limit": "1", "reason": "Mine"}),
+            ),
             ("POST", format!("{at}/status/suspended"), json!({})),
             ("DELETE", at, Value::Null),
         ]

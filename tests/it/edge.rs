@@ -57,7 +57,10 @@ async fn documents_health_and_keys_answer_without_a_credential() -> Result<()> {
         .iter()
         .map(|s| s["name"].as_str().unwrap())
         .collect();
-    assert!(["audit", "identity", "registry"] == names[..], "{ready}");
+    assert!(
+        ["audit", "identity", "quota", "registry"] == names[..],
+        "{ready}"
+    );
     let jwks = rest.get("/.well-known/jwks.json").await?.ok()?;
     assert_eq!(
         (

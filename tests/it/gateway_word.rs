@@ -20,7 +20,9 @@ async fn is_known(fleet: &Fleet, word: &str) -> Result<bool> {
         let path = match service.name() {
             "identity" => "/tenantry.identity.v1.AuthService/GetJwks",
             "registry" => "/tenantry.registry.v1.TenantService/GetTenant",
-            _ => "/tenantry.audit.v1.AuditEventService/GetEvent",
+            "audit" => "/tenantry.audit.v1.AuditEventService/GetEvent",
+            "quota" => "/tenantry.quota.v1.LimitService/ListQuotas",
+            other => panic!("which method of {other} takes the word?"),
         };
         let assertion = crate::headers::operator_assertion(fleet)?;
         let headers = [

@@ -309,6 +309,10 @@ async fn tokens_that_are_expired_for_others_or_by_others_are_refused() -> Result
                 "/tenantry.audit.v1.AuditEventService/ListEvents",
                 json!({"tenant": a.id}),
             ),
+            "quota" => (
+                "/tenantry.quota.v1.LimitService/ListQuotas",
+                json!({"tenant": a.id}),
+            ),
             other => panic!("which method of {other} may each owner call?"),
         };
         let word = fleet.keys().gateway_word();

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
-use tenantry_testkit::rest::Answer;
+use tenantry_testkit::rest::{Answer, Rest};
 
 use crate::support::served::{served, shared};
 use crate::support::world::{Party, text};
@@ -173,6 +173,94 @@ async fn sixty_four_equal_key_creates_give_one_key_and_one_secret_that_is_stored
             .status,
         200
     );
+    Ok(())
+}
+
+/// What a tenant has used of a resource type, as the list of its limits has it.
+async fn used(rest: &Rest, tenant: &str, resource_type: &str) -> Result<i64> {
+    let path = format!("/api/v1/tenants/{tenant}/quotas");
+    let quotas = rest.get(&path).await?.ok()?;
+    let quotas = quotas["quotas"].as_array().cloned().unwrap_or_default();
+    let mut quotas = quotas.iter();
+    let quota = quotas.find(|quota| quota["resource_type"] == resource_type);
+    Ok(text(quota.context("a limit of the list")?, "usage").parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_uses_with_one_request_id_count_once() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let path = format!("/api/v1/tenants/{}/usage/increment", a.id);
+    let before = served(fleet, "quota", "ConsumeQuota").await?;
+    let request_id = unique("use");
+    // A counter that is spent from, and a gauge.
+    for (resource_type, amount) in [("alerts", 7), ("users", 2)] {
+        let id = format!("{request_id}-{resource_type}");
+        let body = json!({"resource_type": resource_type, "amount": amount, "request_id": id});
+        let owner = a.rest(fleet)?;
+        let answers = try_join_all((0..AT_ONCE).map(|_| owner.post(&path, body.clone()))).await?;
+        assert_eq!(statuses(&answers), BTreeMap::from([(200, AT_ONCE)]));
+        let bodies: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+        assert_eq!(bodies.len(), 1, "all answers are equal");
+        assert_eq!(used(&owner, &a.id, resource_type).await?, amount);
+
+        let mut other = body.clone();
+        other["description"] = json!("Another");
+        let other = owner.post(&path, other).await?;
+        assert_eq!(
+            (other.status, other.reason().as_str()),
+            (400, "REQUEST_ID_REUSED")
+        );
+        let mut plain = body.clone();
+        plain.as_object_mut().unwrap().remove("request_id");
+        let by_header = owner.clone().header("idempotency-key", &id);
+        let by_header = by_header.post(&path, plain).await?;
+        assert_eq!(by_header.text, answers[0].text, "the header is the same id");
+        // Another principal's use of that id is a use of its own.
+        a.key_rest(fleet)?.post(&path, body).await?.ok()?;
+        assert_eq!(used(&owner, &a.id, resource_type).await?, 2 * amount);
+    }
+    shared(fleet, "quota", "ConsumeQuota", &before).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_is_set_or_reset_again_is_answered_as_it_was_first() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let operator = fleet.operator_rest()?;
+    let limits = format!("/api/v1/tenants/{}/limits", a.id);
+    let (set_id, reset_id) = (unique("set"), unique("reset"));
+    let set = |limit: &str, reason: &str| {
+        let body = json!({"resource_type": "alerts", "limit": limit, "reason": reason, "request_id": set_id});
+        operator.patch(&limits, body)
+    };
+    let reset = async |resource_type: &str| {
+        let path = format!("{limits}/{resource_type}?request_id={reset_id}");
+        operator.delete(&path).await
+    };
+    let answers = try_join_all((0..AT_ONCE).map(|_| set("9", "Once"))).await?;
+    assert_eq!(statuses(&answers), BTreeMap::from([(200, AT_ONCE)]));
+    let bodies: BTreeSet<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!(bodies.len(), 1, "all answers are equal");
+    for answer in [set("8", "Once").await?, set("9", "Twice").await?] {
+        assert_eq!(answer.reason(), "REQUEST_ID_REUSED", "{}", answer.text);
+    }
+
+    let ended = reset("alerts").await?;
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    let again = reset("alerts").await?;
+    assert_eq!(again.text, ended.text);
+    let other = reset("users").await?;
+    assert_eq!(other.reason(), "REQUEST_ID_REUSED", "{}", other.text);
+    // The first request is still answered as it was, and sets nothing any more.
+    assert_eq!(set("9", "Once").await?.text, answers[0].text);
+    let quotas = format!("/api/v1/tenants/{}/quotas", a.id);
+    let quotas = operator.get(&quotas).await?.ok()?;
+    let quotas = quotas["quotas"].as_array().cloned().unwrap_or_default();
+    let quota = quotas
+        .iter()
+        .find(|quota| quota["resource_type"] == "alerts");
+    assert_eq!(quota.unwrap()["source"], "plan");
     Ok(())
 }
 

@@ -84,14 +84,14 @@ const WAITS: &[&str] = &["mails", "relay_held"];
 /// Columns that move by themselves: numbers for followers, and what became of a mail.
 const MOVE: &[&str] = &["feed_n", "mail_state", "mail_state_at"];
 
-/// Everything that is stored of B's tree, in one text: rows, outbox and counters of registry and identity; and of audit, whose log
-/// grows by what the others wrote before, what it writes itself.
+/// Everything that is stored of B's tree, in one text: rows, outbox and counters of registry, identity and quota; and of audit,
+/// whose log grows by what the others wrote before, what it writes itself.
 async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.columns
          WHERE column_name = 'tenant_id' AND NOT table_name = ANY ($1)
-           AND (table_schema IN ('registry', 'identity') OR table_schema = 'audit' AND table_name IN ('outbox', 'outbox_counter'))
+           AND (table_schema IN ('registry', 'identity', 'quota') OR table_schema = 'audit' AND table_name IN ('outbox', 'outbox_counter'))
          ORDER BY 1",
     )
     .bind(WAITS)

@@ -40,7 +40,10 @@ const ENDS: &[(&str, &str)] = &[
     ("registry", "tenant.purged"),
     ("identity", "tenant.data_purged"),
     ("audit", "tenant.data_purged"),
+    ("quota", "tenant.data_purged"),
 ];
+/// Services of which a replica is killed while purges are under way.
+const KILLED: [&str; 3] = ["identity", "registry", "quota"];
 /// The log has everything this soon.
 const RELAYED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -56,12 +59,28 @@ pub(crate) async fn gone(operator: &Rest, tenant: &str) -> Result<()> {
     .await
 }
 
+/// Uses something of a counter and of a gauge, and has a limit set apart.
+async fn use_some(operator: &Rest, tenant: &str) -> Result<()> {
+    let own = format!("/api/v1/tenants/{tenant}");
+    for resource_type in ["alerts", "users"] {
+        let used = json!({"resource_type": resource_type, "description": "Before its end"});
+        let path = format!("{own}/usage/increment");
+        operator.post(&path, used).await?.ok()?;
+    }
+    let limit = json!({"resource_type": "users", "limit": "9", "reason": "Before its end"});
+    operator
+        .patch(&format!("{own}/limits"), limit)
+        .await?
+        .ok()?;
+    Ok(())
+}
+
 /// Every table of every service that names tenants, by the catalogue.
 async fn tables(connection: &mut PgConnection) -> Result<Vec<(String, String)>> {
     let tables = sqlx::query_as(
         "SELECT n.nspname::text, c.relname::text FROM pg_class AS c
          JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-         WHERE n.nspname IN ('registry', 'identity', 'audit') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+         WHERE n.nspname IN ('registry', 'identity', 'audit', 'quota') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
            AND a.attname = 'tenant_id'",
     )
     .fetch_all(connection)
@@ -143,6 +162,7 @@ async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Re
     let operator = fleet.operator_rest()?;
     let a = Party::create(fleet).await?;
     let path = format!("/api/v1/tenants/{}", a.id);
+    use_some(&operator, &a.id).await?;
     let refused = operator
         .send(Method::DELETE, &format!("{path}?hard=true"), None)
         .await?;
@@ -172,6 +192,16 @@ async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Re
         data.contains(&json!({"kind": "api_keys", "count": 1})),
         "{data:?}"
     );
+    let quota = services.iter().find(|part| part["service"] == "quota");
+    for (kind, count) in [
+        ("usage_accounts", 2),
+        ("usage_records", 2),
+        ("limit_overrides", 1),
+    ] {
+        let data = quota.context("quota")?["data"].as_array();
+        let expected = json!({"kind": kind, "count": count});
+        assert!(data.context("data")?.contains(&expected), "{quota:?}");
+    }
     let login = json!({"email": a.owner_email, "password": crate::support::world::PASSWORD, "tenant": a.id});
     let there = fleet
         .rest()?
@@ -260,6 +290,7 @@ async fn killing_anyone_in_the_middle_of_purges_leaves_none_half_done() -> Resul
             }
             let path = format!("/api/v1/tenants/{id}/api-keys");
             operator.post(&path, json!({"name": "ci"})).await?.ok()?;
+            use_some(&operator, &id).await?;
             anyhow::Ok(id)
         }))
         .await?;
@@ -270,8 +301,8 @@ async fn killing_anyone_in_the_middle_of_purges_leaves_none_half_done() -> Resul
             insist_on(&[200, 404], &operator, Method::POST, &path, &body).await
         }));
         let kills = async {
-            for (service, replica) in [("identity", round % 2), ("registry", round % 2)] {
-                let unit = fleet.service(service, replica).unit();
+            for service in KILLED {
+                let unit = fleet.service(service, round % 2).unit();
                 unit.kill_9().await?;
                 unit.start().await?;
             }
@@ -283,7 +314,8 @@ async fn killing_anyone_in_the_middle_of_purges_leaves_none_half_done() -> Resul
         try_join_all(made.iter().map(|id| gone(&operator, id))).await?;
         all.extend(made);
     }
-    println!("{} purges over {} kills", all.len(), rounds * 2);
+    let kills = rounds * KILLED.len();
+    println!("{} purges over {kills} kills", all.len());
     nothing_left(&fleet, &all).await?;
     fleet.stop().await
 }

@@ -156,6 +156,14 @@ const NEEDS: &[(&str, Option<P>)] = &[
         "identity.v1.ServiceAccountService/UpdateServiceAccount",
         Some(P::ApiKeysManage),
     ),
+    ("quota.v1.LimitService/ListQuotas", Some(P::UsageRead)),
+    (
+        "quota.v1.LimitService/OverrideLimit",
+        Some(P::TenantsManage),
+    ),
+    ("quota.v1.LimitService/ResetLimit", Some(P::TenantsManage)),
+    ("quota.v1.QuotaService/CheckQuota", Some(P::UsageRead)),
+    ("quota.v1.QuotaService/ConsumeQuota", Some(P::UsageRecord)),
     (
         "registry.v1.DomainService/CreateDomain",
         Some(P::DomainsManage),

@@ -155,6 +155,37 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
             .await?
             .ok()?,
     );
+    let quota = format!("/api/v1/tenants/{id}");
+    let limit = json!({
+        "resource_type": "alerts", "limit": 100, "reason": "A trial", "expires_at": "2099-01-01T00:00:00Z",
+    });
+    let limits = format!("{quota}/limits");
+    golden("quota", &operator.patch(&limits, limit).await?.ok()?);
+    let used = json!({"resource_type": "alerts", "amount": 3, "description": "An import"});
+    let increment = format!("{quota}/usage/increment");
+    golden(
+        "quota_decision",
+        &operator.post(&increment, used).await?.ok()?,
+    );
+    let much = json!({"resource_type": "alerts", "amount": 98});
+    let check = format!("{quota}/quotas/check");
+    let not_allowed = operator.post(&check, much.clone()).await?.ok()?;
+    assert_eq!(not_allowed["allowed"], false);
+    golden("quota_not_allowed", &not_allowed);
+    let exceeded = operator.post(&increment, much).await?;
+    assert_eq!(exceeded.status, 429);
+    let exceeded = exceeded.json();
+    let details = exceeded["details"].as_array().unwrap();
+    let info = details.iter().find(|detail| detail["reason"].is_string());
+    golden("quota_exceeded", info.unwrap());
+    golden(
+        "quota_list",
+        &operator.get(&format!("{quota}/quotas")).await?.ok()?,
+    );
+    golden(
+        "quota_reset",
+        &operator.delete(&format!("{limits}/alerts")).await?.ok()?,
+    );
     let file = json!({"format": "csv", "content": "name,email\nOne,nobody\n"});
     let import = operator.post("/api/v1/tenants:import", file).await?.ok()?;
     golden("tenant_import", &import);

@@ -109,6 +109,14 @@ id!(
     LegalHoldId
 );
 id!(
+    /// A limit of one tenant that stands apart from its plan's.
+    LimitOverrideId
+);
+id!(
+    /// One use that the usage log has.
+    UsageId
+);
+id!(
     /// An import of many tenants from one file.
     TenantImportId
 );

@@ -16,13 +16,16 @@ pub mod request_id;
 pub mod role;
 pub mod seal;
 pub mod tenant;
+pub mod window;
 
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
-    ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, PlanId, ProjectId,
-    RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UserId,
+    ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, LimitOverrideId,
+    PlanId, ProjectId, RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UsageId,
+    UserId,
 };
 pub use network::{network, site};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};
 pub use tenant::{TenantRef, TenantStatus};
+pub use window::Window;

@@ -96,6 +96,10 @@ permissions! {
     26 AuditRead = "audit.read",
     /// Record events of the product's own services in the tenant's audit log.
     27 AuditRecord = "audit.record",
+    /// Read the tenant's limits, and what is used of them.
+    28 UsageRead = "usage.read",
+    /// Use up what the tenant's limits admit, and record what was used.
+    29 UsageRecord = "usage.record",
 }
 
 /// A word that names no permission.

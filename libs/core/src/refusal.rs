@@ -152,6 +152,9 @@ reasons! {
     StreamRightsChanged = "STREAM_RIGHTS_CHANGED", Unavailable;
     SignUpLimitReached = "SIGN_UP_LIMIT_REACHED", ResourceExhausted;
     SignInLocked = "SIGN_IN_LOCKED", ResourceExhausted;
+    QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
+    LimitBelowUsage = "LIMIT_BELOW_USAGE", FailedPrecondition;
+    LimitOverrideNotFound = "LIMIT_OVERRIDE_NOT_FOUND", NotFound;
 }
 
 /// A request refused.

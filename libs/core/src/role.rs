@@ -22,8 +22,13 @@ pub enum Role {
 }
 
 const VIEWER: Permissions = Permissions::of(&[P::TenantsRead]);
-const MEMBER: Permissions =
-    Permissions::of(&[P::TenantsRead, P::DomainsRead, P::MembersRead, P::RolesRead]);
+const MEMBER: Permissions = Permissions::of(&[
+    P::TenantsRead,
+    P::DomainsRead,
+    P::MembersRead,
+    P::RolesRead,
+    P::UsageRead,
+]);
 const ADMIN: Permissions = Permissions::of(&[
     P::TenantsRead,
     P::TenantsUpdate,
@@ -39,6 +44,8 @@ const ADMIN: Permissions = Permissions::of(&[
     P::IdentityProvidersRead,
     P::AuditRead,
     P::AuditRecord,
+    P::UsageRead,
+    P::UsageRecord,
 ]);
 
 const OWNER: Permissions = ADMIN.union(Permissions::of(&[
@@ -67,7 +74,7 @@ impl Role {
         match self {
             Self::Owner => "Everything in the tenant and below it; a tenant always keeps one.",
             Self::Admin => "Everything in the tenant and below it but adding and removing owners.",
-            Self::Member => "Uses the product, and sees who else does.",
+            Self::Member => "Uses the product, and sees who else does and how much is used.",
             Self::Viewer => "Reads the tenant itself only.",
         }
     }

@@ -11,6 +11,7 @@ mod reply;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+pub use tenantry_core::Window;
 
 use connection::Call;
 pub use connection::Counters;
@@ -56,28 +57,18 @@ impl How {
     }
 }
 
-/// A span of time; without an end it is that of what never resets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Its first instant.
-    pub start: Timestamp,
-    /// The first instant behind it.
-    pub end: Option<Timestamp>,
+/// The window's end in milliseconds, 0 for none.
+fn end_ms(window: Window) -> i64 {
+    window.end.map_or(0, Timestamp::as_millisecond)
 }
 
-impl Window {
-    fn end_ms(self) -> i64 {
-        self.end.map_or(0, Timestamp::as_millisecond)
-    }
-
-    fn kept_until_ms(self) -> i64 {
-        let kept = |end: Timestamp| {
-            let after = end.duration_since(self.start).max(KEPT_AFTER);
-            end.saturating_add(after)
-                .map_or(0, Timestamp::as_millisecond)
-        };
-        self.end.map_or(0, kept)
-    }
+fn kept_until_ms(window: Window) -> i64 {
+    let kept = |end: Timestamp| {
+        let after = end.duration_since(window.start).max(KEPT_AFTER);
+        end.saturating_add(after)
+            .map_or(0, Timestamp::as_millisecond)
+    };
+    window.end.map_or(0, kept)
 }
 
 /// What a decision counts in one counter.
@@ -103,7 +94,7 @@ impl Counters {
         for spend in spends {
             call = call.arg(spend.opening.as_str()).arg(checked(spend.amount)?);
             call = call.arg(spend.window.start.as_millisecond());
-            call = call.arg(spend.window.end_ms());
+            call = call.arg(end_ms(spend.window));
         }
         Ok(reply::spent(self.ask(&call).await?)?)
     }
@@ -127,8 +118,8 @@ impl Counters {
     /// # Errors
     /// Redis doesn't answer.
     pub async fn open(&self, key: &CounterKey, window: Window) -> Result<Opened, Error> {
-        let call = Call::new("open", [key]).arg(window.end_ms());
-        let call = call.arg(window.kept_until_ms());
+        let call = Call::new("open", [key]).arg(end_ms(window));
+        let call = call.arg(kept_until_ms(window));
         Ok(reply::opened(self.ask(&call).await?)?)
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Rule {
     pub(crate) resource_type: String,
     /// Number of the request's field that holds the id.
     pub(crate) resource_id: Option<u32>,
+    /// Whether one that happened is no event of its own.
+    pub(crate) counted: bool,
 }
 
 /// The rule of an RPC; none for one that changes nothing.
@@ -42,6 +44,7 @@ pub(crate) fn rule(method: &MethodDescriptor, read_only: bool) -> Result<Option<
         action: word(method, rule, "action")?,
         resource_type: word(method, rule, "resource_type")?,
         resource_id: resource_id(method, &text(rule, "resource_id"))?,
+        counted: flag(rule, "counted"),
     }))
 }
 
@@ -85,6 +88,11 @@ fn text(rule: &DynamicMessage, field: &str) -> String {
     rule.get_field_by_name(field)
         .and_then(|value| value.as_str().map(str::to_owned))
         .unwrap_or_default()
+}
+
+fn flag(rule: &DynamicMessage, field: &str) -> bool {
+    let value = rule.get_field_by_name(field);
+    value.and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 /// Whether the field carries `debug_redact = true`.

@@ -19,8 +19,11 @@ const ERROR_DETAILS: [&str; 3] = [
     "google/rpc/code.proto",
     "google/rpc/error_details.proto",
 ];
-/// The one contract of Envoy's that identity serves.
-const EXT_AUTHZ: &str = "envoy/service/auth/v3/external_auth.proto";
+/// The contracts of Envoy's that are served: its question who may pass, to identity, and how much, to quota.
+const OF_ENVOY: [&str; 2] = [
+    "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -54,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("methods.rs"), methods::table(&pool)?)?;
     fs::write(out.join("personal.rs"), personal::table(&pool)?)?;
 
-    generate(&compile(&includes, &all, &[EXT_AUTHZ])?, &pool, &out)
+    generate(&compile(&includes, &all, &OF_ENVOY)?, &pool, &out)
 }
 
 /// Our .proto files below `root`, relative to it, sorted.
@@ -110,6 +113,8 @@ fn generate(compiled: &Compiler, pool: &DescriptorPool, out: &Path) -> Result<()
         .disable_comments([
             "envoy.service.auth.v3.Authorization",
             "envoy.service.auth.v3.Authorization.Check",
+            "envoy.service.ratelimit.v3.RateLimitService",
+            "envoy.service.ratelimit.v3.RateLimitService.ShouldRateLimit",
         ])
         .skip_debug(redacted.iter().map(redact::Message::path))
         .compile_fds_with_config(files, config)?;

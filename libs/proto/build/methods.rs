@@ -86,9 +86,10 @@ fn write_method(
             action,
             resource_type,
             resource_id,
+            counted,
         }) => writeln!(
             source,
-            "        audit: Some(Audit {{ action: {action:?}, resource_type: {resource_type:?}, resource_id: {resource_id:?} }}),"
+            "        audit: Some(Audit {{ action: {action:?}, resource_type: {resource_type:?}, resource_id: {resource_id:?}, counted: {counted} }}),"
         )?,
     }
     writeln!(

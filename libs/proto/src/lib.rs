@@ -65,6 +65,15 @@ pub mod audit {
     }
 }
 
+/// Package `tenantry.quota`: how much a tenant may use, and does.
+pub mod quota {
+    /// Version 1.
+    #[allow(missing_docs, unreachable_pub, clippy::all)]
+    pub mod v1 {
+        ours!("tenantry.quota.v1");
+    }
+}
+
 /// Packages that no route of the gateway leads to.
 pub mod internal {
     /// Package `tenantry.internal.audit`: taking events into the log.
@@ -123,7 +132,7 @@ pub mod google {
     pub use tonic_types::pb as rpc;
 }
 
-/// What identity needs of Envoy's contracts to answer ext_authz.
+/// What is needed of Envoy's contracts to answer its questions: who may pass, and how much.
 #[allow(missing_docs)]
 pub mod envoy {
     pub mod config {
@@ -134,11 +143,27 @@ pub mod envoy {
             }
         }
     }
+    pub mod extensions {
+        pub mod common {
+            pub mod ratelimit {
+                #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+                pub mod v3 {
+                    theirs!("envoy.extensions.common.ratelimit.v3");
+                }
+            }
+        }
+    }
     pub mod service {
         pub mod auth {
             #[allow(unreachable_pub, clippy::all, rustdoc::all)]
             pub mod v3 {
                 theirs!("envoy.service.auth.v3");
+            }
+        }
+        pub mod ratelimit {
+            #[allow(unreachable_pub, clippy::all, rustdoc::all)]
+            pub mod v3 {
+                theirs!("envoy.service.ratelimit.v3");
             }
         }
     }

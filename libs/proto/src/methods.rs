@@ -40,6 +40,8 @@ pub struct Audit {
     pub resource_type: &'static str,
     /// Number of the request's string field that names what it happens to, where one does.
     pub resource_id: Option<u32>,
+    /// Whether one that happened is no event of its own, because the service counts them.
+    pub counted: bool,
 }
 
 /// One REST binding of an RPC (`google.api.http`).
@@ -85,6 +87,14 @@ pub const WITHOUT_REQUEST_ID: &[&str] = &[
 /// RPCs that act in no tenant that there is: at a tenant's host they are of its project, and not of that tenant.
 pub const WITHOUT_TENANT: &[&str] = &["/tenantry.identity.v1.OrganizationService/SignUp"];
 
+/// Beginnings of the paths of RPCs that use none of a tenant's calls: whoever has used them all can still take away a leaked key, see
+/// and change limits, and choose another plan. Uses that are told are counted as what they are.
+pub const UNMETERED: &[&str] = &[
+    "/tenantry.identity.v1.",
+    "/tenantry.quota.v1.",
+    "/tenantry.registry.v1.SubscriptionService/",
+];
+
 /// Words that the API's own paths use where a tenant's slug can stand: no tenant may take one. Sorted.
 pub const RESERVED_SLUGS: &[&str] = RESERVED;
 
@@ -94,6 +104,14 @@ impl Method {
     pub fn is_public(&self) -> bool {
         PUBLIC_METHODS.contains(&self.path)
     }
+}
+
+/// Whether a request for this full gRPC path uses one of its tenant's calls.
+#[must_use]
+pub fn is_metered(path: &str) -> bool {
+    !UNMETERED
+        .iter()
+        .any(|beginning| path.starts_with(beginning))
 }
 
 /// Every RPC of ours, sorted by path.

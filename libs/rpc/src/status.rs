@@ -4,10 +4,11 @@
 //! Envoy copies gRPC's own message into its traces. So a sentence that may quote what was asked, or what is kept, stands in the
 //! details alone, from which REST is answered; beside them gRPC's message says where to look.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use prost::Message as _;
+use serde::Serialize;
 use tenantry_core::refusal::Violation;
 use tenantry_core::{Kind, Reason, Refusal};
 use tonic::{Code, Status};
@@ -114,6 +115,48 @@ pub fn refusal(status: &Status) -> Option<Refusal> {
     let retry = details.retry_info().and_then(|info| info.retry_delay);
     refusal.retry_after_ms = retry.and_then(|delay| u32::try_from(delay.as_millis()).ok());
     Some(refusal)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: i32,
+    message: &'a str,
+    details: Vec<Detail<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "@type")]
+enum Detail<'a> {
+    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
+    ErrorInfo {
+        reason: &'a str,
+        domain: &'a str,
+        metadata: BTreeMap<&'a str, &'a str>,
+    },
+    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
+    RetryInfo { retry_delay: String },
+}
+
+/// A refusal as google.rpc.Status in JSON, as the gateway's transcoder writes it, members in their order.
+#[must_use]
+pub fn json(refusal: &Refusal) -> String {
+    let metadata = refusal.metadata.iter();
+    let info = Detail::ErrorInfo {
+        reason: refusal.reason.word(),
+        domain: DOMAIN,
+        metadata: metadata
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect(),
+    };
+    let retry = refusal.retry_after_ms.map(|ms| Detail::RetryInfo {
+        retry_delay: format!("{}.{:03}s", ms / 1000, ms % 1000),
+    });
+    let body = Body {
+        code: code(refusal.kind()).into(),
+        message: &refusal.message,
+        details: std::iter::once(info).chain(retry).collect(),
+    };
+    serde_json::to_string(&body).unwrap_or_default()
 }
 
 #[cfg(test)]

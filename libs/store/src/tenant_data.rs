@@ -185,20 +185,38 @@ impl TenantTx {
 
     /// Refuses where this transaction's tenant was closed, and holds off its closing until the transaction ends: for a
     /// transaction that writes and records no event.
-    pub(crate) async fn still_open(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The database doesn't answer; [`Error::TenantClosed`] where the tenant is being purged.
+    pub async fn still_open(&mut self) -> Result<(), Error> {
         let scope = self.scope();
         if scope.is_platform() {
             return Ok(());
         }
-        let closed = sqlx::query_scalar!(
-            r#"SELECT closed_at IS NOT NULL AS "closed!" FROM outbox_counter WHERE tenant_id = $1 FOR SHARE"#,
-            scope.uuid(),
-        )
-        .fetch_optional(self.conn())
-        .await?;
-        if closed == Some(true) {
+        let closed = match self.is_closed(scope).await? {
+            Some(closed) => closed,
+            None => {
+                // Nothing has happened yet: a row for the closing to wait at.
+                sqlx::query!(
+                    "INSERT INTO outbox_counter (tenant_id, n, at) VALUES ($1, 0, clock_timestamp()) ON CONFLICT DO NOTHING",
+                    scope.uuid(),
+                )
+                .execute(self.conn())
+                .await?;
+                self.is_closed(scope).await?.unwrap_or(true)
+            }
+        };
+        if closed {
             return Err(Error::TenantClosed);
         }
         Ok(())
+    }
+
+    async fn is_closed(&mut self, scope: TenantId) -> Result<Option<bool>, Error> {
+        let closed = sqlx::query_scalar!(
+            r#"SELECT closed_at IS NOT NULL AS "closed!" FROM outbox_counter WHERE tenant_id = $1 FOR SHARE"#,
+            scope.uuid(),
+        );
+        Ok(closed.fetch_optional(self.conn()).await?)
     }
 }

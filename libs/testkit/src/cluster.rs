@@ -13,7 +13,7 @@ use url::Url;
 use crate::keys;
 
 /// The services that have a schema of their own.
-pub const SERVICES: [&str; 3] = ["registry", "identity", "audit"];
+pub const SERVICES: [&str; 4] = ["registry", "identity", "audit", "quota"];
 /// What services build on that Postgres brings along and a superuser makes: the service whose schema it lies in, and its name.
 const EXTENSIONS: [(&str, &str); 1] = [("registry", "pg_trgm")];
 /// The database of a fleet.

@@ -83,6 +83,10 @@ pub struct EnvoyConfig {
     pub identity: Vec<SocketAddr>,
     /// Replicas of audit.
     pub audit: Vec<SocketAddr>,
+    /// Replicas of quota.
+    pub quota: Vec<SocketAddr>,
+    /// Whether requests are refused while quota doesn't answer how much may pass.
+    pub rate_limit_fails_closed: bool,
     /// Origins of web pages that may call it.
     pub cors_origins: Vec<String>,
     /// OTLP receiver for traces, as `http://127.0.0.1:4317`.
@@ -164,6 +168,11 @@ pub fn render(config: &EnvoyConfig, descriptors: &Path) -> Result<String> {
         ("REGISTRY_ENDPOINTS", endpoints(&local(&config.registry))),
         ("IDENTITY_ENDPOINTS", endpoints(&local(&config.identity))),
         ("AUDIT_ENDPOINTS", endpoints(&local(&config.audit))),
+        ("QUOTA_ENDPOINTS", endpoints(&local(&config.quota))),
+        (
+            "RATE_LIMIT_FAILS_CLOSED",
+            config.rate_limit_fails_closed.to_string(),
+        ),
         ("OTLP_ENDPOINTS", endpoints(&otlp)),
         ("TRACING", tracing(!otlp.is_empty()).to_string()),
         (

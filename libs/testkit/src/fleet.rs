@@ -126,6 +126,18 @@ impl Fleet {
             }
         }
 
+        let (redis, redis_url) = match &config.external_redis {
+            Some(url) => (None, url.to_string()),
+            None => {
+                let redis = Redis::prepare(
+                    &dir.join("redis"),
+                    ports.take("redis")?,
+                    &logs.join("redis.log"),
+                )?;
+                let url = redis.url();
+                (Some(redis), url)
+            }
+        };
         let mut addresses: BTreeMap<&'static str, Vec<SocketAddr>> = BTreeMap::new();
         for service in SERVICES {
             for replica in 0..config.replicas {
@@ -151,6 +163,7 @@ impl Fleet {
                 format!("file://{}", mail.display()),
             );
             environment.insert("TENANTRY_PUBLIC_URL".to_owned(), public_url.clone());
+            environment.insert("TENANTRY_REDIS_URLS".to_owned(), redis_url.clone());
             for (other, addresses) in &addresses {
                 let addresses: Vec<String> = addresses
                     .iter()
@@ -190,24 +203,14 @@ impl Fleet {
             migration.output().await?;
         }
 
-        let (redis, redis_url) = match &config.external_redis {
-            Some(url) => (None, url.to_string()),
-            None => {
-                let redis = Redis::prepare(
-                    &dir.join("redis"),
-                    ports.take("redis")?,
-                    &logs.join("redis.log"),
-                )?;
-                let url = redis.url();
-                (Some(redis), url)
-            }
-        };
         let envoy = EnvoyConfig {
             listen: gateway,
             admin: port::local(ports.take("envoy-admin")?),
             registry: addresses["registry"].clone(),
             identity: addresses["identity"].clone(),
             audit: addresses["audit"].clone(),
+            quota: addresses["quota"].clone(),
+            rate_limit_fails_closed: config.rate_limit_fails_closed,
             cors_origins: config.cors_origins.clone(),
             otlp_endpoint: config.otlp_endpoint.clone(),
             tls: config.tls.clone(),
@@ -365,6 +368,12 @@ impl Fleet {
     #[must_use]
     pub fn superuser_url(&self) -> Url {
         self.cluster.superuser_url(&self.database)
+    }
+
+    /// The fleet's own Redis, where it has one.
+    #[must_use]
+    pub fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
     }
 
     /// URL of Redis.

@@ -177,7 +177,7 @@ impl TrustFile {
 }
 
 /// What each service may call in the others, by prefix.
-const SERVICE_CALLS: [(&str, &[&str]); 3] = [
+const SERVICE_CALLS: [(&str, &[&str]); 4] = [
     (
         "registry",
         &[
@@ -198,6 +198,13 @@ const SERVICE_CALLS: [(&str, &[&str]); 3] = [
         &[
             "/tenantry.internal.audit.v1.",
             "/tenantry.internal.identity.v1.",
+            "/tenantry.internal.registry.v1.",
+        ],
+    ),
+    (
+        "quota",
+        &[
+            "/tenantry.internal.audit.v1.",
             "/tenantry.internal.registry.v1.",
         ],
     ),
@@ -453,7 +460,8 @@ mod tests {
                 "gateway",
                 "service:registry",
                 "service:identity",
-                "service:audit"
+                "service:audit",
+                "service:quota"
             ]
         );
         let token = KeyRing::read(&keys.token_ring()).unwrap();

@@ -5,6 +5,7 @@
 //! that ends. A test of one service asks [`database::TestDatabase`] for a database; a test of the whole starts a
 //! [`fleet::Fleet`] and talks to it through [`rest::Rest`].
 
+pub mod caller;
 pub mod cluster;
 pub mod database;
 pub mod dns;
@@ -23,6 +24,7 @@ pub mod probe;
 pub mod process;
 pub mod redis;
 pub mod redis_cluster;
+pub mod registry_double;
 pub mod rest;
 pub mod service;
 pub mod smtp;

@@ -32,6 +32,8 @@ fn config(otlp: bool, tls: Option<Tls>) -> Result<EnvoyConfig> {
         registry: vec![port::local(1), port::local(2)],
         identity: vec![port::local(3)],
         audit: vec![port::local(4)],
+        quota: vec![port::local(5)],
+        rate_limit_fails_closed: false,
         cors_origins: vec!["http://localhost:3000".to_owned()],
         otlp_endpoint: otlp.then(|| "http://collector.test:4317".to_owned()),
         tls,

@@ -1,7 +1,6 @@
 //! What audit refuses, and which reason each refusal has.
 
-use tenantry_core::tenant::Stop;
-use tenantry_core::{Reason, Refusal, TenantStatus};
+use tenantry_core::{Reason, Refusal};
 
 use crate::domain::trees::Alarm;
 
@@ -25,12 +24,8 @@ pub(crate) enum Error {
     NotSigned(Alarm),
     #[error("nothing can be proved from what is kept: {0}")]
     Tree(#[from] tenantry_transparency::TreeError),
-    #[error("stopped: {0:?}")]
-    Stopped(Stop),
     #[error("under legal hold")]
     Held,
-    #[error("kept as it was: {0}")]
-    Kept(TenantStatus),
     #[error("a leaf can't be read back: {0}")]
     Leaf(#[from] tenantry_transparency::leaf::LeafError),
     #[error(transparent)]
@@ -51,8 +46,6 @@ impl From<Error> for Refusal {
             Error::Refused(refusal) => return refusal,
             Error::Store(error) => return error.into(),
             Error::TenantNotFound => return Self::tenant_not_found(),
-            Error::Stopped(stop) => return Self::tenant_stopped(stop),
-            Error::Kept(status) => return Self::tenant_kept(status),
             Error::Leaf(error) => {
                 tracing::error!(error = %error, "a leaf of the log can't be read back");
                 return Self::internal();

@@ -25,6 +25,14 @@ pub struct Config {
         required = true
     )]
     pub registry_addrs: Vec<String>,
+    /// Replicas of quota, as http://127.0.0.1:7301,http://127.0.0.1:7302
+    #[arg(
+        long,
+        env = "TENANTRY_QUOTA_ADDRS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub quota_addrs: Vec<String>,
     /// `iss` of access tokens
     #[arg(long, env = "TENANTRY_ISSUER", default_value = "tenantry")]
     pub issuer: String,

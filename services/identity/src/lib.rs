@@ -83,9 +83,16 @@ impl Service for Identity {
         };
         let assertion_keys = keys(config.assertion_key_file.clone())?;
         let token_keys = keys(config.token_key_file.clone())?;
-        let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "registry");
-        let registry = Replicas::new(&config.registry_addrs, call_as)
-            .map_err(|why| anyhow::anyhow!("TENANTRY_REGISTRY_ADDRS: {why}"))?;
+        let replicas = |called, addresses: &[String], variable| {
+            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
+            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
+        };
+        let registry = replicas(
+            "registry",
+            &config.registry_addrs,
+            "TENANTRY_REGISTRY_ADDRS",
+        )?;
+        let quota = replicas("quota", &config.quota_addrs, "TENANTRY_QUOTA_ADDRS")?;
         let grace = config.freshness_grace();
         let mail = match &config.mail_url {
             Some(url) => Some(mail::Mailer::new(
@@ -124,6 +131,7 @@ impl Service for Identity {
             links,
             registry,
             audit: runtime.audit.clone(),
+            quota,
             look_ups: Places::new(authz::LOOK_UPS, authz::LOOK_UPS_OF_ONE),
             base_domain: config.base_domain.unwrap_or_default().to_ascii_lowercase(),
         });

@@ -20,6 +20,14 @@ pub struct Config {
         required = true
     )]
     pub identity_addrs: Vec<String>,
+    /// Replicas of quota, as http://127.0.0.1:7301,http://127.0.0.1:7302
+    #[arg(
+        long,
+        env = "TENANTRY_QUOTA_ADDRS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub quota_addrs: Vec<String>,
     /// How long, in milliseconds, open streams live on while identity can't be reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
     pub freshness_grace_ms: u64,

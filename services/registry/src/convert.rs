@@ -143,6 +143,7 @@ pub(crate) fn entry(tenant: Tenant) -> internal::TenantEntry {
         name: String::new(),
         domains: tenant.domains,
         held: tenant.held,
+        timezone: tenant.timezone,
         requested_limits: tenant
             .requested_limits
             .into_iter()

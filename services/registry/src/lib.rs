@@ -52,9 +52,16 @@ impl Service for Registry {
         let catalogue = Arc::new(read_catalogue(&config.plans_file)?);
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
         runtime.tasks.keep("feed", fill);
-        let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "identity");
-        let identity = Replicas::new(&config.identity_addrs, call_as)
-            .map_err(|why| anyhow::anyhow!("TENANTRY_IDENTITY_ADDRS: {why}"))?;
+        let replicas = |called, addresses: &[String], variable| {
+            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
+            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
+        };
+        let identity = replicas(
+            "identity",
+            &config.identity_addrs,
+            "TENANTRY_IDENTITY_ADDRS",
+        )?;
+        let quota = replicas("quota", &config.quota_addrs, "TENANTRY_QUOTA_ADDRS")?;
         let revocations = Revocations::follow(&identity, config.freshness_grace(), &runtime.tasks);
         let feed = feed::Feed::new(
             runtime.store.clone(),
@@ -67,7 +74,7 @@ impl Service for Registry {
         let app = app::App::new(
             runtime.store.clone(),
             catalogue,
-            [identity, runtime.audit.clone()],
+            [identity, runtime.audit.clone(), quota],
             resolver,
             base_domain,
         );

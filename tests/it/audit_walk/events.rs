@@ -166,7 +166,8 @@ pub(super) async fn drained(fleet: &Fleet, tenants: &[String]) -> Result<()> {
         CREATE TEMPORARY TABLE written AS
             SELECT 'registry' AS source, tenant_id, n FROM registry.outbox_counter
             UNION ALL SELECT 'identity', tenant_id, n FROM identity.outbox_counter
-            UNION ALL SELECT 'audit', tenant_id, n FROM audit.outbox_counter";
+            UNION ALL SELECT 'audit', tenant_id, n FROM audit.outbox_counter
+            UNION ALL SELECT 'quota', tenant_id, n FROM quota.outbox_counter";
     sqlx::query(written).execute(&mut connection).await?;
     let behind = "
         SELECT string_agg(format('%s of %s: %s of %s', source, tenant_id, coalesce(taken.last_n, 0), written.n), ', ')

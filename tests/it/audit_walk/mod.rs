@@ -8,6 +8,7 @@ mod coming_in;
 mod domains;
 mod events;
 mod keys;
+mod limits;
 mod log;
 mod members;
 mod providers;
@@ -60,6 +61,7 @@ fn rows() -> Vec<&'static str> {
         coming_in::METHODS,
         domains::METHODS,
         keys::METHODS,
+        limits::METHODS,
         log::METHODS,
         members::METHODS,
         providers::METHODS,
@@ -79,6 +81,7 @@ pub async fn cases(scene: &Scene<'_>, path: &str) -> Result<Vec<Case>> {
         _ if coming_in::METHODS.contains(&path) => coming_in::cases(scene, method).await,
         _ if domains::METHODS.contains(&path) => domains::cases(scene, method).await,
         _ if keys::METHODS.contains(&path) => keys::cases(scene, method).await,
+        _ if limits::METHODS.contains(&path) => limits::cases(scene, method).await,
         _ if log::METHODS.contains(&path) => log::cases(scene, method).await,
         _ if members::METHODS.contains(&path) => members::cases(scene, method).await,
         _ if providers::METHODS.contains(&path) => providers::cases(scene, method).await,
@@ -157,10 +160,16 @@ async fn succeed(
     let answer = scene.call(path, &case.by, at, &request).await?;
     ensure!(answer.is_ok(), "{what}: {:?}", answer.status);
     let message = answer.messages.first().cloned().unwrap_or_default();
+    let left = (case.leaves)(&message);
+    let counted = method.audit.is_some_and(|audit| audit.counted);
+    ensure!(
+        !counted || left.is_empty(),
+        "{what}: what is only counted leaves no event"
+    );
     made.push(Made {
         what: what.clone(),
         request_id: answer.request_id,
-        leaves: Leaves::Events((case.leaves)(&message), case.by.clone()),
+        leaves: Leaves::Events(left, case.by.clone()),
     });
     if method.has_request_id {
         let again = scene.call(path, &case.by, at, &request).await?;

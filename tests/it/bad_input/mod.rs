@@ -2,6 +2,7 @@
 //! a 5xx, never what a driver said, and never a fallen gateway.
 
 mod identity;
+mod quota;
 mod registry;
 
 use anyhow::Result;
@@ -79,6 +80,7 @@ fn path(template: &str, party: &Party) -> String {
         .replace("{session}", &party.member)
         .replace("{tenant_import}", &party.member)
         .replace("{identity_provider}", &party.key_id)
+        .replace("{resource_type}", "users")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,6 +156,7 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
     let wrong = [
         registry::wrong_values(&a, &absent),
         identity::wrong_values(&a, &absent),
+        quota::wrong_values(&a, &absent),
     ];
     for ((method, path, body), reason) in wrong.concat() {
         // Sessions, passwords and sign-ups are people's; the operator here is a program.

@@ -8,7 +8,7 @@ use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::rest;
 
 /// The schemas of all services.
-const SCHEMAS: &[&str] = &["audit", "identity", "registry"];
+const SCHEMAS: &[&str] = &["audit", "identity", "quota", "registry"];
 /// Logs of commands whose output is meant for one operator's eyes.
 const TOLD_ONCE: &[&str] = &["bootstrap-token.log"];
 

@@ -282,7 +282,7 @@ async fn secrets_never_show_again_and_nothing_of_a_request_is_logged() -> Result
     let began = Instant::now();
     let (endpoint, received) = traces::receive().await?;
     let log = "info,tenantry=debug,tenantry_rpc=debug,tenantry_runtime=debug,tenantry_store=debug";
-    let mut environment: Vec<_> = ["registry", "identity", "audit"]
+    let mut environment: Vec<_> = ["registry", "identity", "audit", "quota"]
         .into_iter()
         .map(|service| {
             let log = format!("{log},tenantry_{service}=debug");
@@ -343,7 +343,13 @@ async fn secrets_never_show_again_and_nothing_of_a_request_is_logged() -> Result
     // That the search finds something where something is.
     let mut stored = Vec::new();
     held(&others, &tables, &mut stored);
-    for table in ["registry.outbox", "identity.outbox", "audit.events"] {
+    for table in [
+        "registry.outbox",
+        "identity.outbox",
+        "quota.outbox",
+        "quota.usage_log",
+        "audit.events",
+    ] {
         assert!(
             stored.iter().any(|held| held.starts_with(table)),
             "{table}: {stored:?}"

@@ -10,6 +10,7 @@ mod legal_holds;
 mod members;
 mod permissions;
 mod plans;
+mod quotas;
 mod roles;
 mod service_accounts;
 mod sessions;
@@ -120,6 +121,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
         members::ROWS,
         permissions::ROWS,
         plans::ROWS,
+        quotas::ROWS,
         roles::ROWS,
         domains::ROWS,
         service_accounts::ROWS,
@@ -215,6 +217,9 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
         return Ok(attempts);
     }
     if let Some(attempts) = plans::attempts(method, b) {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = quotas::attempts(fleet, method, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = sessions::attempts(fleet, method, a, b).await? {

@@ -73,7 +73,7 @@ pub async fn recorder(rest: &Rest, acknowledged: &Acknowledged, stop: &AtomicBoo
 /// Holds the log against what was acknowledged and what is committed.
 pub async fn compare(fleet: &Fleet, acknowledged: &[String]) -> Result<()> {
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
-    for service in ["registry", "identity", "audit"] {
+    for service in ["registry", "identity", "audit", "quota"] {
         caught_up(&mut connection, service).await?;
         let (apart, streams): (i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "SELECT count(*) FILTER (WHERE e.event_id IS NULL OR o.event_id IS NULL OR o.n <> e.n OR o.at <> e.at),

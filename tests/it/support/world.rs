@@ -47,6 +47,8 @@ pub const ADMIN: &[&str] = &[
     "api_keys.manage",
     "roles.read",
     "roles.manage",
+    "usage.read",
+    "usage.record",
 ];
 
 /// Has an operator put a tenant into a status.

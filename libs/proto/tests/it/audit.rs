@@ -26,8 +26,11 @@ fn what_the_log_calls_each_change_is_as_reviewed() {
             field.name().to_owned()
         });
         text += &format!(
-            "{} {} {} {field}\n",
-            method.path, audit.action, audit.resource_type
+            "{} {} {} {field}{}\n",
+            method.path,
+            audit.action,
+            audit.resource_type,
+            if audit.counted { " counted" } else { "" }
         );
     }
     golden::assert_text("tests/golden/audit.txt", &text);
@@ -99,6 +102,7 @@ fn contracts_whose_log_would_have_no_word_are_not_built() {
         action: "thing.made".to_owned(),
         resource_type: "thing".to_owned(),
         resource_id: Some(1),
+        counted: false,
     };
     assert_eq!(named, Some(expected));
     assert_eq!(rule_of("", true), Ok(None));

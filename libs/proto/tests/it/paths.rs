@@ -186,6 +186,33 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "/organizations/{tenant}/invite",
         "InvitationService/InviteMember",
     ),
+    ("GET", "/tenants/{tenant}/quotas", "LimitService/ListQuotas"),
+    (
+        "GET",
+        "/tenants/{tenant}/usage-quotas",
+        "LimitService/ListQuotas",
+    ),
+    ("GET", "/tenant/limits", "LimitService/ListQuotas"),
+    (
+        "PATCH",
+        "/tenants/{tenant}/limits",
+        "LimitService/OverrideLimit",
+    ),
+    (
+        "DELETE",
+        "/tenants/{tenant}/limits/{resource_type}",
+        "LimitService/ResetLimit",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/quotas/check",
+        "QuotaService/CheckQuota",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/usage/increment",
+        "QuotaService/ConsumeQuota",
+    ),
     (
         "GET",
         "/tenants/{tenant}/audit-log",

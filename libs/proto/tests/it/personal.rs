@@ -19,6 +19,7 @@ fn what_events_say_of_persons_is_known_as_that() {
     for (resource_type, fields) in [
         ("invitation", &["email"][..]),
         ("legal_hold", &["holder", "placed_by"]),
+        ("limit", &["created_by"]),
         ("member", &["email", "name", "username"]),
         ("operator", &["email"]),
         ("session", &["ip_address", "user_agent"]),
@@ -43,6 +44,7 @@ fn names_of_what_is_no_person_are_not_personal() {
         ("identity_provider", "name"),
         ("invitation", "roles"),
         ("legal_hold", "reason"),
+        ("limit", "reason"),
         ("member", "roles"),
         ("plan", "name"),
         ("project", "name"),

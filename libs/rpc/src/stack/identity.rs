@@ -16,9 +16,11 @@ const INTERNAL: &str = "/tenantry.internal.";
 const REFLECTION: &str = "/grpc.reflection.";
 /// Asked by the gateway and by whoever supervises the process.
 pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
+/// How much may pass, which the gateway asks too; any other Envoy has to know the gateway's word.
+const RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimitService/";
 /// What needs no identity because it is how identity and health come about; no route of the gateway leads here. The gateway's
 /// question has its word among the headers that it asks about.
-const EXEMPT: &[&str] = &[HEALTH, "/envoy.service.auth.v3.Authorization/"];
+const EXEMPT: &[&str] = &[HEALTH, RATE_LIMIT, "/envoy.service.auth.v3.Authorization/"];
 
 /// The caller's context; `None` for exempt methods.
 pub(super) fn establish(
@@ -27,6 +29,9 @@ pub(super) fn establish(
     source: Source,
 ) -> Result<Option<RequestContext>, Refusal> {
     let path = request.uri().path();
+    if path.starts_with(RATE_LIMIT) && source.sender != Sender::Gateway {
+        return Err(unauthenticated());
+    }
     if is_exempt(path) {
         return Ok(None);
     }

@@ -11,7 +11,10 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantry_core::{Refusal, TenantId, TenantRef, TenantStatus};
+use tenantry_core::context::Target;
+use tenantry_core::tenant::{Admission, Caller, MethodKind, project_or_default};
+use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, TenantStatus};
+use tenantry_proto::methods;
 
 pub use follower::Follower;
 pub(crate) use follower::{MAX_SILENCE, RETRY_PAUSE, age};
@@ -44,6 +47,32 @@ pub struct TenantEntry {
     pub domains: Arc<[String]>,
     /// Whether a legal hold stands on it.
     pub held: bool,
+    /// Its time zone (IANA), in which its days and months begin.
+    pub timezone: Arc<str>,
+    /// Limits that its create asked for beside its plan's; most tenants have none.
+    pub requested_limits: Arc<[RequestedLimit]>,
+}
+
+/// A limit that the create of a tenant asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedLimit {
+    /// What is counted.
+    pub resource_type: String,
+    /// Most of it.
+    pub limit: i64,
+    /// Whether an operator asked for it: then it holds, be it more or less than the plan's. Else it holds where it is lower.
+    pub granted_by_operator: bool,
+}
+
+/// A limit of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanLimit {
+    /// What is counted.
+    pub resource_type: String,
+    /// Most of it.
+    pub limit: i64,
+    /// Over which window: `month`, `day`, `hour`, `minute` or `never`.
+    pub reset_period: String,
 }
 
 /// Most ancestors that a walk visits.
@@ -137,6 +166,27 @@ impl Tenants {
         })
     }
 
+    /// The tenant that a request acts on, whose caller has this permission there and whom its status admits.
+    ///
+    /// # Errors
+    /// As [`RequestContext::target`] and [`Self::find`]; PERMISSION_DENIED; TENANT_NOT_FOUND; or what the status says.
+    pub async fn authorise(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+        permission: Permission,
+    ) -> Result<TenantEntry, Refusal> {
+        let target = ctx.target(named)?;
+        ctx.require(permission)?;
+        let entry = match target {
+            Target::Chosen(id) => self.get(id).await?,
+            Target::Named(name) => self.find(project_or_default(&ctx.project), &name).await?,
+        };
+        let entry = entry.ok_or_else(Refusal::tenant_not_found)?;
+        admit(ctx, &entry)?;
+        Ok(entry)
+    }
+
     /// The tenant of this id.
     ///
     /// # Errors
@@ -176,6 +226,24 @@ impl Tenants {
         self.view.retention_days(&entry)
     }
 
+    /// The limits of the plan of a tenant; `None` where the plan isn't known.
+    #[must_use]
+    pub fn plan_limits(&self, of: &TenantEntry) -> Option<Arc<[PlanLimit]>> {
+        self.view.plan_limits(of)
+    }
+
+    /// Whether a plan of the project bounds this resource type.
+    #[must_use]
+    pub fn has_resource_type(&self, project: &str, name: &str) -> bool {
+        self.view.has_resource_type(project, name)
+    }
+
+    /// The resource types that plans of the project bound.
+    #[must_use]
+    pub fn resource_types(&self, project: &str) -> Vec<String> {
+        self.view.resource_types(project)
+    }
+
     /// Whether a legal hold stands on a tenant, as the view knows it.
     #[must_use]
     pub fn is_held(&self, id: TenantId) -> bool {
@@ -208,5 +276,21 @@ impl Tenants {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.view.age()
+    }
+}
+
+/// Refuses where the tenant's status doesn't admit the caller.
+fn admit(ctx: &RequestContext, entry: &TenantEntry) -> Result<(), Refusal> {
+    let method = if methods::is_read_only(&ctx.method) {
+        MethodKind::Read
+    } else {
+        MethodKind::Change
+    };
+    let caller = Caller::of(ctx.principal.kind, ctx.permissions);
+    match entry.status.admits(caller, method) {
+        Admission::Admitted => Ok(()),
+        Admission::Stopped(stop) => Err(Refusal::tenant_stopped(stop)),
+        Admission::Kept => Err(Refusal::tenant_kept(entry.status)),
+        Admission::Absent => Err(Refusal::tenant_not_found()),
     }
 }

@@ -8,7 +8,7 @@ use tenantry_core::{TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1 as wire;
 use tenantry_proto::registry::v1::Plan;
 
-use super::{MAX_LEVELS, TenantEntry};
+use super::{MAX_LEVELS, PlanLimit, RequestedLimit, TenantEntry};
 
 /// Age of a view that was never complete.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -27,10 +27,21 @@ struct Tables {
     by_domain: HashMap<String, TenantId>,
     /// What most tenants have.
     no_domains: Arc<[String]>,
+    no_limits: Arc<[RequestedLimit]>,
     /// Projects and plans repeat a million times; their names are kept once.
     names: HashSet<Arc<str>>,
-    /// For how many days each version of each plan keeps events, by project, key and version.
-    retention_days: HashMap<(Arc<str>, Arc<str>, i32), i32>,
+    /// Each version of each plan, by project, key and version.
+    plans: HashMap<(Arc<str>, Arc<str>, i32), PlanEntry>,
+    /// What the plans of each project bound.
+    resource_types: HashMap<Arc<str>, HashSet<Arc<str>>>,
+}
+
+/// What is known of a version of a plan.
+#[derive(Debug)]
+struct PlanEntry {
+    /// For how many days it keeps events.
+    retention_days: i32,
+    limits: Arc<[PlanLimit]>,
 }
 
 impl View {
@@ -53,13 +64,34 @@ impl View {
 
     /// For how many days the tenant's plan keeps events.
     pub(super) fn retention_days(&self, of: &TenantEntry) -> Option<i32> {
+        self.of_plan(of, |plan| plan.retention_days)
+    }
+
+    /// The limits of the tenant's plan.
+    pub(super) fn plan_limits(&self, of: &TenantEntry) -> Option<Arc<[PlanLimit]>> {
+        self.of_plan(of, |plan| Arc::clone(&plan.limits))
+    }
+
+    pub(super) fn has_resource_type(&self, project: &str, name: &str) -> bool {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let of_project = tables.resource_types.get(project);
+        of_project.is_some_and(|names| names.contains(name))
+    }
+
+    pub(super) fn resource_types(&self, project: &str) -> Vec<String> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let of_project = tables.resource_types.get(project).into_iter().flatten();
+        of_project.map(|name| name.as_ref().to_owned()).collect()
+    }
+
+    fn of_plan<T>(&self, of: &TenantEntry, what: impl FnOnce(&PlanEntry) -> T) -> Option<T> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let plan = (
             Arc::clone(&of.project),
             Arc::clone(&of.plan),
             of.plan_version,
         );
-        tables.retention_days.get(&plan).copied()
+        tables.plans.get(&plan).map(what)
     }
 
     /// The ancestors of a tenant, nearest first, all at one instant; `None` where one of them isn't known.
@@ -125,7 +157,21 @@ impl View {
             tables.name(&plan.key),
             plan.version,
         );
-        tables.retention_days.insert(key, plan.retention_days);
+        let limits = plan.limits.iter().map(|limit| PlanLimit {
+            resource_type: limit.resource_type.clone(),
+            limit: limit.limit,
+            reset_period: limit.reset_period.clone(),
+        });
+        let plan = PlanEntry {
+            retention_days: plan.retention_days,
+            limits: limits.collect(),
+        };
+        for limit in plan.limits.iter() {
+            let name = tables.name(&limit.resource_type);
+            let of_project = tables.resource_types.entry(Arc::clone(&key.0));
+            of_project.or_default().insert(name);
+        }
+        tables.plans.insert(key, plan);
     }
 
     /// Applies one entry, if it is newer than what is known.
@@ -186,6 +232,19 @@ impl Tables {
                 wire.domains.into()
             },
             held: wire.held,
+            timezone: self.name(&wire.timezone),
+            requested_limits: if wire.requested_limits.is_empty() {
+                Arc::clone(&self.no_limits)
+            } else {
+                let limits = wire.requested_limits.into_iter();
+                limits
+                    .map(|asked| RequestedLimit {
+                        resource_type: asked.resource_type,
+                        limit: asked.limit,
+                        granted_by_operator: asked.granted_by_operator,
+                    })
+                    .collect()
+            },
         })
     }
 

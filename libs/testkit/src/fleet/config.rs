@@ -39,6 +39,8 @@ pub struct FleetConfig {
     pub postgres_dir: Option<PathBuf>,
     /// Port of the gateway; a free one where none is given.
     pub gateway_port: Option<u16>,
+    /// Whether the gateway refuses requests while quota doesn't answer how much may pass.
+    pub rate_limit_fails_closed: bool,
     /// Origins of web pages that may call the gateway.
     pub cors_origins: Vec<String>,
     /// OTLP receiver of the traces of gateway and services, as `http://127.0.0.1:4317`.
@@ -64,6 +66,7 @@ impl Default for FleetConfig {
             dir: None,
             postgres_dir: None,
             gateway_port: None,
+            rate_limit_fails_closed: false,
             cors_origins: vec!["http://localhost:3000".to_owned()],
             otlp_endpoint: None,
             tls: None,

@@ -19,11 +19,8 @@ mod tenant_data;
 use std::sync::Arc;
 
 use serde_json::json;
-use tenantry_core::context::Target;
 use tenantry_core::event::Event;
-use tenantry_core::tenant::{Admission, Caller, MethodKind, project_or_default};
 use tenantry_core::{Permission, RequestContext, TenantId};
-use tenantry_proto::methods;
 use tenantry_rpc::Tasks;
 use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::stream::StreamSlots;
@@ -99,18 +96,7 @@ impl App {
         named: &str,
         permission: Permission,
     ) -> Result<TenantEntry, Error> {
-        let target = ctx.target(named)?;
-        ctx.require(permission)?;
-        let entry = match target {
-            Target::Chosen(id) => self.tenants.get(id).await?,
-            Target::Named(name) => {
-                let project = project_or_default(&ctx.project);
-                self.tenants.find(project, &name).await?
-            }
-        };
-        let entry = entry.ok_or(Error::TenantNotFound)?;
-        admit(ctx, &entry)?;
-        Ok(entry)
+        Ok(self.tenants.authorise(ctx, named, permission).await?)
     }
 
     /// Writes that logs are about to be searched: one that is in use is told so itself, of all others the platform's own is.
@@ -147,22 +133,6 @@ impl App {
         let mut tx = self.store.begin(log).await?;
         tx.record(&event).await?;
         Ok(tx.commit().await?)
-    }
-}
-
-/// Refuses where the tenant's status doesn't admit the caller.
-fn admit(ctx: &RequestContext, entry: &TenantEntry) -> Result<(), Error> {
-    let method = if methods::is_read_only(&ctx.method) {
-        MethodKind::Read
-    } else {
-        MethodKind::Change
-    };
-    let caller = Caller::of(ctx.principal.kind, ctx.permissions);
-    match entry.status.admits(caller, method) {
-        Admission::Admitted => Ok(()),
-        Admission::Stopped(stop) => Err(Error::Stopped(stop)),
-        Admission::Kept => Err(Error::Kept(entry.status)),
-        Admission::Absent => Err(Error::TenantNotFound),
     }
 }
 

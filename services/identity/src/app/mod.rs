@@ -88,6 +88,7 @@ pub(crate) struct App {
     pub(crate) registry: Replicas,
     /// Audit, to ask how it is.
     pub(crate) audit: Replicas,
+    pub(crate) quota: Replicas,
     /// Look-ups of tenants that principals cause by what they name at the gateway.
     pub(crate) look_ups: Places<Uuid>,
     /// The domain whose subdomains are tenants', in lower case; empty for none.

@@ -34,15 +34,17 @@ impl State {
 
 impl App {
     /// The state of each service, by name.
-    pub(crate) async fn readiness(&self) -> [(&'static str, State); 3] {
-        let (audit, identity, registry) = tokio::join!(
+    pub(crate) async fn readiness(&self) -> [(&'static str, State); 4] {
+        let (audit, identity, quota, registry) = tokio::join!(
             state_of(&self.audit),
             self.own_state(),
+            state_of(&self.quota),
             state_of(&self.registry)
         );
         [
             ("audit", audit),
             ("identity", identity),
+            ("quota", quota),
             ("registry", registry),
         ]
     }

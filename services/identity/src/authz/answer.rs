@@ -1,11 +1,8 @@
 //! Answers to Envoy: the assertion and what to take away, or a finished google.rpc.Status for whichever protocol the
 //! caller speaks.
 
-use std::collections::BTreeMap;
-
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use serde::Serialize;
 use tenantry_core::Refusal;
 use tenantry_proto::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use tenantry_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
@@ -14,7 +11,7 @@ use tenantry_proto::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse
 use tenantry_proto::envoy::r#type::v3::HttpStatus;
 use tenantry_proto::google::rpc;
 use tenantry_rpc::assertion::HEADER;
-use tenantry_rpc::status::DOMAIN;
+use tenantry_rpc::status::json;
 use tonic::Code;
 
 use super::choose::Chosen;
@@ -34,6 +31,8 @@ const INPUTS: [&str; 5] = [
 pub(super) struct Admitted {
     pub(super) decided: Decided,
     pub(super) token: String,
+    /// Whether it uses one of the tenant's calls.
+    pub(super) metered: bool,
 }
 
 /// A public method: nothing is asserted.
@@ -43,13 +42,22 @@ pub(super) fn public() -> CheckResponse {
 
 /// A request of someone.
 pub(super) fn admitted(admitted: Admitted) -> CheckResponse {
-    let Admitted { decided, token } = admitted;
+    let Admitted {
+        decided,
+        token,
+        metered,
+    } = admitted;
     let mut facts = vec![
         ("principal", decided.principal.key()),
         ("credential", decided.credential.to_string()),
     ];
     if let Chosen::Tenant(entry) = &decided.tenant {
-        facts.push(("tenant", entry.id.to_string()));
+        let id = entry.id.to_string();
+        // What operators do is no use that a tenant makes.
+        if metered && decided.home.is_some() {
+            facts.push(("metered", id.clone()));
+        }
+        facts.push(("tenant", id));
     }
     let facts = facts
         .into_iter()
@@ -75,7 +83,7 @@ fn passed(headers: Vec<HeaderValueOption>, metadata: Struct) -> CheckResponse {
 
 /// A request refused: JSON for REST, headers for gRPC, which has its status there.
 pub(super) fn denied(refusal: Refusal, is_grpc: bool) -> CheckResponse {
-    let json = body(&refusal);
+    let json = json(&refusal);
     let status = tenantry_rpc::status(refusal);
     let code = status.code();
     let message = status.message().to_owned();
@@ -111,47 +119,6 @@ pub(super) fn denied(refusal: Refusal, is_grpc: bool) -> CheckResponse {
             body: if is_grpc { String::new() } else { json },
         })),
     }
-}
-
-/// google.rpc.Status as the gateway's transcoder writes it in JSON, members in their order.
-#[derive(Serialize)]
-struct Body<'a> {
-    code: i32,
-    message: &'a str,
-    details: Vec<Detail<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "@type")]
-enum Detail<'a> {
-    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
-    ErrorInfo {
-        reason: &'a str,
-        domain: &'a str,
-        metadata: BTreeMap<&'a str, &'a str>,
-    },
-    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
-    RetryInfo { retry_delay: String },
-}
-
-fn body(refusal: &Refusal) -> String {
-    let metadata = refusal.metadata.iter();
-    let info = Detail::ErrorInfo {
-        reason: refusal.reason.word(),
-        domain: DOMAIN,
-        metadata: metadata
-            .map(|(key, value)| (*key, value.as_str()))
-            .collect(),
-    };
-    let retry = refusal.retry_after_ms.map(|ms| Detail::RetryInfo {
-        retry_delay: format!("{}.{:03}s", ms / 1000, ms % 1000),
-    });
-    let body = Body {
-        code: tenantry_rpc::status::code(refusal.kind()).into(),
-        message: &refusal.message,
-        details: std::iter::once(info).chain(retry).collect(),
-    };
-    serde_json::to_string(&body).unwrap_or_default()
 }
 
 /// The HTTP status of the few codes that the gateway itself answers with.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tenantry_core::Refusal;
 use tenantry_proto::envoy::service::auth::v3::authorization_server::Authorization;
 use tenantry_proto::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use tenantry_proto::methods;
 use tenantry_rpc::keys::Trust;
 use tenantry_rpc::watched::Watched;
 use tonic::{Request, Response, Status};
@@ -67,7 +68,12 @@ impl Authorizer {
             return Err(refusal);
         }
         let token = self.assertions.sign(&decided)?;
-        Ok(answer::Admitted { decided, token })
+        let metered = methods::is_metered(asked.method);
+        Ok(answer::Admitted {
+            decided,
+            token,
+            metered,
+        })
     }
 }
 

@@ -201,7 +201,13 @@ async fn a_key_acts_in_its_tenant_alone_and_within_its_makers_permissions() {
     let made = make(&world, &admin, create("ci", &[], "")).await.unwrap();
     assert_eq!(
         made.api_key.unwrap().permissions,
-        ["tenants.read", "domains.read", "members.read", "roles.read"]
+        [
+            "tenants.read",
+            "domains.read",
+            "members.read",
+            "roles.read",
+            "usage.read"
+        ]
     );
     let key = Who::key(&made.secret);
     assert_eq!(world.assertion(&key).await.unwrap().tenant, Some(tenant));

@@ -70,6 +70,7 @@ pub(crate) async fn replica(
         assertion_key_file: keys.assertion_ring(),
         token_key_file: keys.token_ring(),
         registry_addrs: vec![registry.address.clone()],
+        quota_addrs: vec!["http://127.0.0.1:1".to_owned()],
         issuer: "tenantry".to_owned(),
         base_domain: Some("tenants.example".to_owned()),
         mail_url: Some(mail.url.parse().unwrap()),

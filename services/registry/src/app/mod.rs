@@ -51,9 +51,10 @@ pub(crate) use tenants::Change;
 pub(crate) struct App {
     store: Store,
     catalogue: Arc<Catalogue>,
-    /// Identity and audit, to call.
+    /// The other services, to call.
     identity: Replicas,
     audit: Replicas,
+    quota: Replicas,
     /// None where there is no DNS server to ask.
     resolver: Option<Resolver>,
     /// Looks in the DNS that callers wait for, by the tenant whose domain it is.
@@ -69,7 +70,7 @@ impl App {
     pub(crate) fn new(
         store: Store,
         catalogue: Arc<Catalogue>,
-        [identity, audit]: [Replicas; 2],
+        [identity, audit, quota]: [Replicas; 3],
         resolver: Option<Resolver>,
         base_domain: String,
     ) -> Self {
@@ -78,6 +79,7 @@ impl App {
             catalogue,
             identity,
             audit,
+            quota,
             resolver,
             asked_looks: Places::new(ASKED_LOOKS_AT_ONCE, ASKED_LOOKS_OF_ONE),
             base_domain,

@@ -23,8 +23,12 @@ pub(super) const PURGE_WITHIN: Duration = Duration::from_secs(15);
 
 impl App {
     /// The services that keep something of tenants, besides this one.
-    pub(super) fn keepers(&self) -> [(&'static str, &Replicas); 2] {
-        [("identity", &self.identity), ("audit", &self.audit)]
+    pub(super) fn keepers(&self) -> [(&'static str, &Replicas); 3] {
+        [
+            ("identity", &self.identity),
+            ("audit", &self.audit),
+            ("quota", &self.quota),
+        ]
     }
 
     /// What a purge of the tenant would remove. Changes nothing; refuses what the purge would refuse.

@@ -37,6 +37,8 @@ async fn gateway(fleet: &Fleet, upstream: SocketAddr, asks: bool) -> Result<(Uni
         registry: vec![upstream],
         identity: vec![fleet.service("identity", 0).address()],
         audit: vec![fleet.service("audit", 0).address()],
+        quota: vec![fleet.service("quota", 0).address()],
+        rate_limit_fails_closed: false,
         cors_origins: Vec::new(),
         otlp_endpoint: None,
         tls: None,

@@ -73,7 +73,8 @@ pub(super) fn reference_to(name: &str) -> Value {
 /// The JSON form of a field, repeated ones included.
 pub(super) fn of_field(field: &FieldDescriptor) -> Value {
     let mut one = of_kind(&field.kind());
-    if COUNTS.contains(&field.name()) {
+    // Of a 64-bit number JSON has a string, which no minimum bounds.
+    if COUNTS.contains(&field.name()) && one["type"] == "integer" {
         one["minimum"] = json!(0);
     }
     if field.is_list() {

@@ -1,5 +1,5 @@
-//! Limits that a create asks for beside those of the plan. Registry enforces none: it keeps them, and the tenant's events and the
-//! feed carry them to the service that makes them overrides.
+//! Limits that a create asks for beside those of the plan. Registry enforces none: it keeps them, and the feed carries them to
+//! quota, which does.
 
 use serde::{Deserialize, Serialize};
 use tenantry_core::refusal::Violations;

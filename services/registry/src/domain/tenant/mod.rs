@@ -78,7 +78,7 @@ pub(crate) struct Tenant {
     /// Whether a legal hold stands on it: for who keeps something of it elsewhere.
     #[serde(default)]
     pub(crate) held: bool,
-    /// Limits that its create asked for, for the service that enforces limits.
+    /// Limits that its create asked for, for quota, which enforces limits.
     #[serde(default)]
     pub(crate) requested_limits: Vec<RequestedLimit>,
     /// When its purge started, which nothing takes back.

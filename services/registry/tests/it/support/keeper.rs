@@ -1,4 +1,4 @@
-//! A stand-in for identity or audit: a service that keeps something of tenants, and lets go of it when the test says so.
+//! A stand-in for identity, audit or quota: a service that keeps something of tenants, and lets go of it when the test says so.
 
 use std::sync::{Arc, Mutex};
 

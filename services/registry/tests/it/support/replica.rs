@@ -72,7 +72,7 @@ impl Replica {
         keys: &Keys,
         plans_file: PathBuf,
         dns: SocketAddr,
-        [identity, audit]: [&Keeper; 2],
+        [identity, audit, quota]: [&Keeper; 3],
     ) -> Self {
         let tasks = Tasks::new();
         let read = |path| std::fs::read_to_string(path).unwrap();
@@ -103,6 +103,7 @@ impl Replica {
         let config = Config {
             plans_file,
             identity_addrs: vec![identity.address.clone()],
+            quota_addrs: vec![quota.address.clone()],
             freshness_grace_ms: 60_000,
             base_domain: Some("tenants.example.com".to_owned()),
             dns_servers: vec![dns],

@@ -28,6 +28,7 @@ pub(crate) struct World {
     pub(crate) dns: DnsServer,
     keeper: Keeper,
     audit: Keeper,
+    quota: Keeper,
     first: Replica,
 }
 
@@ -61,8 +62,10 @@ impl World {
         let keys = Keys::create(&paths::scratch("keys").unwrap()).unwrap();
         let dns = DnsServer::start().await.unwrap();
         let reached = reach(&database, pooler.as_ref());
-        let [keeper, audit] = [Keeper::start().await, Keeper::start().await];
-        let keepers = [&keeper, &audit];
+        let keeper = Keeper::start().await;
+        let audit = Keeper::start().await;
+        let quota = Keeper::start().await;
+        let keepers = [&keeper, &audit, &quota];
         let first = Replica::start(reached, &keys, plans_file(), dns.address(), keepers).await;
         Self {
             database,
@@ -71,6 +74,7 @@ impl World {
             dns,
             keeper,
             audit,
+            quota,
             first,
         }
     }
@@ -84,7 +88,7 @@ impl World {
     pub(crate) async fn replica_with(&self, plans_file: PathBuf) -> Replica {
         let database = reach(&self.database, self.pooler.as_ref());
         let dns = self.dns.address();
-        let keepers = [&self.keeper, &self.audit];
+        let keepers = [&self.keeper, &self.audit, &self.quota];
         Replica::start(database, &self.keys, plans_file, dns, keepers).await
     }
 
@@ -96,6 +100,11 @@ impl World {
     /// What stands in for audit.
     pub(crate) const fn audit(&self) -> &Keeper {
         &self.audit
+    }
+
+    /// What stands in for quota.
+    pub(crate) const fn quota(&self) -> &Keeper {
+        &self.quota
     }
 
     /// A connection of a role of registry, past the service.
@@ -150,7 +159,7 @@ async fn load_plans(template: &TestDatabase) -> anyhow::Result<()> {
     let keys = Keys::create(&paths::scratch("keys")?)?;
     let (dns, keeper) = (DnsServer::start().await?, Keeper::start().await);
     let reached = reach(template, None);
-    let keepers = [&keeper, &keeper];
+    let keepers = [&keeper, &keeper, &keeper];
     let replica = Replica::start(reached, &keys, plans_file(), dns.address(), keepers).await;
     replica.end().await;
     replica.store.close().await;

@@ -156,15 +156,17 @@ async fn without_force_a_purge_shows_what_goes_and_changes_nothing() {
         );
         let members = vec![("members".to_owned(), i32::try_from(MEMBERS).unwrap())];
         let parts = parts(&report);
-        for (part, service) in parts.iter().zip(["identity", "audit"]) {
+        for (part, service) in parts.iter().zip(["identity", "audit", "quota"]) {
             assert_eq!(*part, (service.to_owned(), false, members.clone()));
         }
-        assert_eq!(parts[2].0, "registry");
-        assert!(parts[2].2.contains(&("tenants".to_owned(), 1)), "{parts:?}");
+        assert_eq!(parts[3].0, "registry");
+        assert!(parts[3].2.contains(&("tenants".to_owned(), 1)), "{parts:?}");
     }
     let read = tenants.get_tenant(get(&tenant)).await.unwrap().into_inner();
     assert_eq!((read.etag, read.purge), (tenant.etag.clone(), None));
-    assert!(world.keeper().asked().is_empty() && world.audit().asked().is_empty());
+    for keeper in [world.keeper(), world.audit(), world.quota()] {
+        assert!(keeper.asked().is_empty());
+    }
     assert_eq!(
         events(&mut world.owner().await, &tenant).await,
         ["tenant.created"]

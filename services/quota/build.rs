@@ -1,0 +1,4 @@
+//! A new migration rebuilds the binary that carries it.
+fn main() {
+    println!("cargo:rerun-if-changed=migrations");
+}

@@ -1,0 +1,329 @@
+//! The way from a limit to what may be spent: this replica's knowledge of open counters, and the ledger's grants behind it.
+
+mod slot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use moka::sync::Cache;
+use tenantry_core::TenantId;
+use tenantry_counter::{Closed, CounterKey, Counters, Granted, Opened, Opening};
+use tenantry_rpc::tenants::TenantEntry;
+use tenantry_store::{Store, TenantTx};
+
+use super::bounds::{Bound, zone};
+use super::spending::Spending;
+use crate::domain::account::{Account, AccountId, Ended, Granting};
+use crate::domain::decision::Standing;
+use crate::domain::limit::{Limit, LimitOverride};
+use crate::domain::period::ResetPeriod;
+use crate::error::Error;
+use crate::store::{accounts, overrides};
+
+use slot::Pace;
+pub(super) use slot::{Ask, Found, Open, Slot};
+
+/// Most counters that a replica knows at once; one that it has forgotten costs a look into the ledger.
+const MOST_KNOWN: u64 = 1_000_000;
+/// After how long without a use one is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+
+/// The ledger, as one replica knows it. Clones share that.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    store: Store,
+    counters: Counters,
+    slots: Cache<(TenantId, String, ResetPeriod), Arc<Slot>>,
+}
+
+impl Ledger {
+    pub(super) fn new(store: Store, counters: Counters) -> Self {
+        let slots = Cache::builder()
+            .max_capacity(MOST_KNOWN)
+            .time_to_idle(FORGOTTEN_AFTER)
+            .build();
+        Self {
+            store,
+            counters,
+            slots,
+        }
+    }
+
+    /// What this replica knows of the bound.
+    pub(super) fn slot(&self, bound: &Bound, resource_type: &str) -> Arc<Slot> {
+        let key = (
+            bound.tenant.id,
+            resource_type.to_owned(),
+            bound.reset_period(),
+        );
+        self.slots.get_with(key, Arc::default)
+    }
+
+    /// Forgets what is known of a tenant's resource type.
+    pub(super) fn forget(&self, tenant: TenantId, resource_type: &str) {
+        for period in ResetPeriod::ALL {
+            self.slots
+                .invalidate(&(tenant, resource_type.to_owned(), *period));
+        }
+    }
+
+    /// Notes that a limit which is counted in the ledger alone has no more.
+    pub(super) fn note_full(&self, resource_type: &str, standing: Standing, spending: &Spending) {
+        let mut opens = spending.opens.iter();
+        if let Some(open) = opens.find(|open| open.id.tenant == standing.tenant) {
+            let key = (
+                open.id.tenant,
+                resource_type.to_owned(),
+                open.id.reset_period,
+            );
+            if let Some(slot) = self.slots.get(&key) {
+                slot.note_full(standing);
+            }
+        }
+    }
+
+    /// Asks the ledger: opens what isn't open, ends what is over, and grants what is needed.
+    pub(super) async fn ask(
+        &self,
+        bound: &Bound,
+        resource_type: &str,
+        holds: impl Fn(Option<&LimitOverride>) -> Result<Option<Limit>, Error>,
+        mut ask: Ask,
+    ) -> Result<Found, Error> {
+        let slot = self.slot(bound, resource_type);
+        let mut pace = slot.turn.lock().await;
+        // Whoever had the turn before found something else.
+        if let Some(open) = slot.open.load_full()
+            && !ask.is_about(&open)
+            && slot.known(bound, ask.how()).is_some()
+        {
+            return Ok(Found::Open(open));
+        }
+        if let Some((_, amount)) = ask.short {
+            if let Some(standing) = slot.full(bound, amount) {
+                return Ok(Found::Full(standing));
+            }
+            if slot.is_pending() {
+                return Ok(Found::Pending);
+            }
+        }
+        if let Some(found) = self.has_no_more(&slot, bound, &ask, &mut pace).await? {
+            return Ok(found);
+        }
+        loop {
+            let grant = self.grant(&slot, (bound, resource_type), &holds, &ask, &mut pace);
+            match grant.await? {
+                Found::Outside(now) => ask.now = Some(now),
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Whether a limit has no more to grant to a counter that has too little: a look that keeps nobody from committing.
+    async fn has_no_more(
+        &self,
+        slot: &Slot,
+        bound: &Bound,
+        ask: &Ask,
+        pace: &mut Pace,
+    ) -> Result<Option<Found>, Error> {
+        let (Some(seen), Some((counter, amount))) = (&ask.seen, ask.short) else {
+            return Ok(None);
+        };
+        let mut tx = self.store.read(bound.tenant.id).await?;
+        let period = seen.id.reset_period.word();
+        let account =
+            accounts::find_newest(tx.conn(), bound.tenant.id, &seen.id.resource_type, period);
+        let account = account.await?;
+        drop(tx);
+        let limit = bound.limit.map(|limit| limit.limit);
+        let same = account.filter(|account| {
+            seen.is_of(account) && account.limit == limit && account.granted <= counter.granted
+        });
+        match same {
+            Some(account)
+                if !account.can_grant(amount - counter.left()) && !pace.is_stuck(&account) =>
+            {
+                Ok(Some(self.full(slot, &account, amount, pace).await?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Opens and grants, under the account's lock.
+    async fn grant(
+        &self,
+        slot: &Slot,
+        (bound, resource_type): (&Bound, &str),
+        holds: impl Fn(Option<&LimitOverride>) -> Result<Option<Limit>, Error>,
+        ask: &Ask,
+        pace: &mut Pace,
+    ) -> Result<Found, Error> {
+        let mut tx = self.store.begin(bound.tenant.id).await?;
+        let now = match ask.now {
+            Some(now) => now,
+            None => accounts::now(tx.conn()).await?,
+        };
+        let mut account = self
+            .account(
+                &mut tx,
+                (&bound.tenant, resource_type, bound.root),
+                bound.reset_period(),
+                now,
+            )
+            .await?;
+        // Behind the account's lock: whoever changes the limit has that too.
+        let set = overrides::find(tx.conn(), bound.tenant.id, resource_type).await?;
+        let limit = holds(set.as_ref())?;
+        if !bound.is_of_same_kind(limit) {
+            return Ok(Found::Stale);
+        }
+        account.limit = limit.map(|limit| limit.limit);
+        account.superseded = false;
+        let lost = ask.lost && ask.seen.as_ref().is_some_and(|seen| seen.is_of(&account));
+        if lost
+            || pace.is_stuck(&account)
+            || account.root != bound.root
+            || account.is_overgranted()
+            || !account.is_spent_in_redis()
+        {
+            self.end(&mut account).await?;
+            account.root = bound.root;
+        }
+        if account.is_spent_in_redis() && account.opening.is_none() {
+            match self
+                .counters
+                .open(&counter_key(&account), account.window)
+                .await?
+            {
+                Opened::Done(opening) => account.open(opening.as_str().to_owned()),
+                Opened::Outside(now) => return Ok(Found::Outside(now)),
+            }
+        }
+        // Noted before anything is spent so: should the opening be lost, all that was granted counts as used.
+        account.fast |= ask.fast && account.opening.is_some();
+        let granting = grant(&mut account, ask, pace);
+        accounts::save(tx.conn(), &account).await?;
+        // Last, as an event would be: a purge waits for it, and comes before it or behind it.
+        tx.still_open().await?;
+        tx.commit().await?;
+        if granting == Granting::Full {
+            let amount = ask.short.map_or(0, |(_, amount)| amount);
+            return self.full(slot, &account, amount, pace).await;
+        }
+        let granted = account.granted;
+        let open = Arc::new(Open::of(account));
+        if let Some((key, opening)) = &open.counter
+            && self.counters.grant(key, opening, granted).await? == Granted::Lost
+        {
+            tracing::info!(tenant.id = %bound.tenant.id, resource_type, "a counter was lost before it was granted anything");
+        }
+        slot.open.store(Some(Arc::clone(&open)));
+        Ok(Found::Open(open))
+    }
+
+    /// The account of the window that it is now, locked: the one that isn't over, else a new one.
+    pub(super) async fn account(
+        &self,
+        tx: &mut TenantTx,
+        (tenant, resource_type, root): (&TenantEntry, &str, TenantId),
+        period: ResetPeriod,
+        now: Timestamp,
+    ) -> Result<Account, Error> {
+        loop {
+            let last = accounts::lock_last(tx.conn(), tenant.id, resource_type, (period, now));
+            let last = last.await?;
+            let last_end = last.as_ref().and_then(|account| account.window.end);
+            if let Some(account) = last
+                && account.window.end.is_none_or(|end| end > now)
+            {
+                return Ok(account);
+            }
+            let window = period.window(&zone(tenant)?, now, last_end);
+            let id = AccountId {
+                tenant: tenant.id,
+                resource_type: resource_type.to_owned(),
+                reset_period: period,
+                start: window.start,
+            };
+            let account = Account::new(id, window, root);
+            if accounts::insert(tx.conn(), &account).await? {
+                return Ok(account);
+            }
+        }
+    }
+
+    /// Ends the opening of an account, if it has one.
+    pub(super) async fn end(&self, account: &mut Account) -> Result<(), Error> {
+        let Some(opening) = account.opening.clone() else {
+            return Ok(());
+        };
+        let closed = self
+            .counters
+            .close(&counter_key(account), &Opening::noted(opening))
+            .await?;
+        account.end(match closed {
+            Closed::Ended(counter) => Ended::Known { fast: counter.fast },
+            Closed::Lost => Ended::Lost,
+        });
+        Ok(())
+    }
+
+    /// Whether the limit really doesn't have so much, or only what others may still give back is missing.
+    async fn full(
+        &self,
+        slot: &Slot,
+        account: &Account,
+        amount: i64,
+        pace: &mut Pace,
+    ) -> Result<Found, Error> {
+        let mut standing = Standing {
+            tenant: account.id.tenant,
+            limit: account.limit,
+            usage: account.used(),
+            reset_at: account.window.end,
+        };
+        if let Some(opening) = &account.opening {
+            let (key, opening) = (counter_key(account), Opening::noted(opening.clone()));
+            let look = self.counters.look(&[(&key, &opening)]).await?;
+            if let Some(Some(counter)) = look.counters.first() {
+                standing.usage = standing.usage.saturating_add(counter.fast);
+            }
+        }
+        if standing.admits(amount) {
+            slot.note_pending();
+            pace.note_pending(account);
+            return Ok(Found::Pending);
+        }
+        slot.note_full(standing);
+        Ok(Found::Full(standing))
+    }
+}
+
+/// Grants what the counter needs; nothing where another replica has granted more since.
+fn grant(account: &mut Account, ask: &Ask, pace: &mut Pace) -> Granting {
+    let Some(limit) = account.limit.filter(|_| account.opening.is_some()) else {
+        return Granting::Granted;
+    };
+    let same = ask.seen.as_ref().is_some_and(|seen| seen.is_of(account));
+    let needed = match ask.short {
+        Some((counter, _)) if same && account.granted > counter.granted => {
+            return Granting::Granted;
+        }
+        Some((counter, amount)) if same => amount - counter.left(),
+        Some((_, amount)) => amount,
+        None => 0,
+    };
+    if needed <= 0 && account.granted > 0 {
+        return Granting::Granted;
+    }
+    account.grant(needed, pace.next(limit))
+}
+
+/// The name of an account's counter.
+pub(super) fn counter_key(account: &Account) -> CounterKey {
+    let id = &account.id;
+    let window = (id.reset_period.word(), id.start);
+    CounterKey::new(account.root, id.tenant, &id.resource_type, window)
+}

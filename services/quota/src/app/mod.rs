@@ -1,0 +1,112 @@
+//! Quota's use cases: what bounds a tenant, deciding whether it may use more, and counting what it uses.
+
+mod bounds;
+mod checking;
+mod committing;
+mod consuming;
+mod expiry;
+mod ledger;
+mod limits;
+mod overrides;
+mod rates;
+mod settling;
+mod spending;
+mod tenant_data;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenantry_core::event::Event;
+use tenantry_core::{Permission, RequestContext, TenantId};
+use tenantry_counter::Counters;
+use tenantry_proto::methods;
+use tenantry_rpc::Tasks;
+use tenantry_rpc::tenants::{TenantEntry, Tenants};
+use tenantry_store::Store;
+
+use crate::error::Error;
+
+use committing::Committer;
+pub(crate) use consuming::Consumption;
+use ledger::Ledger;
+pub(crate) use limits::{NewOverride, Quota};
+pub(crate) use overrides::Overrides;
+pub(crate) use rates::Rated;
+pub use tenant_data::TENANT_TABLES;
+
+/// Name of this service.
+pub(crate) const OWN: &str = "quota";
+
+/// The use cases and what they need.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    store: Store,
+    tenants: Tenants,
+    overrides: Overrides,
+    counters: Counters,
+    ledger: Ledger,
+    committer: Committer,
+    /// How long overrides serve without news.
+    grace: Duration,
+}
+
+impl App {
+    pub(crate) fn new(
+        store: Store,
+        tenants: Tenants,
+        overrides: Overrides,
+        counters: Counters,
+        grace: Duration,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Ledger::new(store.clone(), counters.clone()),
+            committer: Committer::start(&store, tasks),
+            store,
+            tenants,
+            overrides,
+            counters,
+            grace,
+        })
+    }
+
+    /// The tenant that a request acts on, whose caller has this permission there and whom its status admits. That an operator reads
+    /// what a tenant uses is in its log before the answer.
+    pub(crate) async fn authorise(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+        permission: Permission,
+    ) -> Result<TenantEntry, Error> {
+        let tenant = self.tenants.authorise(ctx, named, permission).await?;
+        if ctx.is_content_access(permission) && methods::is_read_only(&ctx.method) {
+            self.record_access(ctx, tenant.id).await?;
+        }
+        Ok(tenant)
+    }
+
+    /// Writes into the tenant's log that an operator is about to read what it uses.
+    async fn record_access(&self, ctx: &RequestContext, tenant: TenantId) -> Result<(), Error> {
+        let (action, nothing) = ("tenant.content_accessed", Value::Null);
+        let what = json!({ "method": ctx.method });
+        let event = Event::of(ctx, action, "tenant", tenant.uuid(), nothing, what);
+        let mut tx = self.store.begin(tenant).await?;
+        tx.record(&event).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The same for a change of its limits: for those who manage it from above, and for operators.
+    pub(crate) async fn authorise_management(
+        &self,
+        ctx: &RequestContext,
+        named: &str,
+    ) -> Result<TenantEntry, Error> {
+        let permission = if ctx.allows(Permission::PlatformTenantsManage) {
+            Permission::PlatformTenantsManage
+        } else {
+            Permission::TenantsManage
+        };
+        self.authorise(ctx, named, permission).await
+    }
+}

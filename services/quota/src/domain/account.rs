@@ -1,0 +1,291 @@
+//! Accounts of the ledger: what a tenant used of a resource type in a window, and what was granted to the counter that spends it.
+//!
+//! What isn't counted in Redis (gauges, and what nothing bounds) has no opening: it is settled here at once. Of the rest it always
+//! holds that what is settled and what is granted together are within the limit, so that whatever a counter does, no more than the
+//! limit is admitted.
+
+use jiff::Timestamp;
+use tenantry_core::{TenantId, Window};
+
+use super::limit::MAX_AMOUNT;
+use super::period::ResetPeriod;
+
+/// Which account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AccountId {
+    pub(crate) tenant: TenantId,
+    pub(crate) resource_type: String,
+    pub(crate) reset_period: ResetPeriod,
+    /// When its window begins.
+    pub(crate) start: jiff::Timestamp,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) id: AccountId,
+    pub(crate) window: Window,
+    /// The tenant at the top of the tree.
+    pub(crate) root: TenantId,
+    /// Most that is admitted; none where nothing bounds it.
+    pub(crate) limit: Option<i64>,
+    /// Whether it binds nobody any more: the limit is counted over another period now.
+    pub(crate) superseded: bool,
+    /// Used in openings that have ended, and of what is counted here alone.
+    pub(crate) settled: i64,
+    /// The opening of the counter that is spent from.
+    pub(crate) opening: Option<String>,
+    /// Whether something may be spent of it that is used without being committed here.
+    pub(crate) fast: bool,
+    /// Granted to the opening.
+    pub(crate) granted: i64,
+    /// Of that committed as used.
+    pub(crate) committed: i64,
+}
+
+/// How an opening ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// So much was spent fast.
+    Known { fast: i64 },
+    /// Nobody knows any more what was.
+    Lost,
+}
+
+/// What a demand on an account comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Granting {
+    /// More was granted.
+    Granted,
+    /// So much isn't to be had within the limit.
+    Full,
+}
+
+/// What became of an amount that was to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committing {
+    /// It is used.
+    Done,
+    /// It isn't: what it was spent of has ended.
+    Ended,
+    /// It isn't: the limit doesn't have as much.
+    Full,
+}
+
+impl Account {
+    /// A new one, of which nothing is used.
+    pub(crate) fn new(id: AccountId, window: Window, root: TenantId) -> Self {
+        Self {
+            id,
+            window,
+            root,
+            limit: None,
+            superseded: false,
+            settled: 0,
+            opening: None,
+            fast: false,
+            granted: 0,
+            committed: 0,
+        }
+    }
+
+    /// Whether what it admits is spent from a counter in Redis.
+    pub(crate) fn is_spent_in_redis(&self) -> bool {
+        self.limit.is_some() && self.id.reset_period != ResetPeriod::Never
+    }
+
+    /// What the ledger knows to be used.
+    pub(crate) const fn used(&self) -> i64 {
+        self.settled.saturating_add(self.committed)
+    }
+
+    /// Whether more is granted than the limit has.
+    pub(crate) fn is_overgranted(&self) -> bool {
+        self.limit
+            .is_some_and(|limit| self.granted > 0 && self.settled + self.granted > limit)
+    }
+
+    /// Ends the opening. What was granted and isn't used may be granted again; of one that is lost all that was granted counts as
+    /// used where something may have been used without being committed.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        let used = match ended {
+            Ended::Known { fast } => self.committed.saturating_add(fast).min(self.granted),
+            Ended::Lost if self.fast => self.granted,
+            Ended::Lost => self.committed,
+        };
+        self.settled = self.settled.saturating_add(used);
+        self.opening = None;
+        self.fast = false;
+        self.granted = 0;
+        self.committed = 0;
+    }
+
+    /// Begins an opening of which nothing is granted yet.
+    pub(crate) fn open(&mut self, opening: String) {
+        self.opening = Some(opening);
+    }
+
+    /// What may still be granted.
+    fn grantable(&self) -> i64 {
+        let within_limit = self
+            .limit
+            .map_or(MAX_AMOUNT, |limit| limit - self.settled - self.granted);
+        within_limit.min(MAX_AMOUNT - self.granted).max(0)
+    }
+
+    /// Whether so much may be granted.
+    pub(crate) fn can_grant(&self, needed: i64) -> bool {
+        needed <= self.grantable()
+    }
+
+    /// Grants what is needed, and up to a chunk where there is as much.
+    pub(crate) fn grant(&mut self, needed: i64, chunk: i64) -> Granting {
+        if !self.can_grant(needed) {
+            return Granting::Full;
+        }
+        self.granted += needed.max(chunk).min(self.grantable());
+        Granting::Granted
+    }
+
+    /// Commits what was spent of its opening, or settles what has none; `limit` is the one that it was decided by. What is counted
+    /// here alone knows its window by the time that it is.
+    pub(crate) fn commit(
+        &mut self,
+        (opening, limit): (Option<&str>, Option<i64>),
+        amount: i64,
+        now: Timestamp,
+    ) -> Committing {
+        let same = self.opening.as_deref() == opening && self.limit == limit && !self.superseded;
+        if !same || self.is_spent_in_redis() != opening.is_some() {
+            return Committing::Ended;
+        }
+        if opening.is_some() {
+            let committed = self.committed.saturating_add(amount);
+            if committed > self.granted {
+                return Committing::Ended;
+            }
+            self.committed = committed;
+            return Committing::Done;
+        }
+        if self.window.end.is_some_and(|end| end <= now) {
+            return Committing::Ended;
+        }
+        if amount > self.limit.unwrap_or(i64::MAX).saturating_sub(self.settled) {
+            return Committing::Full;
+        }
+        self.settled += amount;
+        Committing::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(period: ResetPeriod, limit: Option<i64>) -> Account {
+        let id = AccountId {
+            tenant: TenantId::new(),
+            resource_type: "api_calls".to_owned(),
+            reset_period: period,
+            start: Timestamp::UNIX_EPOCH,
+        };
+        let window = Window {
+            start: Timestamp::UNIX_EPOCH,
+            end: None,
+        };
+        Account {
+            limit,
+            ..Account::new(id, window, TenantId::new())
+        }
+    }
+
+    fn open(limit: i64, fast: bool) -> Account {
+        let mut account = account(ResetPeriod::Month, Some(limit));
+        account.open("one".to_owned());
+        account.fast = fast;
+        account
+    }
+
+    #[test]
+    fn grants_never_pass_the_limit_and_are_of_chunks_where_there_is_as_much() {
+        let mut account = open(10, false);
+        assert_eq!(account.grant(1, 4), Granting::Granted);
+        assert_eq!(account.granted, 4);
+        assert_eq!(account.grant(5, 4), Granting::Granted);
+        assert_eq!(account.granted, 9);
+        assert_eq!(account.grant(2, 4), Granting::Full);
+        assert_eq!(account.grant(1, 4), Granting::Granted);
+        assert_eq!((account.granted, account.is_overgranted()), (10, false));
+        account.limit = Some(9);
+        assert_eq!(account.grant(1, 1), Granting::Full);
+        assert_eq!(account.grant(0, 1), Granting::Granted);
+        assert_eq!(account.granted, 10);
+        assert!(account.is_overgranted());
+    }
+
+    #[test]
+    fn only_what_was_granted_to_the_present_opening_commits() {
+        let mut account = open(10, false);
+        account.grant(3, 3);
+        assert_eq!(commit(&mut account, Some("other"), 1), Committing::Ended);
+        assert_eq!(commit(&mut account, None, 1), Committing::Ended);
+        assert_eq!(commit(&mut account, Some("one"), 2), Committing::Done);
+        assert_eq!(commit(&mut account, Some("one"), 2), Committing::Ended);
+        account.end(Ended::Known { fast: 0 });
+        assert_eq!(commit(&mut account, Some("one"), 1), Committing::Ended);
+        assert_eq!((account.settled, account.used()), (2, 2));
+    }
+
+    #[test]
+    fn what_a_lost_opening_was_granted_counts_as_used_only_where_it_may_have_been() {
+        for (fast, ended, settled) in [
+            (false, Ended::Lost, 2),
+            (true, Ended::Lost, 5),
+            (true, Ended::Known { fast: 1 }, 3),
+            // No counter makes more used than was granted.
+            (true, Ended::Known { fast: 100 }, 5),
+        ] {
+            let mut account = open(10, fast);
+            account.grant(5, 5);
+            commit(&mut account, Some("one"), 2);
+            account.end(ended);
+            assert_eq!(account.settled, settled, "{fast} {ended:?}");
+            assert_eq!(account.grant(10 - settled, 1), Granting::Granted);
+            assert_eq!(account.grant(1, 1), Granting::Full);
+        }
+    }
+
+    /// Commits by the limit that the account has.
+    fn commit(account: &mut Account, opening: Option<&str>, amount: i64) -> Committing {
+        account.commit((opening, account.limit), amount, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_gauge_settles_up_to_its_limit() {
+        let mut gauge = account(ResetPeriod::Never, Some(3));
+        assert_eq!(commit(&mut gauge, None, 4), Committing::Full);
+        assert_eq!(commit(&mut gauge, None, 3), Committing::Done);
+        assert_eq!(commit(&mut gauge, None, 1), Committing::Full);
+        assert_eq!(commit(&mut gauge, None, 0), Committing::Done);
+        let mut free = account(ResetPeriod::Month, None);
+        assert_eq!(commit(&mut free, None, i64::MAX), Committing::Done);
+        assert_eq!(commit(&mut free, None, 1), Committing::Full);
+        // Bounded meanwhile: it is to be spent from a counter.
+        free.limit = Some(9);
+        assert_eq!(commit(&mut free, None, 0), Committing::Ended);
+    }
+
+    #[test]
+    fn nothing_commits_by_another_limit_behind_the_window_or_where_the_account_binds_nobody() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut gauge = account(ResetPeriod::Never, Some(3));
+        assert_eq!(gauge.commit((None, Some(9)), 1, now), Committing::Ended);
+        assert_eq!(gauge.commit((None, None), 1, now), Committing::Ended);
+        gauge.superseded = true;
+        assert_eq!(gauge.commit((None, Some(3)), 1, now), Committing::Ended);
+        let mut free = account(ResetPeriod::Month, None);
+        free.window.end = Some(now);
+        assert_eq!(free.commit((None, None), 1, now), Committing::Ended);
+        assert_eq!(free.settled, 0);
+    }
+}

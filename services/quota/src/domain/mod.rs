@@ -1,0 +1,6 @@
+//! The rules, without I/O: what bounds a tenant, over which window, and what the ledger's accounts may grant and admit.
+
+pub(crate) mod account;
+pub(crate) mod decision;
+pub(crate) mod limit;
+pub(crate) mod period;

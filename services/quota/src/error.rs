@@ -1,0 +1,122 @@
+//! What quota refuses, and which reason each refusal has.
+
+use tenantry_core::{Reason, Refusal, clock};
+
+use crate::domain::decision::Standing;
+
+/// Why a use case didn't do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("no such tenant")]
+    TenantNotFound,
+    #[error("no override on that limit")]
+    LimitOverrideNotFound,
+    #[error("beyond the limit")]
+    QuotaExceeded {
+        resource_type: String,
+        amount: i64,
+        standing: Standing,
+    },
+    #[error("more is used than the limit would be")]
+    LimitBelowUsage {
+        resource_type: String,
+        standing: Standing,
+    },
+    #[error(transparent)]
+    Counter(#[from] tenantry_counter::Error),
+    #[error(transparent)]
+    Store(#[from] tenantry_store::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        tenantry_store::Error::from(error).into()
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal,
+            Error::Store(error) => error.into(),
+            Error::TenantNotFound => Self::tenant_not_found(),
+            Error::LimitOverrideNotFound => Self::new(
+                Reason::LimitOverrideNotFound,
+                "No override stands on this limit. List the limits with GET /api/v1/tenants/{tenant}/quotas.",
+            ),
+            Error::QuotaExceeded {
+                resource_type,
+                amount,
+                standing,
+            } => quota_exceeded(&resource_type, amount, standing),
+            Error::LimitBelowUsage {
+                resource_type,
+                standing,
+            } => {
+                let limit = standing.limit.unwrap_or_default();
+                let refusal = Self::new(
+                    Reason::LimitBelowUsage,
+                    format!(
+                        "{} of {resource_type} are used already, more than {limit}. Send force: true to set the limit all the same: nothing is taken away then, and nothing more is admitted.",
+                        standing.usage
+                    ),
+                );
+                facts(refusal, &resource_type, standing)
+            }
+            Error::Counter(error) => {
+                tracing::warn!(error = %error, "a counter can't be asked");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+fn quota_exceeded(resource_type: &str, amount: i64, standing: Standing) -> Refusal {
+    let Some(limit) = standing.limit else {
+        let most = format!(
+            "{resource_type} is counted up to {}: no more fits.",
+            i64::MAX
+        );
+        let refusal = Refusal::new(Reason::QuotaExceeded, most);
+        return facts(refusal, resource_type, standing);
+    };
+    let remaining = standing.remaining().unwrap_or_default();
+    let (until, retry_after_ms) = match standing.reset_at {
+        Some(at) => {
+            let left_ms = at.duration_since(clock::now()).as_millis().max(1);
+            let until = format!(
+                " Wait until {at}, when counting begins anew, use less, or have the limit raised."
+            );
+            (until, Some(u32::try_from(left_ms).unwrap_or(u32::MAX)))
+        }
+        None => (" Have the limit raised.".to_owned(), None),
+    };
+    let mut refusal = Refusal::new(
+        Reason::QuotaExceeded,
+        format!(
+            "{amount} more of {resource_type} would pass the limit of {limit}: {remaining} may still be used.{until}"
+        ),
+    );
+    refusal.retry_after_ms = retry_after_ms;
+    facts(refusal, resource_type, standing)
+}
+
+/// How the limit stands, for programs.
+fn facts(refusal: Refusal, resource_type: &str, standing: Standing) -> Refusal {
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    refusal
+        .with("resource_type", resource_type)
+        .with("limit", number(standing.limit))
+        .with("usage", standing.usage.to_string())
+        .with("remaining", number(standing.remaining()))
+        .with(
+            "reset_at",
+            standing
+                .reset_at
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
+        )
+        .with("limit_tenant_id", standing.tenant.to_string())
+}

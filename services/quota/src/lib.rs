@@ -1,0 +1,99 @@
+//! Quota: how much a tenant may use, and how much it does. What it admits is exact, over any number of replicas and through
+//! crashes: a ledger in Postgres grants, and counters in Redis spend what was granted.
+
+mod app;
+mod config;
+mod convert;
+mod domain;
+mod error;
+mod service;
+mod store;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sqlx::migrate::Migrator;
+use tenantry_counter::Counters;
+use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
+use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
+use tenantry_rpc::client::{CallAs, Replicas};
+use tenantry_rpc::tenant_data;
+use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
+use tenantry_runtime::{NoCommands, Runtime, Service};
+use tenantry_store::feed::Tail;
+use tonic::service::Routes;
+
+pub use app::TENANT_TABLES;
+pub use config::{Config, RedisUrl};
+
+/// The quota service.
+#[derive(Debug)]
+pub struct Quota;
+
+impl Service for Quota {
+    const NAME: &'static str = app::OWN;
+    const ABOUT: &'static str =
+        "Tenantry's quota: how much a tenant may use, decided exactly and fast";
+    type Config = Config;
+    type Command = NoCommands;
+
+    fn migrations() -> Migrator {
+        sqlx::migrate!()
+    }
+
+    async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
+        let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "registry");
+        let registry = Replicas::new(&config.registry_addrs, call_as)
+            .map_err(|why| anyhow::anyhow!("TENANTRY_REGISTRY_ADDRS: {why}"))?;
+        let view = Arc::new(View::default());
+        let follower = Follower::new(&registry, Arc::clone(&view));
+        let tasks = &runtime.tasks;
+        tasks.keep("tenants", follower.run(tasks.token()));
+        let tenants = Tenants::new(view, Lookup::new(&registry), config.freshness_grace());
+        let counters = counters(&config).await.context("TENANTRY_REDIS_URLS")?;
+        let (tail, fill) = Tail::new(runtime.store.clone(), tasks.token());
+        tasks.keep("feed", fill);
+        let overrides = app::Overrides::start(runtime.store.clone(), tail, tasks)
+            .await
+            .context("the overrides can't be read; was `migrate` run?")?;
+        let app = app::App::new(
+            runtime.store.clone(),
+            tenants,
+            overrides,
+            counters,
+            config.freshness_grace(),
+            tasks,
+        );
+        tasks.keep(
+            "ends of overrides",
+            Arc::clone(&app).end_overrides(tasks.token()),
+        );
+        let settle = Arc::clone(&app).settle_accounts(tasks.token());
+        tasks.keep("settling of accounts", settle);
+        Ok(Routes::new(tenant_data::server(Arc::clone(&app)))
+            .add_service(LimitServiceServer::new(service::limits::Limits(
+                Arc::clone(&app),
+            )))
+            .add_service(RateLimitServiceServer::new(
+                service::rate_limit::RateLimits(Arc::clone(&app)),
+            ))
+            .add_service(QuotaServiceServer::new(service::quota::Quotas(app))))
+    }
+
+    async fn command(command: NoCommands) -> anyhow::Result<()> {
+        match command {}
+    }
+}
+
+async fn counters(config: &Config) -> anyhow::Result<Counters> {
+    let urls: Vec<_> = config.redis_urls.iter().map(|url| url.0.clone()).collect();
+    let within = config.redis_timeout();
+    Ok(match (config.redis_cluster, &urls[..]) {
+        (true, urls) => Counters::cluster(urls, within).await?,
+        (false, [url]) => Counters::alone(url, within)?,
+        (false, _) => anyhow::bail!(
+            "names several; set TENANTRY_REDIS_CLUSTER=true for a cluster, or name one"
+        ),
+    })
+}

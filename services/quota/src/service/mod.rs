@@ -1,0 +1,5 @@
+//! Handlers: each authorises, parses, calls one use case, and converts.
+
+pub(crate) mod limits;
+pub(crate) mod quota;
+pub(crate) mod rate_limit;

@@ -1,0 +1,221 @@
+//! A limit admits exactly its number, whatever is killed meanwhile: quota's replicas, Redis, which restarts as it was, emptied, or from an
+//! older file, and Postgres. What is acknowledged is never lost and never counted twice.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::postgres::Durability;
+use tenantry_testkit::rest::Rest;
+use tenantry_testkit::unit::Unit;
+use tenantry_testkit::wait::until;
+
+use crate::support::world::create_tenant;
+use crate::support::{OwnFleet, full, unique};
+
+const CALLERS: usize = 16;
+/// Longest time without work after a kill.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
+/// Uses between two kills.
+const BETWEEN_KILLS: i64 = 30;
+
+/// What befalls the fleet in turn.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Quota,
+    RedisRestarted,
+    RedisFlushed,
+    Postgres,
+    RedisEmptied,
+    RedisOlder,
+}
+
+const BLOWS: [Blow; 6] = [
+    Blow::Quota,
+    Blow::RedisRestarted,
+    Blow::RedisFlushed,
+    Blow::Postgres,
+    Blow::RedisEmptied,
+    Blow::RedisOlder,
+];
+
+/// kill -9, and start.
+async fn again(unit: &Unit) -> Result<()> {
+    unit.kill_9().await?;
+    unit.start().await
+}
+
+async fn strike(fleet: &Fleet, blow: Blow, round: usize) -> Result<()> {
+    let redis = || fleet.redis().context("a Redis of its own");
+    match blow {
+        Blow::Quota => again(fleet.service("quota", round % 2).unit()).await,
+        Blow::RedisRestarted => again(redis()?.unit()).await,
+        Blow::RedisFlushed => {
+            let mut connection = redis()?.connect().await?;
+            redis::cmd("FLUSHALL").exec_async(&mut connection).await?;
+            Ok(())
+        }
+        Blow::RedisEmptied => {
+            let redis = redis()?;
+            redis.unit().kill_9().await?;
+            fs::remove_dir_all(redis.dir().join("appendonlydir"))?;
+            redis.unit().start().await
+        }
+        Blow::RedisOlder => {
+            let redis = redis()?;
+            let old = tenantry_testkit::paths::scratch("older")?;
+            redis.unit().stop().await?;
+            copy(redis.dir(), &old)?;
+            redis.unit().start().await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            redis.unit().kill_9().await?;
+            copy(&old, redis.dir())?;
+            redis.unit().start().await
+        }
+        Blow::Postgres => {
+            let postgres = fleet.postgres().context("a server of its own")?;
+            postgres.unit().kill_9().await?;
+            postgres.start().await
+        }
+    }
+}
+
+/// Copies a folder's content over another's.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::remove_dir_all(to)?;
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status()?;
+    ensure!(
+        copied.success(),
+        "cp -a {} {}",
+        from.display(),
+        to.display()
+    );
+    Ok(())
+}
+
+/// Uses one unit after the other, each under an id of its own and as often as nobody says whether it counts, until none is left.
+/// Each that is acknowledged is sent once more now and then: it counts no more.
+async fn caller(rest: &Rest, path: &str, admitted: &AtomicI64, over: &AtomicBool) -> Result<()> {
+    for n in 0.. {
+        let body = json!({"resource_type": "api_calls", "request_id": unique("use")});
+        loop {
+            let pause = match rest.post(path, body.clone()).await {
+                Ok(answer) if answer.status == 200 => break,
+                Ok(answer) if answer.status == 429 && answer.reason() == "QUOTA_EXCEEDED" => {
+                    if over.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    50
+                }
+                Ok(answer) if answer.status < 500 && answer.status != 429 => {
+                    anyhow::bail!("{} {}", answer.status, answer.text);
+                }
+                Ok(_) | Err(_) => 20,
+            };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        admitted.fetch_add(1, Ordering::Relaxed);
+        if n % 7 == 0
+            && let Ok(again) = rest.post(path, body).await
+        {
+            ensure!(
+                again.status == 200 || again.status >= 500,
+                "{} {}",
+                again.status,
+                again.text
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn storm(rounds: usize) -> Result<()> {
+    let fleet = OwnFleet::start_alone(FleetConfig {
+        database: Database::Own(Durability::Full),
+        ..FleetConfig::replicas(2)
+    })
+    .await?;
+    let operator = fleet.operator_rest()?;
+    let parent = create_tenant(&operator, json!({"name": unique("Pool")})).await?;
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let body = json!({"name": unique("Child"), "parent_id": parent["id"]});
+        let child = create_tenant(&operator, body).await?;
+        let id = child["id"].as_str().context("an id")?;
+        let free = json!({"resource_type": "api_calls", "limit": 1_000_000, "reason": "Storm"});
+        operator
+            .patch(&format!("/api/v1/tenants/{id}/limits"), free)
+            .await?
+            .ok()?;
+        paths.push(format!("/api/v1/tenants/{id}/usage/increment"));
+    }
+    // A pool that is used up a little after the last blow.
+    let blows = i64::try_from(rounds * BLOWS.len())?;
+    let limit = (blows + 3) * BETWEEN_KILLS;
+    let id = parent["id"].as_str().context("an id")?;
+    let pool =
+        json!({"resource_type": "api_calls", "limit": limit, "reason": "Storm", "shared": true});
+    operator
+        .patch(&format!("/api/v1/tenants/{id}/limits"), pool)
+        .await?
+        .ok()?;
+    // Known on every replica.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let (admitted, over) = (AtomicI64::new(0), AtomicBool::new(false));
+    let callers = (0..CALLERS).map(|n| caller(&operator, &paths[n % 2], &admitted, &over));
+    let callers = try_join_all(callers);
+    let striker = async {
+        for round in 0..rounds {
+            for blow in BLOWS {
+                let reached = admitted.load(Ordering::Relaxed) + BETWEEN_KILLS;
+                until("work", GOES_ON_WITHIN, async || {
+                    let now = admitted.load(Ordering::Relaxed);
+                    Ok((now >= reached || now >= limit).then_some(()))
+                })
+                .await
+                .with_context(|| format!("before {blow:?}"))?;
+                strike(&fleet, blow, round).await?;
+            }
+        }
+        until("the last unit", GOES_ON_WITHIN, async || {
+            Ok((admitted.load(Ordering::Relaxed) >= limit).then_some(()))
+        })
+        .await?;
+        over.store(true, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    tokio::try_join!(callers, striker)?;
+
+    let admitted = admitted.load(Ordering::Relaxed);
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let pool: i64 = sqlx::query_scalar(
+        "SELECT sum(settled + committed)::bigint FROM quota.accounts WHERE tenant_id = $1::uuid",
+    )
+    .bind(id)
+    .fetch_one(&mut connection)
+    .await?;
+    let logged: i64 = sqlx::query_scalar("SELECT sum(amount)::bigint FROM quota.usage_log")
+        .fetch_one(&mut connection)
+        .await?;
+    println!(
+        "{blows} blows, {admitted} of {limit} acknowledged; the pool has {pool}, the log {logged}"
+    );
+    assert_eq!((admitted, pool, logged), (limit, limit, limit));
+    fleet.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_limit_admits_exactly_its_number_whatever_is_killed() -> Result<()> {
+    storm(if full() { 15 } else { 1 }).await
+}
