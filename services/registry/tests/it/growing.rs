@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use sqlx::AssertSqlSafe;
 use tenantry_core::Permission as P;
 use tenantry_proto::internal::registry::v1::LookupTenantRequest;
 use tenantry_proto::registry::v1::{
@@ -84,16 +85,21 @@ async fn columns_that_a_migration_adds_stop_no_replica_that_runs() {
     for _ in 0..5 {
         go_on(&world, &parent).await;
     }
-    sqlx::raw_sql(
-        "DO $$ DECLARE grown regclass; BEGIN
-             FOR grown IN SELECT oid FROM pg_class WHERE relnamespace = 'registry'::regnamespace AND relkind = 'r' LOOP
-                 EXECUTE format('ALTER TABLE %s ADD COLUMN later text', grown);
-             END LOOP;
-         END $$",
+    let mut owner = world.owner().await;
+    let grown: Vec<String> = sqlx::query_scalar(
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'registry'::regnamespace AND relkind = 'r'",
     )
-    .execute(&mut world.owner().await)
+    .fetch_all(&mut owner)
     .await
     .unwrap();
+    // One lock at a time, as a migration takes it: the replica reads several tables in a transaction meanwhile.
+    for table in grown {
+        let statement = format!("ALTER TABLE {table} ADD COLUMN later text");
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
     for _ in 0..5 {
         go_on(&world, &parent).await;
     }
