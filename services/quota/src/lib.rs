@@ -1,6 +1,9 @@
 //! Quota: how much a tenant may use, and how much it does. What it admits is exact, over any number of replicas and through
 //! crashes: a ledger in Postgres grants, and counters in Redis spend what was granted.
 
+// A decision is one future from the handler to Redis and Postgres: laid out for a release it nests deeper than 128.
+#![recursion_limit = "256"]
+
 mod app;
 mod config;
 mod convert;

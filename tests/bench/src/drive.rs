@@ -102,6 +102,12 @@ impl Target {
         }
     }
 
+    /// The same, of which other answers are those that were asked for.
+    #[must_use]
+    pub fn accepting(self, accept: fn(&[u8]) -> bool) -> Self {
+        Self { accept, ..self }
+    }
+
     /// Asks once.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use jsonwebtoken::{Algorithm, Header, encode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
+use tenantry_core::Principal;
 use tenantry_core::role::Role;
 use tenantry_rpc::keys::KeyRing;
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
@@ -49,6 +50,12 @@ WITH people AS (
 INSERT INTO identity.sessions (id, user_id, family_hash, refresh_hash, expires_at)
 SELECT s.id, people.id, '', '', now() + interval '1 day'
 FROM people JOIN unnest($2::uuid[], $3::uuid[]) AS s (user_id, id) ON s.user_id = people.id";
+
+const LIMITS: &str = "
+INSERT INTO quota.limit_overrides (tenant_id, resource_type, override_id, \"limit\", reset_period, shared, reason, created_at,
+    created_by, by_operator)
+SELECT tenant, 'api_calls', gen_random_uuid(), most, $3, false, 'bench', now(), $4::jsonb, true
+FROM unnest($1::uuid[], $2::bigint[]) AS l (tenant, most)";
 
 /// Rows in one statement.
 const BATCH: i64 = 10_000;
@@ -123,6 +130,29 @@ pub async fn tenants(fleet: &Fleet, tenants: i64, tree: i64) -> Result<()> {
         .await?;
     sqlx::query("VACUUM ANALYZE registry.tenants")
         .execute(&mut connection)
+        .await?;
+    Ok(())
+}
+
+/// Sets limits on the API calls of tenants, over a period (`month`, `day`, ...). Quota learns them at its start.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn limits(
+    connection: &mut PgConnection,
+    limits: &[(Uuid, i64)],
+    period: &str,
+) -> Result<()> {
+    let (tenants, most): (Vec<_>, Vec<_>) = limits.iter().copied().unzip();
+    sqlx::query(LIMITS)
+        .bind(tenants)
+        .bind(most)
+        .bind(period)
+        .bind(serde_json::to_string(&Principal::anonymous())?)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("VACUUM ANALYZE quota.limit_overrides")
+        .execute(connection)
         .await?;
     Ok(())
 }

@@ -87,7 +87,10 @@ impl Measured {
 }
 
 /// Processor time of a process so far, of all its threads.
-fn cpu(unit: &Unit) -> Result<Duration> {
+///
+/// # Errors
+/// When the process has ended.
+pub fn cpu(unit: &Unit) -> Result<Duration> {
     let pid = unit.process().context("it has ended")?.pid();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name may hold anything; it ends with the last bracket. See proc(5) for the fields.
