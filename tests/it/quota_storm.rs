@@ -11,17 +11,22 @@ use futures::future::try_join_all;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
+use tenantry_testkit::keys::GatewayWord;
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::rest::Rest;
 use tenantry_testkit::unit::Unit;
 use tenantry_testkit::wait::until;
 
+use crate::support::dynamic::{channel, native};
 use crate::support::world::create_tenant;
 use crate::support::{OwnFleet, full, unique};
 
 const CALLERS: usize = 16;
 /// Longest time without work after a kill.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(120);
+/// A client's pauses before it asks again, refused or without an answer: nothing is awaited by them.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+const LOST_PAUSE: Duration = Duration::from_millis(20);
 /// Uses between two kills.
 const BETWEEN_KILLS: i64 = 30;
 
@@ -51,7 +56,21 @@ async fn again(unit: &Unit) -> Result<()> {
     unit.start().await
 }
 
-async fn strike(fleet: &Fleet, blow: Blow, round: usize) -> Result<()> {
+/// Waits until so many more are acknowledged, or all that there are.
+async fn acknowledged(admitted: &AtomicI64, more: i64, most: i64) -> Result<()> {
+    let reached = (admitted.load(Ordering::Relaxed) + more).min(most);
+    until("work", GOES_ON_WITHIN, async || {
+        Ok((admitted.load(Ordering::Relaxed) >= reached).then_some(()))
+    })
+    .await
+}
+
+async fn strike(
+    fleet: &Fleet,
+    blow: Blow,
+    round: usize,
+    (admitted, limit): (&AtomicI64, i64),
+) -> Result<()> {
     let redis = || fleet.redis().context("a Redis of its own");
     match blow {
         Blow::Quota => again(fleet.service("quota", round % 2).unit()).await,
@@ -73,7 +92,8 @@ async fn strike(fleet: &Fleet, blow: Blow, round: usize) -> Result<()> {
             redis.unit().stop().await?;
             copy(redis.dir(), &old)?;
             redis.unit().start().await?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // The file is older than something.
+            acknowledged(admitted, 5, limit).await?;
             redis.unit().kill_9().await?;
             copy(&old, redis.dir())?;
             redis.unit().start().await
@@ -114,14 +134,14 @@ async fn caller(rest: &Rest, path: &str, admitted: &AtomicI64, over: &AtomicBool
                     if over.load(Ordering::Relaxed) {
                         return Ok(());
                     }
-                    50
+                    FULL_PAUSE
                 }
                 Ok(answer) if answer.status < 500 && answer.status != 429 => {
                     anyhow::bail!("{} {}", answer.status, answer.text);
                 }
-                Ok(_) | Err(_) => 20,
+                Ok(_) | Err(_) => LOST_PAUSE,
             };
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            tokio::time::sleep(pause).await;
         }
         admitted.fetch_add(1, Ordering::Relaxed);
         if n % 7 == 0
@@ -138,6 +158,33 @@ async fn caller(rest: &Rest, path: &str, admitted: &AtomicI64, over: &AtomicBool
     Ok(())
 }
 
+/// Waits until each replica of quota bounds these tenants by the pool.
+async fn known_everywhere(fleet: &Fleet, children: &[String], pool: i64) -> Result<()> {
+    let word = fleet.keys().gateway_word().value().to_str()?.to_owned();
+    let assertion = crate::headers::operator_assertion(fleet)?;
+    let headers = [
+        (GatewayWord::HEADER, word.as_str()),
+        ("x-tenantry-assertion", assertion.as_str()),
+    ];
+    let method = "/tenantry.quota.v1.QuotaService/CheckQuota";
+    for replica in fleet.replicas("quota") {
+        let to = channel(replica.address()).await?;
+        for child in children {
+            let message = json!({"tenant": child, "resource_type": "api_calls"});
+            until("the pool", GOES_ON_WITHIN, async || {
+                let answer = native(&to, method, &message, &headers).await?;
+                let limit = answer
+                    .messages
+                    .first()
+                    .map(|answer| answer["limit"].clone());
+                Ok((limit == Some(json!(pool.to_string()))).then_some(()))
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 async fn storm(rounds: usize) -> Result<()> {
     let fleet = OwnFleet::start_alone(FleetConfig {
         database: Database::Own(Durability::Full),
@@ -146,7 +193,7 @@ async fn storm(rounds: usize) -> Result<()> {
     .await?;
     let operator = fleet.operator_rest()?;
     let parent = create_tenant(&operator, json!({"name": unique("Pool")})).await?;
-    let mut paths = Vec::new();
+    let (mut paths, mut children) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let body = json!({"name": unique("Child"), "parent_id": parent["id"]});
         let child = create_tenant(&operator, body).await?;
@@ -157,6 +204,7 @@ async fn storm(rounds: usize) -> Result<()> {
             .await?
             .ok()?;
         paths.push(format!("/api/v1/tenants/{id}/usage/increment"));
+        children.push(id.to_owned());
     }
     // A pool that is used up a little after the last blow.
     let blows = i64::try_from(rounds * BLOWS.len())?;
@@ -168,8 +216,7 @@ async fn storm(rounds: usize) -> Result<()> {
         .patch(&format!("/api/v1/tenants/{id}/limits"), pool)
         .await?
         .ok()?;
-    // Known on every replica.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    known_everywhere(&fleet, &children, limit).await?;
 
     let (admitted, over) = (AtomicI64::new(0), AtomicBool::new(false));
     let callers = (0..CALLERS).map(|n| caller(&operator, &paths[n % 2], &admitted, &over));
@@ -177,14 +224,10 @@ async fn storm(rounds: usize) -> Result<()> {
     let striker = async {
         for round in 0..rounds {
             for blow in BLOWS {
-                let reached = admitted.load(Ordering::Relaxed) + BETWEEN_KILLS;
-                until("work", GOES_ON_WITHIN, async || {
-                    let now = admitted.load(Ordering::Relaxed);
-                    Ok((now >= reached || now >= limit).then_some(()))
-                })
-                .await
-                .with_context(|| format!("before {blow:?}"))?;
-                strike(&fleet, blow, round).await?;
+                acknowledged(&admitted, BETWEEN_KILLS, limit)
+                    .await
+                    .with_context(|| format!("before {blow:?}"))?;
+                strike(&fleet, blow, round, (&admitted, limit)).await?;
             }
         }
         until("the last unit", GOES_ON_WITHIN, async || {

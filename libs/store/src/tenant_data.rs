@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use sqlx::AssertSqlSafe;
-use tenantry_core::TenantId;
 use tenantry_core::event::Event;
+use tenantry_core::{Permissions, RequestContext, TenantId};
 
 use crate::error::Error;
 use crate::pool::Store;
@@ -16,6 +16,9 @@ use crate::tx::TenantTx;
 
 /// Most rows that one transaction of a purge removes.
 const BATCH: i64 = 5_000;
+
+/// What the log calls the end of what a service kept of a tenant.
+pub const DATA_PURGED: &str = "tenant.data_purged";
 
 /// A table with rows of tenants that a purge removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,28 @@ impl Store {
             }
         }
         Ok(true)
+    }
+}
+
+impl Store {
+    /// Says at the end of a closed tenant's stream that nothing is left of it here; does nothing where that was done before.
+    ///
+    /// # Errors
+    /// The database doesn't answer.
+    pub async fn end_tenant(&self, tenant: TenantId) -> Result<(), Error> {
+        let ctx = RequestContext::of_service("registry", Permissions::NONE);
+        let nothing = serde_json::Value::Null;
+        let event = Event::of(
+            &ctx,
+            DATA_PURGED,
+            "tenant",
+            tenant.uuid(),
+            nothing.clone(),
+            nothing,
+        );
+        let mut tx = self.begin(tenant).await?;
+        tx.record_last(&event).await?;
+        tx.commit().await
     }
 }
 

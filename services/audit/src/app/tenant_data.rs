@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tenantry_core::event::Event;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId};
+use tenantry_core::{Refusal, TenantId};
 use tenantry_rpc::tenant_data::TenantData;
 use tenantry_store::TenantTable;
 use tenantry_transparency::leaf::Leaf;
@@ -72,12 +70,7 @@ impl App {
         {
             return Ok(false);
         }
-        let ctx = RequestContext::of_service("registry", Permissions::NONE);
-        let (action, kind, nothing) = ("tenant.data_purged", "tenant", Value::Null);
-        let event = Event::of(&ctx, action, kind, tenant.uuid(), nothing.clone(), nothing);
-        let mut tx = self.store.begin(tenant).await?;
-        tx.record_last(&event).await?;
-        tx.commit().await?;
+        self.store.end_tenant(tenant).await?;
         Ok(true)
     }
 

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tenantry_core::event::Event;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId};
+use tenantry_core::{Refusal, TenantId};
 use tenantry_rpc::tenant_data::TenantData;
 
 use super::App;
@@ -52,18 +50,7 @@ impl App {
         {
             return Ok(false);
         }
-        let ctx = RequestContext::of_service("registry", Permissions::NONE);
-        let event = Event::of(
-            &ctx,
-            "tenant.data_purged",
-            "tenant",
-            tenant.uuid(),
-            Value::Null,
-            Value::Null,
-        );
-        let mut tx = self.store.begin(tenant).await?;
-        tx.record_last(&event).await?;
-        tx.commit().await?;
+        self.store.end_tenant(tenant).await?;
         Ok(true)
     }
 }

@@ -32,6 +32,11 @@ impl Bound {
             .map_or(ResetPeriod::Month, |limit| limit.reset_period)
     }
 
+    /// Whether it bounds what there is, and nothing that begins anew.
+    pub(crate) fn is_gauge(&self) -> bool {
+        self.limit.is_some() && self.reset_period() == ResetPeriod::Never
+    }
+
     /// Whether this limit in its place would count in the same account.
     pub(crate) fn is_of_same_kind(&self, limit: Option<Limit>) -> bool {
         let shared = limit.is_some_and(|limit| limit.shared);

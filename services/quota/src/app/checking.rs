@@ -55,6 +55,7 @@ impl App {
             tenant: bound.tenant.id,
             limit: bound.limit.map(|limit| limit.limit),
             usage,
+            reset_period: bound.reset_period(),
             reset_at: window.end,
         })
     }

@@ -242,6 +242,7 @@ fn decide(
             tenant: account.id.tenant,
             limit: account.limit,
             usage: account.used().saturating_add(part.fast),
+            reset_period: account.id.reset_period,
             reset_at: account.window.end,
         };
         match committing {

@@ -74,7 +74,8 @@ impl App {
         record: &Record,
     ) -> Result<Tried<Standing>, Error> {
         let what = (record.resource_type.as_str(), record.amount);
-        let spending = match self.spend(tenant, what, How::Durably).await? {
+        let bounds = self.bounds(tenant, &record.resource_type).await?;
+        let spending = match self.spend(&bounds, what, How::Durably).await? {
             Tried::Done(spending) => spending,
             Tried::Full(standing) => return Ok(Tried::Full(standing)),
             Tried::Again => return Ok(Tried::Again),

@@ -10,10 +10,10 @@ use tenantry_core::event::{Event, Outcome};
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tenantry_store::feed::{Head, Read, Tail};
+use tenantry_store::tenant_data::DATA_PURGED;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{EXPIRED, OVERRIDDEN, RESET};
-use super::tenant_data::PURGED;
 use crate::domain::limit::LimitOverride;
 use crate::error::Error;
 use crate::store::overrides;
@@ -146,7 +146,7 @@ impl Overrides {
                     self.remove(tenant, &set);
                 }
             }
-            PURGED => {
+            DATA_PURGED => {
                 let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
                 table.remove(&tenant);
             }

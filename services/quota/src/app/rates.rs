@@ -8,7 +8,6 @@ use super::bounds::Bound;
 use super::spending::Trying;
 use super::{App, Consumption, OWN};
 use crate::domain::decision::{Standing, binding};
-use crate::domain::period::ResetPeriod;
 use crate::error::Error;
 
 /// How a limit stands behind a request that was counted, or refused.
@@ -17,62 +16,42 @@ pub(crate) struct Rated {
     /// Whether the request was counted.
     pub(crate) admitted: bool,
     /// None where nothing bounds it.
-    pub(crate) standing: Option<(Standing, ResetPeriod)>,
+    pub(crate) standing: Option<Standing>,
 }
 
 impl App {
-    /// The tenant of this id; none where there is none that is in use.
-    pub(crate) async fn rated_tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, Error> {
-        Ok(self.tenants.get(id).await?)
-    }
-
-    /// Counts a request of this weight, where the limits of the tenant have it.
+    /// Counts a request of this weight, where the limits of the tenant have it; none where there is no such tenant.
     pub(crate) async fn rate(
         &self,
-        tenant: &TenantEntry,
+        tenant: TenantId,
         resource_type: &str,
         hits: i64,
-    ) -> Result<Rated, Error> {
-        let bounds = self.bounds(tenant, resource_type).await?;
-        if bounds.iter().all(|bound| bound.limit.is_none()) {
-            return Ok(Rated {
-                admitted: true,
-                standing: None,
-            });
-        }
-        let gauge =
-            |bound: &Bound| bound.limit.is_some() && bound.reset_period() == ResetPeriod::Never;
-        if bounds.iter().any(gauge) {
-            return self.rate_gauge(tenant, resource_type, hits).await;
-        }
-        let period = |standing: Standing| {
-            let bound = bounds
-                .iter()
-                .find(|bound| bound.tenant.id == standing.tenant);
-            Some((standing, bound?.reset_period()))
+    ) -> Result<Option<Rated>, Error> {
+        let Some(tenant) = self.tenants.get(tenant).await? else {
+            return Ok(None);
         };
-        let what = (resource_type, hits);
         let trying = Trying::new();
         let decided = loop {
-            let tried = self.spend(tenant, what, How::Fast).await?;
-            if let Some(decided) = trying.decided(tried).await? {
-                break decided;
+            let bounds = self.bounds(&tenant, resource_type).await?;
+            if bounds.iter().all(|bound| bound.limit.is_none()) {
+                break Ok(None);
+            }
+            if bounds.iter().any(Bound::is_gauge) {
+                let rated = self.rate_gauge(&tenant, resource_type, hits).await?;
+                return Ok(Some(rated));
+            }
+            let tried = self.spend(&bounds, (resource_type, hits), How::Fast);
+            if let Some(decided) = trying.decided(tried.await?).await? {
+                break decided.map(|spending| {
+                    let parts = spending.parts();
+                    binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
+                });
             }
         };
-        let spent = decided.map(|spending| {
-            let parts = spending.parts();
-            binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
-        });
-        Ok(match spent {
-            Ok(standing) => Rated {
-                admitted: true,
-                standing: standing.and_then(period),
-            },
-            Err(standing) => Rated {
-                admitted: false,
-                standing: period(standing),
-            },
-        })
+        Ok(Some(Rated {
+            admitted: decided.is_ok(),
+            standing: decided.unwrap_or_else(Some),
+        }))
     }
 
     /// What never resets is counted in the ledger alone: each request is committed.
@@ -95,7 +74,7 @@ impl App {
         };
         Ok(Rated {
             admitted,
-            standing: Some((standing, ResetPeriod::Never)),
+            standing: Some(standing),
         })
     }
 }

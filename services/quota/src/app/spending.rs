@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tenantry_core::Refusal;
 use tenantry_counter::{Counter, How, Spent};
-use tenantry_rpc::tenants::TenantEntry;
 use tokio::time::Instant;
 
 use super::App;
@@ -93,23 +92,22 @@ struct Wanted<'a> {
 }
 
 impl App {
-    /// Spends so much of the tenant's limit and the pools above it, where these have it. What is counted in the ledger alone isn't
-    /// spent: it is to be committed.
+    /// Spends so much of the limits of a tenant and the pools above it, where all of them have it. What is counted in the ledger alone
+    /// isn't spent: it is to be committed.
     pub(super) async fn spend(
         &self,
-        tenant: &TenantEntry,
+        bounds: &[Bound],
         (resource_type, amount): (&str, i64),
         how: How,
     ) -> Result<Tried<Spending>, Error> {
-        let bounds = self.bounds(tenant, resource_type).await?;
         let wanted = Wanted {
-            bounds: &bounds,
+            bounds,
             resource_type,
             amount,
             how,
         };
         let mut opens = Vec::with_capacity(bounds.len());
-        for bound in &bounds {
+        for bound in bounds {
             let slot = self.ledger.slot(bound, resource_type);
             if let Some(standing) = slot.full(bound, amount) {
                 return Ok(Tried::Full(standing));

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tenantry_core::event::Event;
-use tenantry_core::{Permissions, Refusal, RequestContext, TenantId};
+use tenantry_core::{Refusal, TenantId};
 use tenantry_rpc::tenant_data::TenantData;
 use tenantry_store::TenantTable;
 
@@ -23,8 +21,6 @@ pub const TENANT_TABLES: &[TenantTable] = &[
 
 /// How long one request of a purge works before it is to be asked again; registry waits for longer.
 const WORK_FOR: Duration = Duration::from_secs(5);
-/// What the log calls the end of a purge.
-pub(super) const PURGED: &str = "tenant.data_purged";
 
 impl TenantData for App {
     async fn count(&self, tenant: TenantId) -> Result<Vec<(&'static str, i64)>, Refusal> {
@@ -59,18 +55,7 @@ impl App {
         if !removed.await? {
             return Ok(false);
         }
-        let ctx = RequestContext::of_service("registry", Permissions::NONE);
-        let event = Event::of(
-            &ctx,
-            PURGED,
-            "tenant",
-            tenant.uuid(),
-            Value::Null,
-            Value::Null,
-        );
-        let mut tx = self.store.begin(tenant).await?;
-        tx.record_last(&event).await?;
-        tx.commit().await?;
+        self.store.end_tenant(tenant).await?;
         Ok(true)
     }
 }

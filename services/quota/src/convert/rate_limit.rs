@@ -27,7 +27,7 @@ pub(crate) fn status(rated: &Rated) -> DescriptorStatus {
     } else {
         Code::OverLimit
     };
-    let Some((standing, period)) = rated.standing else {
+    let Some(standing) = rated.standing else {
         return DescriptorStatus {
             code: code.into(),
             ..DescriptorStatus::default()
@@ -39,7 +39,7 @@ pub(crate) fn status(rated: &Rated) -> DescriptorStatus {
     );
     DescriptorStatus {
         code: code.into(),
-        current_limit: unit(period).map(|unit| RateLimit {
+        current_limit: unit(standing.reset_period).map(|unit| RateLimit {
             name: standing.tenant.to_string(),
             requests_per_unit: limit,
             unit: unit.into(),
@@ -59,16 +59,16 @@ pub(crate) fn add(response: &mut RateLimitResponse, asked: Asked<'_>, rated: &Ra
     if !rated.admitted {
         response.overall_code = Code::OverLimit.into();
     }
-    let Some((standing, period)) = rated.standing else {
+    let Some(standing) = rated.standing else {
         return;
     };
     if rated.admitted {
         if response.response_headers_to_add.is_empty() {
-            response.response_headers_to_add = headers(asked.resource_type, standing, period);
+            response.response_headers_to_add = headers(asked.resource_type, standing);
         }
         return;
     }
-    response.response_headers_to_add = headers(asked.resource_type, standing, period);
+    response.response_headers_to_add = headers(asked.resource_type, standing);
     let refusal = Refusal::from(Error::QuotaExceeded {
         resource_type: asked.resource_type.to_owned(),
         amount: asked.hits,
@@ -94,12 +94,12 @@ pub(crate) fn add(response: &mut RateLimitResponse, asked: Asked<'_>, rated: &Ra
 }
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), and the three that were usual before.
-fn headers(resource_type: &str, standing: Standing, period: ResetPeriod) -> Vec<HeaderValue> {
+fn headers(resource_type: &str, standing: Standing) -> Vec<HeaderValue> {
     let (Some(limit), Some(remaining)) = (standing.limit, standing.remaining()) else {
         return Vec::new();
     };
     let mut policy = format!("\"{resource_type}\";q={limit}");
-    if let Some(seconds) = window_seconds(period) {
+    if let Some(seconds) = window_seconds(standing.reset_period) {
         policy += &format!(";w={seconds}");
     }
     let mut now = format!("\"{resource_type}\";r={remaining}");

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenantry_core::TenantId;
 
+use super::period::ResetPeriod;
+
 /// How a limit stands: the tenant's own, or that of a pool above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
@@ -13,6 +15,8 @@ pub(crate) struct Standing {
     pub(crate) limit: Option<i64>,
     /// Used in the window.
     pub(crate) usage: i64,
+    /// Over which window it is counted.
+    pub(crate) reset_period: ResetPeriod,
     /// When the window ends.
     pub(crate) reset_at: Option<Timestamp>,
 }
@@ -52,6 +56,7 @@ mod tests {
             tenant: TenantId::new(),
             limit,
             usage,
+            reset_period: ResetPeriod::Never,
             reset_at: None,
         };
         let own = standing(Some(10), 4);

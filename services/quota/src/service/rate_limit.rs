@@ -111,13 +111,7 @@ fn asked(descriptor: &RateLimitDescriptor, addend: u32) -> Result<Option<Asked<'
 impl RateLimits {
     async fn rate(&self, asked: Option<Asked<'_>>) -> Result<Option<Rated>, Refusal> {
         let Some(asked) = asked else { return Ok(None) };
-        let Some(tenant) = self.0.rated_tenant(asked.tenant).await? else {
-            return Ok(None);
-        };
-        Ok(Some(
-            self.0
-                .rate(&tenant, asked.resource_type, asked.hits)
-                .await?,
-        ))
+        let rated = self.0.rate(asked.tenant, asked.resource_type, asked.hits);
+        Ok(rated.await?)
     }
 }

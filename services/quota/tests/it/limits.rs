@@ -331,7 +331,10 @@ async fn a_lowered_limit_binds_at_once_also_those_who_just_spend() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let at_work = until("uses", Duration::from_secs(20), async || {
+            Ok((crate::exactness::usage(&world, tenant).await >= 20).then_some(()))
+        });
+        at_work.await.unwrap();
         let lowered = world.set_by(OverrideLimitRequest {
             reset_period: "hour".to_owned(),
             force: true,
@@ -470,4 +473,27 @@ async fn an_operators_look_is_in_the_tenants_log() {
         .await
         .unwrap();
     assert_eq!(actions, ["tenant.content_accessed"]);
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_people_use_nothing_within_a_second_on_each_replica() {
+    let world = World::start().await;
+    let other = world.replica().await;
+    let tenant = world.limited(100).await;
+    let claims = world.program(tenant);
+    let mut clients = [world.quotas(&claims), other.quotas(&claims)];
+    for quotas in &mut clients {
+        quotas.consume_quota(using("api_calls", 1)).await.unwrap();
+    }
+    let stop = |tenant: &mut tenantry_proto::internal::registry::v1::TenantEntry| {
+        tenant.status = "suspended".to_owned();
+    };
+    world.registry.change(tenant, stop).unwrap();
+    for quotas in &mut clients {
+        let stopped = until("suspension", AT_ONCE, async || {
+            let refused = quotas.consume_quota(using("api_calls", 1)).await.err();
+            Ok(refused.filter(|refused| reason(refused) == Reason::TenantSuspended))
+        });
+        stopped.await.unwrap();
+    }
 }

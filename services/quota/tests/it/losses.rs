@@ -13,6 +13,7 @@ use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tenantry_proto::quota::v1::ConsumeQuotaRequest;
 use tenantry_testkit::paths;
 use tenantry_testkit::redis::Redis;
+use tenantry_testkit::wait::until;
 use tokio::task::JoinHandle;
 
 use crate::rates::one_of;
@@ -20,6 +21,9 @@ use crate::support::{Replica, World, decided, using};
 
 /// Longest wait for the end of one call: Redis is away for as long as it takes to start again.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(60);
+
+/// A client's pause before it asks again, refused or without an answer: nothing is awaited by it.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// What befalls Redis.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +34,16 @@ enum Loss {
     OlderFile,
 }
 
-async fn befall(redis: &Redis, loss: Loss) {
+/// Waits until so much more was admitted, or all that there is.
+async fn admit(admitted: &AtomicI64, more: i64, most: i64) {
+    let reached = (admitted.load(Ordering::Relaxed) + more).min(most);
+    let goes_on = until("work", GOES_ON_WITHIN, async || {
+        Ok((admitted.load(Ordering::Relaxed) >= reached).then_some(()))
+    });
+    goes_on.await.unwrap();
+}
+
+async fn befall(redis: &Redis, loss: Loss, admitted: &AtomicI64, most: i64) {
     match loss {
         Loss::Flushed => {
             let mut connection = redis.connect().await.unwrap();
@@ -54,7 +67,8 @@ async fn befall(redis: &Redis, loss: Loss) {
             redis.unit().stop().await.unwrap();
             copy(redis.dir(), &old);
             redis.unit().start().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // The file is older than something.
+            admit(admitted, 10, most).await;
             redis.unit().kill_9().await.unwrap();
             copy(&old, redis.dir());
             redis.unit().start().await.unwrap();
@@ -89,17 +103,13 @@ fn user(
                 request_id: format!("{name}-{n}"),
                 ..using("api_calls", 1)
             };
-            loop {
-                match decided(&mut quotas, request.clone()).await {
-                    Ok(_) => {
-                        admitted.fetch_add(1, Ordering::Relaxed);
-                        break;
-                    }
-                    Err(Reason::QuotaExceeded) if stop.load(Ordering::Relaxed) => return,
-                    Err(Reason::QuotaExceeded) => break,
-                    Err(Reason::Unavailable) => tokio::time::sleep(Duration::from_millis(20)).await,
-                    Err(other) => panic!("{other:?}"),
+            match decided(&mut quotas, request).await {
+                Ok(_) => {
+                    admitted.fetch_add(1, Ordering::Relaxed);
                 }
+                Err(Reason::QuotaExceeded) if stop.load(Ordering::Relaxed) => return,
+                Err(Reason::QuotaExceeded) => {}
+                Err(other) => panic!("{other:?}"),
             }
         }
     })
@@ -135,13 +145,8 @@ async fn what_is_acknowledged_is_exactly_the_limit_whatever_redis_loses() {
         Loss::Emptied,
         Loss::Flushed,
     ] {
-        let before = admitted.load(Ordering::Relaxed);
-        let goes_on = tenantry_testkit::wait::until("work", GOES_ON_WITHIN, async || {
-            let now = admitted.load(Ordering::Relaxed);
-            Ok((now >= before + 50 || now == limit).then_some(()))
-        });
-        goes_on.await.unwrap();
-        befall(world.redis.redis(), loss).await;
+        admit(&admitted, 50, limit).await;
+        befall(world.redis.redis(), loss, &admitted, limit).await;
         println!(
             "{loss:?} behind {} admitted",
             admitted.load(Ordering::Relaxed)
@@ -183,7 +188,7 @@ async fn requests_never_pass_the_limit_and_lose_no_more_than_was_granted_whateve
                             admitted.fetch_add(1, Ordering::Relaxed);
                         }
                         Ok(_) if stop.load(Ordering::Relaxed) => return,
-                        Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                        Ok(_) | Err(_) => tokio::time::sleep(ASKS_AGAIN_AFTER).await,
                     }
                 }
             })
@@ -196,12 +201,7 @@ async fn requests_never_pass_the_limit_and_lose_no_more_than_was_granted_whateve
         Loss::OlderFile,
         Loss::Emptied,
     ] {
-        let before = admitted.load(Ordering::Relaxed);
-        let goes_on = tenantry_testkit::wait::until("work", GOES_ON_WITHIN, async || {
-            let now = admitted.load(Ordering::Relaxed);
-            Ok((now >= before + 200).then_some(()))
-        });
-        goes_on.await.unwrap();
+        admit(&admitted, 200, limit).await;
         let granted: i64 = sqlx::query_scalar(
             "SELECT granted FROM accounts WHERE tenant_id = $1 AND NOT superseded",
         )
@@ -210,7 +210,7 @@ async fn requests_never_pass_the_limit_and_lose_no_more_than_was_granted_whateve
         .await
         .unwrap();
         lost_grants += granted;
-        befall(world.redis.redis(), loss).await;
+        befall(world.redis.redis(), loss, &admitted, limit).await;
         println!(
             "{loss:?} behind {} admitted, {granted} granted",
             admitted.load(Ordering::Relaxed)

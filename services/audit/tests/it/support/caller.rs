@@ -1,57 +1,8 @@
-//! Who asks: claims as identity would make them, and the assertions that carry them.
+//! Who asks: beside those that all services know, the services that call audit.
 
-use tenantry_core::{Permission, Permissions, PrincipalKind, TenantId, UserId};
-use tenantry_rpc::assertion::{Claims, FLEET, GATEWAY, HEADER, LIFE_SECONDS};
-use tonic::service::Interceptor;
-use tonic::{Request, Status};
-
-/// An operator who holds every right of the platform, in no tenant.
-pub(crate) fn operator() -> Claims {
-    Claims {
-        perms: Permissions::PLATFORM,
-        no_tenant: "none".to_owned(),
-        ..person()
-    }
-}
-
-/// A person who acts in a tenant with these permissions.
-pub(crate) fn member(tenant: TenantId, permissions: &[Permission]) -> Claims {
-    Claims {
-        tenant: Some(tenant),
-        slug: "acme".to_owned(),
-        home: Some(tenant),
-        perms: Permissions::of(permissions),
-        ..person()
-    }
-}
+use tenantry_rpc::assertion::Claims;
 
 /// A service of the fleet that calls audit.
 pub(crate) fn service(name: &str) -> Claims {
     Claims::of_service(name, "audit")
-}
-
-fn person() -> Claims {
-    let now = tenantry_core::clock::now().as_second();
-    Claims {
-        iss: GATEWAY.to_owned(),
-        aud: FLEET.to_owned(),
-        iat: now,
-        exp: now + LIFE_SECONDS,
-        kind: PrincipalKind::User,
-        sub: UserId::new().uuid(),
-        name: "ada@example.com".to_owned(),
-        ..Claims::of_service("", "")
-    }
-}
-
-/// Puts an assertion on each call.
-#[derive(Clone, Debug)]
-pub(crate) struct Assertion(pub(crate) String);
-
-impl Interceptor for Assertion {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let assertion = self.0.parse().unwrap();
-        request.metadata_mut().insert(HEADER, assertion);
-        Ok(request)
-    }
 }

@@ -8,11 +8,12 @@ mod replica;
 mod tree;
 mod world;
 
-pub(crate) use caller::{Assertion, member, operator, service};
+pub(crate) use caller::service;
 pub(crate) use exported::{Exported, FORMATS, all, rest};
 pub(crate) use old::Old;
 pub(crate) use registry::Registry;
 pub(crate) use replica::Replica;
+pub(crate) use tenantry_testkit::caller::{Assertion, member, operator};
 pub(crate) use tree::{Tree, hashes, head};
 pub(crate) use world::{World, event, stream};
 

@@ -282,6 +282,7 @@ impl Ledger {
             tenant: account.id.tenant,
             limit: account.limit,
             usage: account.used(),
+            reset_period: account.id.reset_period,
             reset_at: account.window.end,
         };
         if let Some(opening) = &account.opening {

@@ -83,6 +83,7 @@ impl Open {
             tenant: self.id.tenant,
             limit: self.limit,
             usage: self.settled.saturating_add(spent),
+            reset_period: self.id.reset_period,
             reset_at: self.window.end,
         }
     }

@@ -1,6 +1,7 @@
 //! A database and a Redis of the test's own, and replicas of quota on them.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Permission, Reason, TenantId};
@@ -193,6 +194,9 @@ impl World {
     }
 }
 
+/// A client's pause before it sends again what nobody answered: nothing is awaited by it.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// Uses so much, as often as the replica has no place for the request: one that wasn't begun counts nothing. One under an id is sent
 /// again too where nobody says what became of it, as the refusal asks.
 pub(crate) async fn decided(
@@ -205,7 +209,7 @@ pub(crate) async fn decided(
             Err(refused) => match reason(&refused) {
                 Reason::Overloaded => tokio::task::yield_now().await,
                 Reason::Unavailable if !request.request_id.is_empty() => {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ASKS_AGAIN_AFTER).await;
                 }
                 refused => return Err(refused),
             },
