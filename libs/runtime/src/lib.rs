@@ -73,6 +73,33 @@ pub struct Runtime {
     pub audit: Replicas,
 }
 
+impl Runtime {
+    /// The replicas of another service, to call as the service of this name.
+    ///
+    /// # Errors
+    /// An address is none; the error names the variable that it is from.
+    pub fn replicas(
+        &self,
+        own: &'static str,
+        called: &'static str,
+        addresses: &[String],
+    ) -> anyhow::Result<Replicas> {
+        replicas(&self.service_keys, own, called, addresses)
+    }
+}
+
+fn replicas(
+    keys: &Watched<KeyRing>,
+    own: &'static str,
+    called: &'static str,
+    addresses: &[String],
+) -> anyhow::Result<Replicas> {
+    Replicas::new(addresses, CallAs::new(keys.clone(), own, called)).map_err(|why| {
+        let variable = called.to_uppercase();
+        anyhow::anyhow!("TENANTRY_{variable}_ADDRS: {why}")
+    })
+}
+
 #[derive(Parser)]
 #[command(version)]
 struct Cli<S: Service> {
@@ -184,9 +211,7 @@ fn runtime(name: &'static str, shared: &Shared) -> anyhow::Result<Runtime> {
             shared.seal_key_file.display()
         )
     })?;
-    let call_as = CallAs::new(service_keys.clone(), name, relay::AUDIT);
-    let audit = Replicas::new(&shared.audit_addrs, call_as)
-        .map_err(|why| anyhow::anyhow!("TENANTRY_AUDIT_ADDRS: {why}"))?;
+    let audit = replicas(&service_keys, name, relay::AUDIT, &shared.audit_addrs)?;
     let store = Store::new(shared.pools(), sealer);
     Ok(Runtime {
         attempts: StoredAttempts::start(store.clone(), &tasks),

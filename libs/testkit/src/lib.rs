@@ -32,3 +32,4 @@ pub mod statements;
 pub mod tools;
 pub mod unit;
 pub mod wait;
+pub mod walls;

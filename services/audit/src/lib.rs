@@ -17,7 +17,6 @@ use tenantry_proto::audit::v1::audit_export_service_server::AuditExportServiceSe
 use tenantry_proto::audit::v1::audit_log_service_server::AuditLogServiceServer;
 use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceServer;
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
-use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::tenant_data;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
@@ -47,20 +46,8 @@ impl Service for Audit {
     }
 
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
-        let replicas = |called, addresses: &[String], variable| {
-            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
-            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
-        };
-        let registry = replicas(
-            "registry",
-            &config.registry_addrs,
-            "TENANTRY_REGISTRY_ADDRS",
-        )?;
-        let identity = replicas(
-            "identity",
-            &config.identity_addrs,
-            "TENANTRY_IDENTITY_ADDRS",
-        )?;
+        let registry = runtime.replicas(Self::NAME, "registry", &config.registry_addrs)?;
+        let identity = runtime.replicas(Self::NAME, "identity", &config.identity_addrs)?;
         let grace = config.freshness_grace();
         let view = Arc::new(View::default());
         let follower = Follower::new(&registry, Arc::clone(&view));

@@ -44,7 +44,7 @@ use tenantry_proto::identity::v1::service_account_service_server::ServiceAccount
 use tenantry_proto::identity::v1::session_service_server::SessionServiceServer;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
-use tenantry_rpc::client::{CallAs, Replicas};
+use tenantry_rpc::client::Replicas;
 use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::places::Places;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
@@ -83,16 +83,8 @@ impl Service for Identity {
         };
         let assertion_keys = keys(config.assertion_key_file.clone())?;
         let token_keys = keys(config.token_key_file.clone())?;
-        let replicas = |called, addresses: &[String], variable| {
-            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
-            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
-        };
-        let registry = replicas(
-            "registry",
-            &config.registry_addrs,
-            "TENANTRY_REGISTRY_ADDRS",
-        )?;
-        let quota = replicas("quota", &config.quota_addrs, "TENANTRY_QUOTA_ADDRS")?;
+        let registry = runtime.replicas(Self::NAME, "registry", &config.registry_addrs)?;
+        let quota = runtime.replicas(Self::NAME, "quota", &config.quota_addrs)?;
         let grace = config.freshness_grace();
         let mail = match &config.mail_url {
             Some(url) => Some(mail::Mailer::new(

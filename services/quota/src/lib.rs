@@ -20,7 +20,6 @@ use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
-use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::tenant_data;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_runtime::{NoCommands, Runtime, Service};
@@ -46,9 +45,7 @@ impl Service for Quota {
     }
 
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
-        let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, "registry");
-        let registry = Replicas::new(&config.registry_addrs, call_as)
-            .map_err(|why| anyhow::anyhow!("TENANTRY_REGISTRY_ADDRS: {why}"))?;
+        let registry = runtime.replicas(Self::NAME, "registry", &config.registry_addrs)?;
         let view = Arc::new(View::default());
         let follower = Follower::new(&registry, Arc::clone(&view));
         let tasks = &runtime.tasks;

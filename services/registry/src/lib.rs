@@ -24,7 +24,6 @@ use tenantry_proto::registry::v1::project_service_server::ProjectServiceServer;
 use tenantry_proto::registry::v1::subscription_service_server::SubscriptionServiceServer;
 use tenantry_proto::registry::v1::tenant_import_service_server::TenantImportServiceServer;
 use tenantry_proto::registry::v1::tenant_service_server::TenantServiceServer;
-use tenantry_rpc::client::{CallAs, Replicas};
 use tenantry_rpc::revocations::Revocations;
 use tenantry_runtime::{NoCommands, Runtime, Service};
 use tenantry_store::feed::Tail;
@@ -52,16 +51,8 @@ impl Service for Registry {
         let catalogue = Arc::new(read_catalogue(&config.plans_file)?);
         let (tail, fill) = Tail::new(runtime.store.clone(), runtime.tasks.token());
         runtime.tasks.keep("feed", fill);
-        let replicas = |called, addresses: &[String], variable| {
-            let call_as = CallAs::new(runtime.service_keys.clone(), Self::NAME, called);
-            Replicas::new(addresses, call_as).map_err(|why| anyhow::anyhow!("{variable}: {why}"))
-        };
-        let identity = replicas(
-            "identity",
-            &config.identity_addrs,
-            "TENANTRY_IDENTITY_ADDRS",
-        )?;
-        let quota = replicas("quota", &config.quota_addrs, "TENANTRY_QUOTA_ADDRS")?;
+        let identity = runtime.replicas(Self::NAME, "identity", &config.identity_addrs)?;
+        let quota = runtime.replicas(Self::NAME, "quota", &config.quota_addrs)?;
         let revocations = Revocations::follow(&identity, config.freshness_grace(), &runtime.tasks);
         let feed = feed::Feed::new(
             runtime.store.clone(),

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_proto::identity::v1 as wire;
 use tenantry_testkit::cluster::Role;
+use tenantry_testkit::walls::without_a_tenant;
 
 use crate::caller::Who;
 use crate::world::World;
@@ -48,26 +49,8 @@ async fn connect(world: &World, role: Role) -> PgConnection {
 #[tokio::test]
 async fn every_table_is_behind_the_wall_or_in_the_reviewed_list() {
     let world = World::start().await;
-    let tables: Vec<(String, bool, i64)> = sqlx::query_as(
-        "SELECT c.relname::text, c.relrowsecurity AND c.relforcerowsecurity AND k.attname = 'tenant_id',
-                (SELECT count(*) FROM pg_policies WHERE schemaname = 'identity' AND tablename = c.relname)
-         FROM pg_class AS c
-         JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
-         JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = i.indkey[0]
-         WHERE c.relnamespace = 'identity'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1",
-    )
-    .fetch_all(&mut connect(&world, Role::Owner).await)
-    .await
-    .unwrap();
-    let open: Vec<_> = tables.iter().filter(|(_, walled, _)| !walled).collect();
-    let names: Vec<_> = open.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, WITHOUT_A_TENANT);
-    assert!(
-        tables
-            .iter()
-            .all(|(_, walled, policies)| *policies == if *walled { 3 } else { 0 }),
-        "{tables:?}"
-    );
+    let open = without_a_tenant(&mut connect(&world, Role::Owner).await, "identity").await;
+    assert_eq!(open.unwrap(), WITHOUT_A_TENANT);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::store::usage::{self, Kept, Record};
 
 /// Connections that commit at the same time. Uses of one tree go to one, so that they don't wait for each other's rows.
 const WRITERS: usize = 2;
-/// Most uses that wait for one of them; those beyond it wait before they spend anything.
+/// Most uses that wait for one of them; those beyond it wait to wait.
 const WAITING: usize = 4_096;
 /// Most uses of one transaction.
 const BATCH: usize = 1_000;

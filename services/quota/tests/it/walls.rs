@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_testkit::cluster::Role;
+use tenantry_testkit::walls::without_a_tenant;
 
 use crate::support::World;
 
@@ -23,26 +24,8 @@ async fn connect(world: &World, role: Role) -> PgConnection {
 async fn every_table_is_behind_the_wall_or_in_the_reviewed_list() {
     let world = World::start().await;
     let mut owner = connect(&world, Role::Owner).await;
-    let tables: Vec<(String, bool, i64)> = sqlx::query_as(
-        "SELECT c.relname::text, c.relrowsecurity AND c.relforcerowsecurity AND k.attname = 'tenant_id',
-                (SELECT count(*) FROM pg_policies WHERE schemaname = 'quota' AND tablename = c.relname)
-         FROM pg_class AS c
-         LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
-         LEFT JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = i.indkey[0]
-         WHERE c.relnamespace = 'quota'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1",
-    )
-    .fetch_all(&mut owner)
-    .await
-    .unwrap();
-    let open = tables.iter().filter(|(_, walled, _)| !walled);
-    let open: Vec<_> = open.map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(open, WITHOUT_A_TENANT);
-    assert!(
-        tables
-            .iter()
-            .all(|(_, walled, policies)| *policies == if *walled { 3 } else { 0 }),
-        "{tables:?}"
-    );
+    let open = without_a_tenant(&mut owner, "quota").await;
+    assert_eq!(open.unwrap(), WITHOUT_A_TENANT);
 }
 
 #[tokio::test]
