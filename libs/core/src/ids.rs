@@ -117,6 +117,10 @@ id!(
     UsageId
 );
 id!(
+    /// What is held of limits for something that is under way.
+    ReservationId
+);
+id!(
     /// An import of many tenants from one file.
     TenantImportId
 );

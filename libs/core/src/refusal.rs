@@ -155,6 +155,10 @@ reasons! {
     QuotaExceeded = "QUOTA_EXCEEDED", ResourceExhausted;
     LimitBelowUsage = "LIMIT_BELOW_USAGE", FailedPrecondition;
     LimitOverrideNotFound = "LIMIT_OVERRIDE_NOT_FOUND", NotFound;
+    ReleaseBeyondUsage = "RELEASE_BEYOND_USAGE", FailedPrecondition;
+    NotAGauge = "NOT_A_GAUGE", FailedPrecondition;
+    ReservationNotFound = "RESERVATION_NOT_FOUND", NotFound;
+    ReservationEnded = "RESERVATION_ENDED", FailedPrecondition;
 }
 
 /// A request refused.

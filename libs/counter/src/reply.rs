@@ -22,7 +22,7 @@ impl Opening {
 }
 
 /// What a counter has, in one opening.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
     /// Granted to it.
     pub granted: i64,

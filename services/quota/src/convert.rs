@@ -1,19 +1,26 @@
 //! Between the contract's messages and the use cases.
 
 pub(crate) mod rate_limit;
+pub(crate) mod reservation;
 
+use prost::Message as _;
 use tenantry_core::refusal::Violations;
+use tenantry_core::request_id::RequestKey;
 use tenantry_core::{Permission, Refusal, RequestContext};
 use tenantry_proto::quota::v1 as wire;
 use tenantry_rpc::convert::{instant, timestamp};
 
-use crate::app::{Consumption, NewOverride, Quota};
-use crate::domain::decision::Standing;
+use crate::app::{Consumed, Consumption, Mode, NewOverride, Quota, tightest};
+use crate::domain::entry::Counted;
 use crate::domain::limit::{self, MAX_AMOUNT};
 use crate::domain::period::ResetPeriod;
 
 /// Longest reason and description, in characters.
 const MAX_TEXT: usize = 500;
+/// Most resource types of one decision.
+const MAX_RESOURCES: usize = 16;
+/// Most uses of a batch.
+const MAX_USES: usize = 1_000;
 
 /// A limit as it is shown; why it is set apart, and by whom, to those who may change it.
 pub(crate) fn quota(ctx: &RequestContext, quota: Quota) -> wire::Quota {
@@ -52,19 +59,59 @@ pub(crate) fn quota(ctx: &RequestContext, quota: Quota) -> wire::Quota {
     }
 }
 
-pub(crate) fn decision(
-    resource_type: &str,
-    allowed: bool,
-    standing: Standing,
-) -> wire::QuotaDecision {
-    wire::QuotaDecision {
-        allowed,
-        resource_type: resource_type.to_owned(),
+/// What was decided: of several resource types the one that binds most stands first, and then each of them.
+pub(crate) fn decision(consumed: Consumed) -> wire::QuotaDecision {
+    let mut decision = wire::QuotaDecision {
+        allowed: consumed.allowed,
+        ..wire::QuotaDecision::default()
+    };
+    if let Some(line) = tightest(&consumed.counted).cloned().map(standing) {
+        decision.resource_type = line.resource_type;
+        decision.amount = line.amount;
+        decision.limit = line.limit;
+        decision.usage = line.usage;
+        decision.remaining = line.remaining;
+        decision.reset_at = line.reset_at;
+        decision.limit_tenant_id = line.limit_tenant_id;
+    }
+    if consumed.counted.len() > 1 {
+        decision.resources = consumed.counted.into_iter().map(standing).collect();
+    }
+    decision
+}
+
+pub(crate) fn standing(counted: Counted) -> wire::ResourceStanding {
+    let standing = counted.standing;
+    wire::ResourceStanding {
+        resource_type: counted.resource_type,
+        amount: counted.amount,
         limit: standing.limit,
         usage: standing.usage,
         remaining: standing.remaining(),
         reset_at: standing.reset_at.map(timestamp),
         limit_tenant_id: standing.tenant.to_string(),
+    }
+}
+
+/// What became of one of many uses.
+pub(crate) fn result(
+    request_id: String,
+    consumed: Result<Consumed, Refusal>,
+) -> wire::ConsumeQuotaResult {
+    let result = wire::ConsumeQuotaResult {
+        request_id,
+        ..wire::ConsumeQuotaResult::default()
+    };
+    match consumed {
+        Ok(consumed) => wire::ConsumeQuotaResult {
+            decision: Some(decision(consumed)),
+            ..result
+        },
+        Err(refusal) => wire::ConsumeQuotaResult {
+            reason: refusal.reason.word().to_owned(),
+            message: refusal.message,
+            ..result
+        },
     }
 }
 
@@ -83,20 +130,137 @@ pub(crate) fn asked(resource_type: &str, asked: Option<i64>) -> Result<i64, Refu
 
 pub(crate) fn consumption(message: wire::ConsumeQuotaRequest) -> Result<Consumption, Refusal> {
     let mut wrong = Violations::new();
-    wrong.take(
-        "resource_type",
-        limit::resource_type(&message.resource_type),
-    );
-    let amount = wrong.take("amount", amount(message.amount.unwrap_or(1)));
+    let one = (message.resource_type, message.amount);
+    let amounts = amounts(&mut wrong, one, message.resources);
     if let Some(why) = text(&message.description) {
         wrong.add("description", why);
     }
+    let mode = match message.mode.as_str() {
+        "" | "normal" => Mode::Normal,
+        "best_effort" => Mode::BestEffort,
+        "check_only" => Mode::CheckOnly,
+        "adjust_only" => Mode::AdjustOnly,
+        _ => {
+            let words = "must be normal, best_effort, check_only or adjust_only";
+            wrong.add("mode", words);
+            Mode::Normal
+        }
+    };
     wrong.check()?;
     Ok(Consumption {
-        resource_type: message.resource_type,
-        amount: amount.unwrap_or_default(),
+        amounts,
+        mode,
         description: message.description,
     })
+}
+
+/// One use of a batch.
+pub(crate) struct BatchUse {
+    /// Its id as it was given.
+    pub(crate) request_id: String,
+    /// Its key, and what it asks for.
+    pub(crate) parsed: Result<(Option<RequestKey>, Consumption), Refusal>,
+}
+
+/// The uses of a batch.
+pub(crate) fn uses(
+    ctx: &RequestContext,
+    batch: Option<&RequestKey>,
+    message: wire::BatchConsumeQuotaRequest,
+) -> Result<Vec<BatchUse>, Refusal> {
+    if !(1..=MAX_USES).contains(&message.uses.len()) {
+        return Err(Refusal::field("uses", format!("must be 1 to {MAX_USES}")));
+    }
+    let tenant = message.tenant;
+    let foreign = |of: &wire::ConsumeQuotaRequest| !of.tenant.is_empty() && of.tenant != tenant;
+    if message.uses.iter().any(foreign) {
+        return Err(Refusal::field(
+            "uses",
+            "name another tenant than the batch; leave theirs empty",
+        ));
+    }
+    let uses = message.uses.into_iter().enumerate();
+    let uses = uses.map(|(place, mut message)| {
+        message.tenant.clear();
+        let request_id = std::mem::take(&mut message.request_id);
+        let id = match (request_id.as_str(), batch) {
+            ("", Some(batch)) => format!("{}/{place}", batch.request_id),
+            (own, _) => own.to_owned(),
+        };
+        let key = RequestKey::new(ctx, &id, None, &message.encode_to_vec());
+        BatchUse {
+            request_id,
+            parsed: key.and_then(|key| Ok((key, consumption(message)?))),
+        }
+    });
+    Ok(uses.collect())
+}
+
+/// The amounts that are asked for: of one resource type, or of several.
+fn amounts(
+    wrong: &mut Violations,
+    (resource_type, one): (String, Option<i64>),
+    several: Vec<wire::ResourceAmount>,
+) -> Vec<(String, i64)> {
+    if several.is_empty() {
+        wrong.take("resource_type", limit::resource_type(&resource_type));
+        let amount = wrong.take("amount", amount(one.unwrap_or(1)));
+        return vec![(resource_type, amount.unwrap_or_default())];
+    }
+    if !resource_type.is_empty() || one.is_some() {
+        wrong.add(
+            "resources",
+            "stand in the place of resource_type and amount; send one or the other",
+        );
+    }
+    if several.len() > MAX_RESOURCES {
+        wrong.add("resources", format!("must be at most {MAX_RESOURCES}"));
+    }
+    several_amounts(wrong, several)
+}
+
+/// Amounts of several resource types, each of which stands there once.
+fn several_amounts(
+    wrong: &mut Violations,
+    several: Vec<wire::ResourceAmount>,
+) -> Vec<(String, i64)> {
+    let mut amounts: Vec<(String, i64)> = Vec::with_capacity(several.len().min(MAX_RESOURCES));
+    for resource in several.into_iter().take(MAX_RESOURCES) {
+        wrong.take("resources", limit::resource_type(&resource.resource_type));
+        let amount = wrong.take("resources", amount(resource.amount.unwrap_or(1)));
+        if amounts
+            .iter()
+            .any(|(known, _)| *known == resource.resource_type)
+        {
+            wrong.add(
+                "resources",
+                format!("name {} twice; add it up", resource.resource_type),
+            );
+        }
+        amounts.push((resource.resource_type, amount.unwrap_or_default()));
+    }
+    amounts
+}
+
+/// An amount of a resource type that a text says more about.
+pub(crate) fn described(
+    (field, number): (&'static str, Option<i64>),
+    (resource_type, description): (&str, &str),
+) -> Result<i64, Refusal> {
+    let mut wrong = Violations::new();
+    wrong.take("resource_type", limit::resource_type(resource_type));
+    let number = match number {
+        Some(number) => wrong.take(field, amount(number)),
+        None => {
+            wrong.add(field, "must be given: how much there is, 0 or more");
+            None
+        }
+    };
+    if let Some(why) = text(description) {
+        wrong.add("description", why);
+    }
+    wrong.check()?;
+    Ok(number.unwrap_or_default())
 }
 
 pub(crate) fn new_override(message: wire::OverrideLimitRequest) -> Result<NewOverride, Refusal> {

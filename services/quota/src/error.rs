@@ -3,6 +3,8 @@
 use tenantry_core::{Reason, Refusal, clock};
 
 use crate::domain::decision::Standing;
+use crate::domain::period::ResetPeriod;
+use crate::domain::reservation::Status;
 
 /// Why a use case didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,21 @@ pub(crate) enum Error {
         resource_type: String,
         standing: Standing,
     },
+    #[error("less is used than is given back")]
+    ReleaseBeyondUsage {
+        resource_type: String,
+        amount: i64,
+        standing: Standing,
+    },
+    #[error("no gauge")]
+    NotAGauge {
+        resource_type: String,
+        period: ResetPeriod,
+    },
+    #[error("no such reservation")]
+    ReservationNotFound,
+    #[error("the reservation isn't held")]
+    ReservationNotHeld(Option<Status>),
     #[error(transparent)]
     Counter(#[from] tenantry_counter::Error),
     #[error(transparent)]
@@ -65,6 +82,44 @@ impl From<Error> for Refusal {
                 );
                 facts(refusal, &resource_type, standing)
             }
+            Error::ReleaseBeyondUsage {
+                resource_type,
+                amount,
+                standing,
+            } => {
+                let refusal = Self::new(
+                    Reason::ReleaseBeyondUsage,
+                    format!(
+                        "{amount} of {resource_type} can't be given back: {} are used. Give back as much at most, or say how many there are with PUT /api/v1/tenants/{{tenant}}/gauges/{resource_type}.",
+                        standing.usage
+                    ),
+                );
+                facts(refusal, &resource_type, standing)
+            }
+            Error::NotAGauge {
+                resource_type,
+                period,
+            } => Self::new(
+                Reason::NotAGauge,
+                format!(
+                    "{resource_type} is counted by the {} and begins anew by itself: nothing of it is given back or set. Where not all of what you ask for is used in the end, reserve it.",
+                    period.word()
+                ),
+            )
+            .with("resource_type", resource_type)
+            .with("reset_period", period.word()),
+            Error::ReservationNotFound | Error::ReservationNotHeld(None) => Self::new(
+                Reason::ReservationNotFound,
+                "There is no such reservation. Those that have ended are kept for 35 days.",
+            ),
+            Error::ReservationNotHeld(Some(status)) => Self::new(
+                Reason::ReservationEnded,
+                format!(
+                    "The reservation is {} already. Use POST /api/v1/tenants/{{tenant}}/usage/increment for what was used all the same.",
+                    status.word()
+                ),
+            )
+            .with("status", status.word()),
             Error::Counter(error) => {
                 tracing::warn!(error = %error, "a counter can't be asked");
                 Self::unavailable()

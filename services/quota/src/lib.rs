@@ -20,6 +20,7 @@ use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
+use tenantry_proto::quota::v1::reservation_service_server::ReservationServiceServer;
 use tenantry_rpc::tenant_data;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_runtime::{NoCommands, Runtime, Service};
@@ -69,6 +70,8 @@ impl Service for Quota {
             "ends of overrides",
             Arc::clone(&app).end_overrides(tasks.token()),
         );
+        let expire = Arc::clone(&app).expire_reservations(tasks.token());
+        tasks.keep("ends of reservations", expire);
         let settle = Arc::clone(&app).settle_accounts(tasks.token());
         tasks.keep("settling of accounts", settle);
         Ok(Routes::new(tenant_data::server(Arc::clone(&app)))
@@ -77,6 +80,9 @@ impl Service for Quota {
             )))
             .add_service(RateLimitServiceServer::new(
                 service::rate_limit::RateLimits(Arc::clone(&app)),
+            ))
+            .add_service(ReservationServiceServer::new(
+                service::reservations::Reservations(Arc::clone(&app)),
             ))
             .add_service(QuotaServiceServer::new(service::quota::Quotas(app))))
     }

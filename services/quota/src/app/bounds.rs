@@ -7,7 +7,7 @@ use tenantry_rpc::tenants::TenantEntry;
 
 use super::App;
 use crate::domain::limit::{
-    Known, Limit, LimitOverride, OfPlan, RESOURCE_TYPES, Requested, is_within,
+    Known, Limit, LimitOverride, OfPlan, RESOURCE_TYPES, Requested, is_within, unbounded_period,
 };
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
@@ -19,6 +19,8 @@ pub(crate) struct Bound {
     pub(crate) tenant: TenantEntry,
     /// The limit; none where nothing bounds the tenant itself, whose use is counted all the same.
     pub(crate) limit: Option<Limit>,
+    /// Over which window it is counted where there is no limit.
+    pub(crate) unbounded_period: ResetPeriod,
     /// The tenant at the top of the tree.
     pub(crate) root: TenantId,
     /// Whether it is a pool that the tenant shares with others.
@@ -26,10 +28,13 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Over which window it is counted: what nothing bounds is counted by the month.
+    /// Over which window it is counted.
     pub(crate) fn reset_period(&self) -> ResetPeriod {
-        self.limit
-            .map_or(ResetPeriod::Month, |limit| limit.reset_period)
+        self.period_of(self.limit)
+    }
+
+    fn period_of(&self, limit: Option<Limit>) -> ResetPeriod {
+        limit.map_or(self.unbounded_period, |limit| limit.reset_period)
     }
 
     /// Whether it bounds what there is, and nothing that begins anew.
@@ -40,8 +45,7 @@ impl Bound {
     /// Whether this limit in its place would count in the same account.
     pub(crate) fn is_of_same_kind(&self, limit: Option<Limit>) -> bool {
         let shared = limit.is_some_and(|limit| limit.shared);
-        let period = limit.map_or(ResetPeriod::Month, |limit| limit.reset_period);
-        period == self.reset_period() && (shared || !self.pool)
+        self.period_of(limit) == self.reset_period() && (shared || !self.pool)
     }
 }
 
@@ -65,6 +69,7 @@ impl App {
         let own = Bound {
             tenant: tenant.clone(),
             limit: self.holds(tenant, resource_type, set.as_deref())?,
+            unbounded_period: unbounded_period(resource_type),
             root,
             pool: false,
         };
@@ -80,6 +85,7 @@ impl App {
                 bounds.push(Bound {
                     limit,
                     tenant: above,
+                    unbounded_period: unbounded_period(resource_type),
                     root,
                     pool: true,
                 });

@@ -62,9 +62,8 @@ impl App {
 
     /// What is used of an account: what the ledger has, and what its counter was spent fast.
     pub(super) async fn used(&self, account: &Account) -> Result<i64, Error> {
-        let used = account.used();
         let Some(opening) = account.opening.clone().filter(|_| account.fast) else {
-            return Ok(used);
+            return Ok(account.used());
         };
         let counter: (CounterKey, Opening) = (counter_key(account), Opening::noted(opening));
         let look = self.counters.look(&[(&counter.0, &counter.1)]).await?;
@@ -73,7 +72,7 @@ impl App {
             // Lost: all that was granted counts as used.
             Some(None) | None => account.granted - account.committed,
         };
-        Ok(used.saturating_add(fast))
+        Ok(account.used_with(fast))
     }
 }
 

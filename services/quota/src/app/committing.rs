@@ -1,76 +1,73 @@
-//! Commits what was used: many uses in one transaction, each once for its key. Whoever waits for theirs is answered when it is
+//! Commits entries: many in one transaction, each once for its key. Whoever waits for theirs is answered when it is
 //! there for good.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
-use tenantry_core::TenantId;
+use sqlx::PgConnection;
+use tenantry_core::{ReservationId, TenantId};
 use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::account::{Account, AccountId, Committing};
-use crate::domain::decision::{Standing, binding};
+use super::ledger::Ledger;
+use crate::domain::account::AccountId;
+use crate::domain::entry::{Accounts, Counted, Entry, Posted};
+use crate::domain::reservation::{Reserving, Status};
 use crate::error::Error;
-use crate::store::accounts;
-use crate::store::usage::{self, Kept, Record};
+use crate::store::usage::{self, Kept};
+use crate::store::{accounts, reservations, series};
 
-/// Connections that commit at the same time. Uses of one tree go to one, so that they don't wait for each other's rows.
+/// Connections that commit at the same time. Entries of one tree go to one, so that they don't wait for each other's rows.
 const WRITERS: usize = 2;
-/// Most uses that wait for one of them; those beyond it wait to wait.
+/// Most entries that wait for one of them; those beyond it wait to wait.
 const WAITING: usize = 4_096;
-/// Most uses of one transaction.
+/// Most entries of one transaction.
 const BATCH: usize = 1_000;
 /// How often a batch is tried: others commit one of its keys meanwhile, a tenant is purged, or the database takes it for the victim
 /// of a deadlock.
 const TURNS: usize = 5;
 
-/// A use to be committed.
+/// An entry to be committed, and what it makes of a reservation.
 #[derive(Debug)]
-pub(super) struct Use {
-    /// What is kept of it, but for the answer.
-    pub(super) record: Record,
-    /// What it counts in.
-    pub(super) parts: Vec<Part>,
+pub(super) struct Commission {
+    pub(super) entry: Entry,
+    pub(super) reserving: Option<Reserving>,
 }
 
-impl Use {
+impl Commission {
     /// Whether it counts in an account of one of these tenants.
     fn is_of(&self, tenants: &BTreeSet<TenantId>) -> bool {
-        let mut parts = self.parts.iter();
-        parts.any(|part| tenants.contains(&part.account.tenant))
+        self.accounts()
+            .any(|account| tenants.contains(&account.tenant))
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = &AccountId> {
+        let lines = self.entry.lines.iter();
+        lines.flat_map(|line| line.parts.iter().map(|part| &part.account))
+    }
+
+    /// The reservation that it is about.
+    fn reservation(&self) -> Option<(TenantId, ReservationId)> {
+        let reserving = self.reserving.as_ref()?;
+        Some((self.entry.key.0, reserving.id()))
     }
 }
 
-/// What a use counts in one account.
+/// What became of an entry.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
-    pub(super) account: AccountId,
-    /// The opening that it was spent of; none where it counts in the ledger alone.
-    pub(super) opening: Option<String>,
-    /// The limit that it was decided by.
-    pub(super) limit: Option<i64>,
-    /// What its counter was spent fast.
-    pub(super) fast: i64,
-}
-
-/// What became of a use.
-#[derive(Debug)]
 pub(super) enum Outcome {
-    /// It counts, and this is how its limits stand.
-    Done(Standing),
-    /// It was there already.
-    Again(Kept),
-    /// It doesn't count: what it was spent of has ended.
-    Ended,
-    /// It doesn't count: this limit doesn't have so much.
-    Full(Standing),
+    /// Its accounts say so.
+    Posted(Posted),
+    /// It was there already, line by line.
+    Again(Vec<Kept>),
+    /// It doesn't count: the reservation isn't held, but is this, if it is there at all.
+    NotHeld(Option<Status>),
 }
 
-type Waiting = (Use, oneshot::Sender<Result<Outcome, Error>>);
+type Waiting = (Commission, oneshot::Sender<Result<Outcome, Error>>);
 
-/// Takes uses to commit. Clones share the writers.
+/// Takes entries to commit. Clones share the writers.
 #[derive(Clone, Debug)]
 pub(super) struct Committer {
     writers: Vec<mpsc::Sender<Waiting>>,
@@ -78,12 +75,13 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Starts the writers. They end by cancellation: what waits then isn't committed, and nobody was told that it is.
-    pub(super) fn start(store: &Store, tasks: &Tasks) -> Self {
+    pub(super) fn start(store: &Store, ledger: &Ledger, tasks: &Tasks) -> Self {
         let store = store.apart(u32::try_from(WRITERS).unwrap_or(u32::MAX));
         let writers = (0..WRITERS).map(|_| {
             let (sender, receiver) = mpsc::channel(WAITING);
             let writer = Writer {
                 store: store.clone(),
+                ledger: ledger.clone(),
             };
             tasks.keep("commits of usage", writer.run(receiver, tasks.clone()));
             sender
@@ -93,13 +91,17 @@ impl Committer {
         }
     }
 
-    /// Commits a use.
-    pub(super) async fn commit(&self, used: Use, root: TenantId) -> Result<Outcome, Error> {
+    /// Commits an entry of a tree of tenants.
+    pub(super) async fn commit(
+        &self,
+        commission: Commission,
+        root: TenantId,
+    ) -> Result<Outcome, Error> {
         let (sender, receiver) = oneshot::channel();
         let places = self.writers.len() as u128;
         let writer = usize::try_from(root.uuid().as_u128() % places).unwrap_or_default();
         let ended = |_| Error::from(tenantry_core::Refusal::unavailable());
-        let sent = self.writers[writer].send((used, sender)).await;
+        let sent = self.writers[writer].send((commission, sender)).await;
         sent.map_err(|_closed| tenantry_core::Refusal::unavailable())?;
         receiver.await.map_err(ended)?
     }
@@ -107,6 +109,7 @@ impl Committer {
 
 struct Writer {
     store: Store,
+    ledger: Ledger,
 }
 
 impl Writer {
@@ -123,14 +126,18 @@ impl Writer {
         }
     }
 
-    /// Commits a batch, but for what has the key of another use in it: that is returned, for the next one.
+    /// Commits a batch, but for what has the key of another entry in it, or is about the same reservation: that is returned, for the
+    /// next one.
     async fn write(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
-        let mut keys = HashSet::new();
-        let (now, later): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .partition(|(used, _)| keys.insert(used.record.key.clone()));
-        let (mut uses, replies): (Vec<_>, Vec<_>) = now.into_iter().unzip();
-        match self.commit(&mut uses).await {
+        let (mut keys, mut reservations) = (HashSet::new(), HashSet::new());
+        let (now, later): (Vec<_>, Vec<_>) = batch.into_iter().partition(|(commission, _)| {
+            let reservation = commission.reservation();
+            !reservation.is_some_and(|id| reservations.contains(&id))
+                && keys.insert(commission.entry.key.clone())
+                && reservation.is_none_or(|id| reservations.insert(id))
+        });
+        let (commissions, replies): (Vec<_>, Vec<_>) = now.into_iter().unzip();
+        match self.commit(&commissions).await {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // Whoever asked may have gone: it counts all the same.
@@ -138,7 +145,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::warn!(error = %error, uses = uses.len(), "usage can't be committed");
+                tracing::warn!(error = %error, entries = commissions.len(), "usage can't be committed");
                 for reply in replies {
                     let _ = reply.send(Err(tenantry_core::Refusal::unavailable().into()));
                 }
@@ -147,10 +154,10 @@ impl Writer {
         later
     }
 
-    async fn commit(&self, uses: &mut [Use]) -> Result<Vec<Outcome>, Error> {
+    async fn commit(&self, commissions: &[Commission]) -> Result<Vec<Outcome>, Error> {
         let mut closed = BTreeSet::new();
         for turn in 1..=TURNS {
-            match self.try_commit(uses, &mut closed).await {
+            match self.try_commit(commissions, &mut closed).await {
                 Ok(Some(outcomes)) => return Ok(outcomes),
                 Ok(None) => {}
                 Err(Error::Store(error @ tenantry_store::Error::Unavailable(_)))
@@ -167,102 +174,124 @@ impl Writer {
     /// One transaction; nothing where another one committed a key of it at the same time, or began to purge one of its tenants.
     async fn try_commit(
         &self,
-        uses: &mut [Use],
+        commissions: &[Commission],
         closed: &mut BTreeSet<TenantId>,
     ) -> Result<Option<Vec<Outcome>>, Error> {
         let mut tx = self.store.platform().await?;
-        let ids: BTreeSet<_> = uses
+        let ids: BTreeSet<_> = commissions.iter().flat_map(Commission::accounts).collect();
+        let locked = accounts::lock(tx.conn(), ids).await?;
+        let reservations: BTreeSet<_> = commissions
             .iter()
-            .flat_map(|used| &used.parts)
-            .map(|part| &part.account)
+            .filter_map(Commission::reservation)
             .collect();
-        let locked = accounts::lock(tx.conn(), ids.iter().copied()).await?;
-        let keys: Vec<_> = uses.iter().map(|used| &used.record.key).collect();
-        let kept: HashMap<_, _> = usage::kept(tx.conn(), &keys).await?.into_iter().collect();
-        let mut accounts: BTreeMap<AccountId, Account> = locked
-            .into_iter()
-            .map(|account| (account.id.clone(), account))
+        let reservations: Vec<_> = reservations.into_iter().collect();
+        let statuses: HashMap<_, _> = match reservations.as_slice() {
+            [] => HashMap::new(),
+            ids => {
+                let statuses = reservations::lock(tx.conn(), ids).await?;
+                statuses.into_iter().collect()
+            }
+        };
+        let keys: Vec<_> = commissions
+            .iter()
+            .map(|commission| &commission.entry.key)
             .collect();
+        let mut kept: HashMap<_, Vec<Kept>> = HashMap::new();
+        for (key, line) in usage::kept(tx.conn(), &keys).await? {
+            kept.entry(key).or_default().push(line);
+        }
         let now = accounts::now(tx.conn()).await?;
-        let mut changed = BTreeSet::new();
-        let mut outcomes = Vec::with_capacity(uses.len());
-        for used in &mut *uses {
-            outcomes.push(match kept.get(&used.record.key) {
-                Some(kept) => Outcome::Again(kept.clone()),
-                None if used.is_of(closed) => Outcome::Ended,
-                None => decide(used, &mut accounts, &mut changed, now)?,
+        let mut accounts = Accounts::new(locked);
+        let mut outcomes = Vec::with_capacity(commissions.len());
+        for commission in commissions {
+            let status = commission
+                .reservation()
+                .and_then(|id| statuses.get(&id).copied());
+            let entry = &commission.entry;
+            outcomes.push(match (kept.remove(&entry.key), &commission.reserving) {
+                (Some(kept), _) => Outcome::Again(kept),
+                (None, _) if commission.is_of(closed) => Outcome::Posted(Posted::Ended),
+                (None, Some(Reserving::Make(_))) if status.is_some() => Outcome::NotHeld(status),
+                (None, Some(Reserving::End(_))) if status != Some(Status::Held) => {
+                    Outcome::NotHeld(status)
+                }
+                (None, _) => Outcome::Posted(accounts.post(entry, now)),
             });
         }
-        let mut records: Vec<_> = uses
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Done(_)))
-            .map(|(used, _)| &used.record)
-            .collect();
-        records.sort_by(|one, other| one.key.cmp(&other.key));
-        if !records.is_empty() {
-            let inserted = usage::insert(tx.conn(), &records).await?;
-            if inserted.len() < records.len() {
-                return Ok(None);
-            }
-            let changed = changed.iter().filter_map(|id| accounts.get(id));
-            accounts::save_used(tx.conn(), changed.clone()).await?;
-            let tenants: BTreeSet<_> = changed.map(|account| account.id.tenant).collect();
-            let tenants: Vec<_> = tenants.into_iter().collect();
-            let open = usage::open_tenants(tx.conn(), &tenants).await?;
-            if open.len() < tenants.len() {
-                closed.extend(tenants.into_iter().filter(|tenant| !open.contains(tenant)));
-                return Ok(None);
-            }
-            tx.commit().await?;
+        let done = Done::of(commissions, &outcomes);
+        if done.0.is_empty() {
+            return Ok(Some(outcomes));
         }
+        if !done.keep(tx.conn(), now).await? {
+            return Ok(None);
+        }
+        for account in accounts.overgranted() {
+            self.ledger.end(account).await?;
+            accounts::save(tx.conn(), account).await?;
+        }
+        accounts::save_used(tx.conn(), accounts.changed()).await?;
+        let tenants: BTreeSet<_> = accounts
+            .changed()
+            .map(|account| account.id.tenant)
+            .collect();
+        let tenants: Vec<_> = tenants.into_iter().collect();
+        let open = usage::open_tenants(tx.conn(), &tenants).await?;
+        if open.len() < tenants.len() {
+            closed.extend(tenants.into_iter().filter(|tenant| !open.contains(tenant)));
+            return Ok(None);
+        }
+        tx.commit().await?;
+        self.ledger.free(accounts.freed()).await;
         Ok(Some(outcomes))
     }
 }
 
-/// Counts a use in its accounts, in all of them or in none.
-fn decide(
-    used: &mut Use,
-    accounts: &mut BTreeMap<AccountId, Account>,
-    changed: &mut BTreeSet<AccountId>,
-    now: Timestamp,
-) -> Result<Outcome, Error> {
-    let amount = used.record.amount;
-    let mut after = Vec::with_capacity(used.parts.len());
-    let mut standings = Vec::with_capacity(used.parts.len());
-    for part in &used.parts {
-        let Some(account) = accounts.get(&part.account) else {
-            return Ok(Outcome::Ended);
-        };
-        let mut account = account.clone();
-        let decided_by = (part.opening.as_deref(), part.limit);
-        let committing = account.commit(decided_by, amount, now);
-        // What others have spent and not committed isn't used.
-        let standing = Standing {
-            tenant: account.id.tenant,
-            limit: account.limit,
-            usage: account.used().saturating_add(part.fast),
-            reset_period: account.id.reset_period,
-            reset_at: account.window.end,
-        };
-        match committing {
-            Committing::Done => {}
-            Committing::Ended => return Ok(Outcome::Ended),
-            Committing::Full => return Ok(Outcome::Full(standing)),
-        }
-        after.push(account);
-        standings.push(standing);
-    }
-    let Some(standing) = binding(standings) else {
-        return Ok(Outcome::Ended);
-    };
-    used.record.answer = serde_json::to_value(standing).map_err(tenantry_store::Error::from)?;
-    for account in after {
-        changed.insert(account.id.clone());
-        accounts.insert(account.id.clone(), account);
-    }
-    Ok(Outcome::Done(standing))
-}
+/// What was counted, in the order of the keys.
+struct Done<'a>(Vec<(&'a Commission, &'a [Counted])>);
 
-/// A record's answer, before it is known.
-pub(super) const UNANSWERED: Value = Value::Null;
+impl<'a> Done<'a> {
+    fn of(commissions: &'a [Commission], outcomes: &'a [Outcome]) -> Self {
+        let done = commissions.iter().zip(outcomes);
+        let done = done.filter_map(|(commission, outcome)| match outcome {
+            Outcome::Posted(Posted::Done(counted)) => Some((commission, counted.as_slice())),
+            _ => None,
+        });
+        let mut done: Vec<_> = done.collect();
+        done.sort_by(|(one, _), (other, _)| one.entry.key.cmp(&other.entry.key));
+        Self(done)
+    }
+
+    /// Writes the log, what it adds up to, and the reservations; false where another one committed a key meanwhile.
+    async fn keep(&self, conn: &mut PgConnection, now: Timestamp) -> Result<bool, Error> {
+        let entries: Vec<_> = self
+            .0
+            .iter()
+            .map(|(commission, counted)| (&commission.entry, *counted))
+            .collect();
+        let lines: usize = entries.iter().map(|(_, counted)| counted.len()).sum();
+        if usage::insert(conn, &entries, now).await? < lines as u64 {
+            return Ok(false);
+        }
+        let mut sums = series::Sums::default();
+        for (entry, counted) in &entries {
+            let at = entry.occurred_at.unwrap_or(now);
+            for line in *counted {
+                sums.add(entry.key.0, &line.resource_type, at, line.amount);
+            }
+        }
+        series::add(conn, &sums).await?;
+        for (commission, _) in &self.0 {
+            let tenant = commission.entry.key.0;
+            match &commission.reserving {
+                None => {}
+                Some(Reserving::Make(new)) => {
+                    reservations::insert(conn, tenant, new, now).await?;
+                }
+                Some(Reserving::End(ending)) => {
+                    reservations::end(conn, tenant, ending, now).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,148 +1,138 @@
-//! Using up: spent first, then committed to the ledger, and acknowledged only then.
+//! Using up, in the ways that callers ask for it; and what there is of gauges.
 
+use tenantry_core::RequestContext;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{RequestContext, TenantId, UsageId};
-use tenantry_counter::How;
 use tenantry_rpc::tenants::TenantEntry;
 
 use super::App;
-use super::committing::{Outcome, Part, UNANSWERED, Use};
-use super::spending::{Spending, Tried, Trying};
-use crate::domain::decision::Standing;
+use super::posting::{Posting, exceeded};
+use crate::domain::entry::{Amount, Counted, Kind};
 use crate::error::Error;
-use crate::store::usage::{self, Kept, Record};
+
+/// How a use that limits don't have is decided (after the modes of Google's Service Control API, `QuotaOperation.QuotaMode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All of it is used, or nothing.
+    #[default]
+    Normal,
+    /// As much of each resource type as there is.
+    BestEffort,
+    /// Nothing is used: it is only asked.
+    CheckOnly,
+    /// It is used whatever the limits are.
+    AdjustOnly,
+}
 
 /// What is to be used.
 #[derive(Clone, Debug)]
 pub(crate) struct Consumption {
-    pub(crate) resource_type: String,
-    pub(crate) amount: i64,
+    /// How much of each resource type, each of which stands here once.
+    pub(crate) amounts: Vec<(String, i64)>,
+    pub(crate) mode: Mode,
     pub(crate) description: String,
 }
 
+/// What was decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Consumed {
+    pub(crate) allowed: bool,
+    pub(crate) counted: Vec<Counted>,
+}
+
 impl App {
-    /// Uses so much, or nothing where a limit doesn't have it. Once for its key.
+    /// Uses so much, by its mode. Once for its key.
     pub(crate) async fn consume(
         &self,
         ctx: &RequestContext,
         key: Option<&RequestKey>,
         tenant: &TenantEntry,
         consumption: &Consumption,
-    ) -> Result<Standing, Error> {
-        let usage_id = UsageId::new().uuid();
-        let record = Record {
-            key: (
-                tenant.id,
-                ctx.principal.key(),
-                key.map_or_else(|| usage_id.to_string(), |key| key.request_id.clone()),
-            ),
-            usage_id,
-            // Without an id nobody can repeat it.
-            digest: key.map(|key| key.digest.to_vec()).unwrap_or_default(),
-            resource_type: consumption.resource_type.clone(),
-            amount: consumption.amount,
-            description: consumption.description.clone(),
-            answer: UNANSWERED,
+    ) -> Result<Consumed, Error> {
+        let kind = match consumption.mode {
+            Mode::CheckOnly => return self.check_all(tenant, &consumption.amounts).await,
+            Mode::AdjustOnly => Kind::Adjusted,
+            Mode::Normal | Mode::BestEffort => Kind::Used,
         };
-        let trying = Trying::new();
-        let decided = loop {
-            let tried = self.try_to_consume(tenant, &record).await?;
-            if let Some(decided) = trying.decided(tried).await? {
-                break decided;
-            }
-        };
-        match decided {
-            Ok(standing) => Ok(standing),
-            Err(standing) => self.admitted_before(&record).await?.ok_or_else(|| {
-                let Consumption {
-                    resource_type,
-                    amount,
-                    ..
-                } = consumption.clone();
-                Error::QuotaExceeded {
-                    resource_type,
-                    amount,
-                    standing,
+        let mut posting = Posting::new(ctx, key, tenant, kind, &consumption.description);
+        for (resource_type, amount) in &consumption.amounts {
+            posting = posting.line(resource_type, Amount::By(*amount));
+        }
+        loop {
+            let refused = match self.post(&posting).await? {
+                Ok(receipt) => {
+                    return Ok(Consumed {
+                        allowed: true,
+                        counted: receipt.counted,
+                    });
                 }
-            }),
+                Err(refused) => refused,
+            };
+            let line = posting.entry.lines.get_mut(refused.demand);
+            match line.map(|line| &mut line.amount) {
+                Some(Amount::By(amount)) if consumption.mode == Mode::BestEffort && *amount > 0 => {
+                    let remaining = refused.standing.remaining().unwrap_or_default();
+                    *amount = remaining.min(*amount - 1);
+                }
+                _ => return Err(exceeded(&posting, refused)),
+            }
         }
     }
 
-    async fn try_to_consume(
+    /// Whether so much could be used.
+    pub(crate) async fn check_all(
         &self,
         tenant: &TenantEntry,
-        record: &Record,
-    ) -> Result<Tried<Standing>, Error> {
-        let what = (record.resource_type.as_str(), record.amount);
-        let bounds = self.bounds(tenant, &record.resource_type).await?;
-        let spending = match self.spend(&bounds, what, How::Durably).await? {
-            Tried::Done(spending) => spending,
-            Tried::Full(standing) => return Ok(Tried::Full(standing)),
-            Tried::Again => return Ok(Tried::Again),
-            Tried::Pending => return Ok(Tried::Pending),
+        amounts: &[(String, i64)],
+    ) -> Result<Consumed, Error> {
+        let mut consumed = Consumed {
+            allowed: true,
+            counted: Vec::with_capacity(amounts.len()),
         };
-        match self.commit(tenant.id, record, &spending).await? {
-            Outcome::Done(standing) => Ok(Tried::Done(standing)),
-            Outcome::Again(kept) => {
-                // Ours, where a first try was committed and nobody was told.
-                if kept.usage_id != record.usage_id {
-                    self.give_back(&spending).await?;
-                }
-                Ok(Tried::Done(same(record, &kept)?))
-            }
-            Outcome::Ended => {
-                self.give_back(&spending).await?;
-                for open in &spending.opens {
-                    self.ledger.forget(open.id.tenant, &record.resource_type);
-                }
-                Ok(Tried::Again)
-            }
-            Outcome::Full(standing) => {
-                self.give_back(&spending).await?;
-                self.ledger
-                    .note_full(&record.resource_type, standing, &spending);
-                Ok(Tried::Full(standing))
-            }
+        for (resource_type, amount) in amounts {
+            let standing = self.check(tenant, resource_type).await?;
+            consumed.allowed &= standing.admits(*amount);
+            consumed.counted.push(Counted {
+                resource_type: resource_type.clone(),
+                amount: *amount,
+                standing,
+            });
         }
+        Ok(consumed)
     }
 
-    /// Commits what was spent.
-    async fn commit(
+    /// Gives back so much of a gauge. Once for its key.
+    pub(crate) async fn release(
         &self,
-        tenant: TenantId,
-        record: &Record,
-        spending: &Spending,
-    ) -> Result<Outcome, Error> {
-        let parts = spending.parts().map(|(open, counter)| Part {
-            account: open.id.clone(),
-            opening: open.opening().map(str::to_owned),
-            limit: open.limit,
-            fast: counter.map_or(0, |counter| counter.fast),
-        });
-        let used = Use {
-            parts: parts.collect(),
-            record: record.clone(),
-        };
-        let root = spending.opens.first().map_or(tenant, |open| open.root);
-        self.committer.commit(used, root).await
+        ctx: &RequestContext,
+        key: Option<&RequestKey>,
+        tenant: &TenantEntry,
+        (resource_type, amount, description): (&str, i64, &str),
+    ) -> Result<Consumed, Error> {
+        let posting = Posting::new(ctx, key, tenant, Kind::Released, description);
+        let posting = posting.line(resource_type, Amount::By(-amount));
+        self.fact(&posting).await
     }
 
-    /// The first answer, where the same request was admitted before.
-    async fn admitted_before(&self, record: &Record) -> Result<Option<Standing>, Error> {
-        if record.digest.is_empty() {
-            return Ok(None);
-        }
-        let mut tx = self.store.read(record.key.0).await?;
-        let kept = usage::kept(tx.conn(), &[&record.key]).await?;
-        kept.first().map(|(_, kept)| same(record, kept)).transpose()
+    /// Says how much of a gauge there is. Once for its key.
+    pub(crate) async fn set_gauge(
+        &self,
+        ctx: &RequestContext,
+        key: Option<&RequestKey>,
+        tenant: &TenantEntry,
+        (resource_type, value, description): (&str, i64, &str),
+    ) -> Result<Consumed, Error> {
+        let posting = Posting::new(ctx, key, tenant, Kind::Set, description);
+        let posting = posting.line(resource_type, Amount::To(value));
+        self.fact(&posting).await
     }
-}
 
-/// The first answer to the same request; refused where the request was another.
-fn same(record: &Record, kept: &Kept) -> Result<Standing, Error> {
-    if kept.digest != record.digest {
-        return Err(tenantry_store::Error::RequestIdReused.into());
+    /// Counts what no limit is asked about: it is allowed where the limits have it.
+    async fn fact(&self, posting: &Posting<'_>) -> Result<Consumed, Error> {
+        let counted = self.post_all(posting).await?.counted;
+        let exceeded = counted.iter().any(|line| line.standing.is_exceeded());
+        Ok(Consumed {
+            allowed: !exceeded,
+            counted,
+        })
     }
-    let answer = serde_json::from_value(kept.answer.clone());
-    Ok(answer.map_err(tenantry_store::Error::from)?)
 }

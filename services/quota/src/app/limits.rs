@@ -13,7 +13,7 @@ use tenantry_store::TenantTx;
 use super::App;
 use super::bounds::Bound;
 use crate::domain::decision::Standing;
-use crate::domain::limit::{Limit, LimitOverride, Source, is_within};
+use crate::domain::limit::{Limit, LimitOverride, Source, is_within, unbounded_period};
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
 use crate::store::{accounts, overrides};
@@ -83,7 +83,7 @@ impl App {
         for name in names {
             let set = set.iter().find(|set| set.resource_type == name);
             let limit = self.holds(tenant, &name, set)?;
-            let bound = self.own(tenant, limit);
+            let bound = self.own(tenant, &name, limit);
             let account = newest.iter().find(|account| {
                 account.id.resource_type == name && account.id.reset_period == bound.reset_period()
             });
@@ -197,11 +197,12 @@ impl App {
     /// Has a limit hold from now on: what was granted under the former one ends. Whoever just grants meets it at the account of one
     /// of them.
     async fn apply(&self, tx: &mut TenantTx, change: Change<'_>) -> Result<Quota, Error> {
-        let bound = self.own(change.tenant, change.limit);
+        let bound = self.own(change.tenant, change.resource_type, change.limit);
         let period = bound.reset_period();
         let now = accounts::now(tx.conn()).await?;
         // In the order in which uses lock them.
-        let former = self.own(change.tenant, change.former).reset_period();
+        let former = self.own(change.tenant, change.resource_type, change.former);
+        let former = former.reset_period();
         let mut periods = [period, former];
         periods.sort_by_key(|period| period.word());
         let both = if period == former { 1 } else { 2 };
@@ -239,15 +240,16 @@ impl App {
     }
 
     /// The tenant at the top of a tenant's tree.
-    async fn root(&self, tenant: &TenantEntry) -> Result<TenantId, Error> {
+    pub(super) async fn root(&self, tenant: &TenantEntry) -> Result<TenantId, Error> {
         let ancestors = self.tenants.ancestors(tenant).await?;
         Ok(ancestors.last().map_or(tenant.id, |top| top.id))
     }
 
-    fn own(&self, tenant: &TenantEntry, limit: Option<Limit>) -> Bound {
+    fn own(&self, tenant: &TenantEntry, resource_type: &str, limit: Option<Limit>) -> Bound {
         Bound {
             tenant: tenant.clone(),
             limit,
+            unbounded_period: unbounded_period(resource_type),
             root: tenant.id,
             pool: false,
         }

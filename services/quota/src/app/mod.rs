@@ -8,7 +8,9 @@ mod expiry;
 mod ledger;
 mod limits;
 mod overrides;
+mod posting;
 mod rates;
+mod reserving;
 mod settling;
 mod spending;
 mod tenant_data;
@@ -28,11 +30,13 @@ use tenantry_store::Store;
 use crate::error::Error;
 
 use committing::Committer;
-pub(crate) use consuming::Consumption;
+pub(crate) use consuming::{Consumed, Consumption, Mode};
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use overrides::Overrides;
+pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
+pub(crate) use reserving::{Reserved, Used, Wish};
 pub use tenant_data::TENANT_TABLES;
 
 /// Name of this service.
@@ -60,9 +64,10 @@ impl App {
         grace: Duration,
         tasks: &Tasks,
     ) -> Arc<Self> {
+        let ledger = Ledger::new(store.clone(), counters.clone());
         Arc::new(Self {
-            ledger: Ledger::new(store.clone(), counters.clone()),
-            committer: Committer::start(&store, tasks),
+            committer: Committer::start(&store, &ledger, tasks),
+            ledger,
             store,
             tenants,
             overrides,

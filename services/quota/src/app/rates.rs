@@ -5,7 +5,9 @@ use tenantry_counter::How;
 use tenantry_rpc::tenants::TenantEntry;
 
 use super::bounds::Bound;
-use super::spending::Trying;
+use super::consuming::Mode;
+use super::posting::tightest;
+use super::spending::{Demand, Trying};
 use super::{App, Consumption, OWN};
 use crate::domain::decision::{Standing, binding};
 use crate::error::Error;
@@ -40,17 +42,22 @@ impl App {
                 let rated = self.rate_gauge(&tenant, resource_type, hits).await?;
                 return Ok(Some(rated));
             }
-            let tried = self.spend(&bounds, (resource_type, hits), How::Fast);
-            if let Some(decided) = trying.decided(tried.await?).await? {
+            let demands = [Demand {
+                resource_type,
+                amount: hits,
+                bounds,
+            }];
+            let tried = self.spend(&demands, How::Fast).await?;
+            if let Some(decided) = trying.decided(tried).await? {
                 break decided.map(|spending| {
-                    let parts = spending.parts();
+                    let parts = spending.parts(0);
                     binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
                 });
             }
         };
         Ok(Some(Rated {
             admitted: decided.is_ok(),
-            standing: decided.unwrap_or_else(Some),
+            standing: decided.unwrap_or_else(|refused| Some(refused.standing)),
         }))
     }
 
@@ -63,18 +70,15 @@ impl App {
     ) -> Result<Rated, Error> {
         let ctx = RequestContext::of_service(OWN, Permissions::NONE);
         let consumption = Consumption {
-            resource_type: resource_type.to_owned(),
-            amount: hits,
+            amounts: vec![(resource_type.to_owned(), hits)],
+            mode: Mode::Normal,
             description: String::new(),
         };
         let (admitted, standing) = match self.consume(&ctx, None, tenant, &consumption).await {
-            Ok(standing) => (true, standing),
-            Err(Error::QuotaExceeded { standing, .. }) => (false, standing),
+            Ok(consumed) => (true, tightest(&consumed.counted).map(|line| line.standing)),
+            Err(Error::QuotaExceeded { standing, .. }) => (false, Some(standing)),
             Err(error) => return Err(error),
         };
-        Ok(Rated {
-            admitted,
-            standing: Some(standing),
-        })
+        Ok(Rated { admitted, standing })
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use crate::domain::account::AccountId;
 use crate::error::Error;
-use crate::store::{accounts, usage};
+use crate::store::{accounts, reservations, series, usage};
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -60,8 +60,11 @@ impl App {
             let mut tx = self.store.platform().await?;
             let records = usage::sweep(tx.conn(), SWEEP_ROWS).await?;
             let accounts = accounts::sweep(tx.conn(), SWEEP_ROWS).await?;
+            let spans = series::sweep(tx.conn(), SWEEP_ROWS).await?;
+            let reservations = reservations::sweep(tx.conn(), SWEEP_ROWS).await?;
             tx.commit().await?;
-            if records.max(accounts) < SWEEP_ROWS.unsigned_abs() {
+            let most = records.max(accounts).max(spans).max(reservations);
+            if most < SWEEP_ROWS.unsigned_abs() {
                 return Ok(());
             }
         }

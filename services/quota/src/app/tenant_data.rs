@@ -15,6 +15,8 @@ use crate::store::accounts;
 pub const TENANT_TABLES: &[TenantTable] = &[
     TenantTable::of("accounts", "usage_accounts"),
     TenantTable::of("usage_log", "usage_records"),
+    TenantTable::of("usage_series", "usage_spans"),
+    TenantTable::of("reservations", "reservations"),
     TenantTable::of("limit_overrides", "limit_overrides"),
     TenantTable::of("request_record", "request_records"),
 ];

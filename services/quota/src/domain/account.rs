@@ -5,13 +5,14 @@
 //! limit is admitted.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tenantry_core::{TenantId, Window};
 
 use super::limit::MAX_AMOUNT;
 use super::period::ResetPeriod;
 
 /// Which account.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct AccountId {
     pub(crate) tenant: TenantId,
     pub(crate) resource_type: String,
@@ -41,6 +42,8 @@ pub(crate) struct Account {
     pub(crate) granted: i64,
     /// Of that committed as used.
     pub(crate) committed: i64,
+    /// Of that spent fast, as far as the log has it.
+    pub(crate) flushed: i64,
 }
 
 /// How an opening ended.
@@ -86,7 +89,13 @@ impl Account {
             fast: false,
             granted: 0,
             committed: 0,
+            flushed: 0,
         }
+    }
+
+    /// Whether it is what is counted in at this time.
+    pub(crate) fn is_current(&self, now: Timestamp) -> bool {
+        !self.superseded && self.window.end.is_none_or(|end| end > now)
     }
 
     /// Whether what it admits is spent from a counter in Redis.
@@ -96,7 +105,14 @@ impl Account {
 
     /// What the ledger knows to be used.
     pub(crate) const fn used(&self) -> i64 {
-        self.settled.saturating_add(self.committed)
+        self.settled
+            .saturating_add(self.committed)
+            .saturating_add(self.flushed)
+    }
+
+    /// What is used where its counter was spent so much fast.
+    pub(crate) fn used_with(&self, fast: i64) -> i64 {
+        self.used().saturating_add((fast - self.flushed).max(0))
     }
 
     /// Whether more is granted than the limit has.
@@ -118,6 +134,7 @@ impl Account {
         self.fast = false;
         self.granted = 0;
         self.committed = 0;
+        self.flushed = 0;
     }
 
     /// Begins an opening of which nothing is granted yet.
@@ -159,22 +176,37 @@ impl Account {
         if !same || self.is_spent_in_redis() != opening.is_some() {
             return Committing::Ended;
         }
-        if opening.is_some() {
-            let committed = self.committed.saturating_add(amount);
-            if committed > self.granted {
-                return Committing::Ended;
-            }
-            self.committed = committed;
-            return Committing::Done;
-        }
-        if self.window.end.is_some_and(|end| end <= now) {
+        if opening.is_none() && !self.is_current(now) {
             return Committing::Ended;
         }
-        if amount > self.limit.unwrap_or(i64::MAX).saturating_sub(self.settled) {
+        let committed = self.committed.saturating_add(amount);
+        if opening.is_some() && committed.saturating_add(self.flushed) > self.granted {
+            return Committing::Ended;
+        }
+        // What was granted is within the limit, unless something was counted beyond it meanwhile.
+        if amount > 0 && amount > self.limit.unwrap_or(i64::MAX).saturating_sub(self.used()) {
             return Committing::Full;
         }
-        self.settled += amount;
+        match opening {
+            Some(_) => self.committed = committed,
+            None => self.settled += amount,
+        }
         Committing::Done
+    }
+
+    /// Counts so much whatever the limit is; a negative amount takes as much back, down to nothing. Returns by how much it changed.
+    pub(crate) fn adjust(&mut self, amount: i64) -> i64 {
+        if amount >= 0 {
+            let fits = amount.min(i64::MAX - self.used());
+            self.settled += fits;
+            return fits;
+        }
+        let amount = amount.saturating_neg();
+        let settled = amount.min(self.settled);
+        let committed = (amount - settled).min(self.committed);
+        self.settled -= settled;
+        self.committed -= committed;
+        -(settled + committed)
     }
 }
 

@@ -24,6 +24,25 @@ pub(crate) const RESOURCE_TYPES: [&str; 9] = [
     "asset_bytes",
 ];
 
+/// Those of them that there are, and that nothing uses up: gauges.
+const GAUGES: [&str; 6] = [
+    "users",
+    "devices",
+    "classes",
+    "storage_bytes",
+    "database_bytes",
+    "asset_bytes",
+];
+
+/// Over which window a resource type is counted that nothing bounds.
+pub(crate) fn unbounded_period(resource_type: &str) -> ResetPeriod {
+    if GAUGES.contains(&resource_type) {
+        ResetPeriod::Never
+    } else {
+        ResetPeriod::Month
+    }
+}
+
 /// What bounds a tenant's use of a resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {

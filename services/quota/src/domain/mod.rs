@@ -2,5 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod decision;
+pub(crate) mod entry;
 pub(crate) mod limit;
 pub(crate) mod period;
+pub(crate) mod reservation;

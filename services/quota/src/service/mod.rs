@@ -3,3 +3,4 @@
 pub(crate) mod limits;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;
+pub(crate) mod reservations;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tenantry_core::Permission;
+use futures::{StreamExt as _, stream};
+use tenantry_core::{Permission, Refusal};
 use tenantry_proto::quota::v1 as wire;
 use tenantry_proto::quota::v1::quota_service_server::QuotaService;
 use tenantry_rpc::{answer, open};
@@ -10,6 +11,9 @@ use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::convert;
+
+/// How many uses of a batch are under way at once.
+const BATCH_AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Quotas(pub(crate) Arc<App>);
@@ -28,9 +32,10 @@ impl QuotaService for Quotas {
                 .authorise(ctx, &message.tenant, Permission::UsageRead);
             let tenant = tenant.await?;
             let amount = convert::asked(&message.resource_type, message.amount)?;
-            let standing = self.0.check(&tenant, &message.resource_type).await?;
-            let allowed = standing.admits(amount);
-            Ok(convert::decision(&message.resource_type, allowed, standing))
+            let amounts = vec![(message.resource_type.clone(), amount)];
+            Ok(convert::decision(
+                self.0.check_all(&tenant, &amounts).await?,
+            ))
         })
         .await
     }
@@ -50,11 +55,90 @@ impl QuotaService for Quotas {
             let used = self
                 .0
                 .consume(&call.ctx, key.as_ref(), &tenant, &consumption);
-            Ok(convert::decision(
-                &consumption.resource_type,
-                true,
-                used.await?,
-            ))
+            Ok(convert::decision(used.await?))
+        })
+        .await
+    }
+
+    async fn batch_consume_quota(
+        &self,
+        request: Request<wire::BatchConsumeQuotaRequest>,
+    ) -> Result<Response<wire::BatchConsumeQuotaResponse>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let tenant = self
+                .0
+                .authorise(&call.ctx, &call.message.tenant, Permission::UsageRecord);
+            let tenant = tenant.await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let uses = convert::uses(&call.ctx, key.as_ref(), call.message)?;
+            let (ctx, tenant) = (&call.ctx, &tenant);
+            let results = uses.into_iter().map(|one| async move {
+                let (key, consumption) = match one.parsed {
+                    Ok(parsed) => parsed,
+                    Err(refusal) => return convert::result(one.request_id, Err(refusal)),
+                };
+                let used = self.0.consume(ctx, key.as_ref(), tenant, &consumption);
+                convert::result(one.request_id, used.await.map_err(Refusal::from))
+            });
+            let results = stream::iter(results).buffered(BATCH_AT_ONCE);
+            Ok(wire::BatchConsumeQuotaResponse {
+                results: results.collect().await,
+            })
+        })
+        .await
+    }
+
+    async fn release_quota(
+        &self,
+        request: Request<wire::ReleaseQuotaRequest>,
+    ) -> Result<Response<wire::QuotaDecision>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let tenant = self
+                .0
+                .authorise(&call.ctx, &call.message.tenant, Permission::UsageRecord);
+            let tenant = tenant.await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let message = &call.message;
+            let amount = convert::described(
+                ("amount", Some(message.amount.unwrap_or(1))),
+                (&message.resource_type, &message.description),
+            )?;
+            let what = (
+                message.resource_type.as_str(),
+                amount,
+                message.description.as_str(),
+            );
+            let released = self.0.release(&call.ctx, key.as_ref(), &tenant, what);
+            Ok(convert::decision(released.await?))
+        })
+        .await
+    }
+
+    async fn set_gauge(
+        &self,
+        request: Request<wire::SetGaugeRequest>,
+    ) -> Result<Response<wire::QuotaDecision>, Status> {
+        answer(async {
+            let mut call = open(request)?;
+            let tenant = self
+                .0
+                .authorise(&call.ctx, &call.message.tenant, Permission::UsageRecord);
+            let tenant = tenant.await?;
+            let key = call.request_key(|message| &mut message.request_id)?;
+            let message = &call.message;
+            let value = convert::described(
+                ("value", message.value),
+                (&message.resource_type, &message.description),
+            )?;
+            let what = (
+                message.resource_type.as_str(),
+                value,
+                message.description.as_str(),
+            );
+            let set = self.0.set_gauge(&call.ctx, key.as_ref(), &tenant, what);
+            Ok(convert::decision(set.await?))
         })
         .await
     }

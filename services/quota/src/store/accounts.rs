@@ -25,6 +25,7 @@ struct Row {
     fast: bool,
     granted: i64,
     committed: i64,
+    flushed: i64,
 }
 
 impl TryFrom<Row> for Account {
@@ -51,6 +52,7 @@ impl TryFrom<Row> for Account {
             fast: row.fast,
             granted: row.granted,
             committed: row.committed,
+            flushed: row.flushed,
         })
     }
 }
@@ -73,7 +75,7 @@ pub(crate) async fn lock_last(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start <= $4
            ORDER BY window_start DESC LIMIT 1 FOR UPDATE"#,
         tenant.uuid(),
@@ -96,7 +98,7 @@ pub(crate) async fn newest(
         Row,
         r#"SELECT DISTINCT ON (resource_type, reset_period)
                   tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
            FROM accounts WHERE tenant_id = $1 ORDER BY resource_type, reset_period, window_start DESC"#,
         tenant.uuid(),
     )
@@ -114,7 +116,7 @@ pub(crate) async fn lock_open(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
            FROM accounts WHERE tenant_id = $1 AND opening IS NOT NULL
            ORDER BY resource_type, reset_period, window_start FOR UPDATE"#,
         tenant.uuid(),
@@ -156,7 +158,7 @@ pub(crate) async fn find_newest(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3
            ORDER BY window_start DESC LIMIT 1"#,
         tenant.uuid(),
@@ -173,8 +175,8 @@ pub(crate) async fn find_newest(
 pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result<bool, Error> {
     let done = sqlx::query!(
         r#"INSERT INTO accounts (tenant_id, resource_type, reset_period, window_start, window_end, root_id, "limit", settled,
-                                 opening, fast, granted, committed, superseded)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                 opening, fast, granted, committed, superseded, flushed)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
            ON CONFLICT DO NOTHING"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -189,6 +191,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
         account.granted,
         account.committed,
         account.superseded,
+        account.flushed,
     )
     .execute(conn)
     .await?;
@@ -199,7 +202,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
 #[tracing::instrument(name = "accounts.save", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(), Error> {
     sqlx::query!(
-        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12
+        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12, flushed = $13
            WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start = $4"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -213,6 +216,7 @@ pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(
         account.granted,
         account.committed,
         account.superseded,
+        account.flushed,
     )
     .execute(conn)
     .await?;
@@ -252,7 +256,8 @@ pub(crate) async fn lock(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
-                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed
+                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed,
+                  a.flushed
            FROM accounts AS a
            JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS asked (tenant_id, resource_type, reset_period, window_start)
                 USING (tenant_id, resource_type, reset_period, window_start)

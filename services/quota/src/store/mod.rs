@@ -2,4 +2,6 @@
 
 pub(crate) mod accounts;
 pub(crate) mod overrides;
+pub(crate) mod reservations;
+pub(crate) mod series;
 pub(crate) mod usage;

@@ -1,78 +1,104 @@
 //! The log of what was used.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::PgConnection;
 use tenantry_core::TenantId;
 use tenantry_store::Error;
+use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-/// By what a record is known: the tenant, who told of it, and their id of the request.
-pub(crate) type Key = (TenantId, String, String);
+use crate::domain::entry::{Counted, Entry, Key};
 
-/// One use.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) key: Key,
-    pub(crate) usage_id: Uuid,
-    pub(crate) digest: Vec<u8>,
-    pub(crate) resource_type: String,
-    pub(crate) amount: i64,
-    pub(crate) description: String,
-    pub(crate) answer: Value,
-}
-
-/// What is kept of a use, to answer whoever tells of it again.
+/// What is kept of a line, to answer whoever tells of it again.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) usage_id: Uuid,
     pub(crate) digest: Vec<u8>,
-    pub(crate) answer: Value,
+    pub(crate) counted: Counted,
 }
 
-/// Keeps records that aren't there yet, in the order in which they are given: give them in the order of their keys, so that of two
-/// who keep several none waits for the other. Returns the ids of those that were kept.
+/// Keeps the lines of entries that aren't there yet, in the order in which these are given: give them in the order of their keys, so
+/// that of two who keep several none waits for the other. Returns how many lines were kept.
 #[tracing::instrument(name = "usage_log.insert", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn insert(
     conn: &mut PgConnection,
-    records: &[&Record],
-) -> Result<Vec<Uuid>, Error> {
-    let tenants: Vec<_> = records.iter().map(|record| record.key.0.uuid()).collect();
-    let principals: Vec<_> = records.iter().map(|record| record.key.1.as_str()).collect();
-    let requests: Vec<_> = records.iter().map(|record| record.key.2.as_str()).collect();
-    let ids: Vec<_> = records.iter().map(|record| record.usage_id).collect();
-    let digests: Vec<_> = records
-        .iter()
-        .map(|record| record.digest.as_slice())
-        .collect();
-    let types: Vec<_> = records
-        .iter()
-        .map(|record| record.resource_type.as_str())
-        .collect();
-    let amounts: Vec<_> = records.iter().map(|record| record.amount).collect();
-    let descriptions: Vec<_> = records
-        .iter()
-        .map(|record| record.description.as_str())
-        .collect();
-    let answers: Vec<_> = records.iter().map(|record| record.answer.clone()).collect();
-    let kept = sqlx::query_scalar!(
-        "INSERT INTO usage_log (tenant_id, principal, request_id, usage_id, digest, resource_type, amount, description, recorded_at, answer)
-         SELECT tenant_id, principal, request_id, usage_id, digest, resource_type, amount, description, clock_timestamp(), answer
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::bigint[], $8::text[], $9::jsonb[])
-              AS r (tenant_id, principal, request_id, usage_id, digest, resource_type, amount, description, answer)
-         ON CONFLICT DO NOTHING RETURNING usage_id",
-        &tenants,
-        &principals as &[&str],
-        &requests as &[&str],
-        &ids,
-        &digests as &[&[u8]],
-        &types as &[&str],
-        &amounts,
-        &descriptions as &[&str],
-        &answers,
+    entries: &[(&Entry, &[Counted])],
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let mut columns = Columns::default();
+    for (entry, lines) in entries {
+        for (line, counted) in (0..).zip(*lines) {
+            columns.push(entry, (line, counted), now)?;
+        }
+    }
+    let kept = sqlx::query!(
+        "INSERT INTO usage_log (tenant_id, principal, request_id, line, usage_id, digest, kind, resource_type, amount, description,
+                                occurred_at, refers_to, answer, recorded_at)
+         SELECT r.*, $14 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::uuid[], $6::bytea[], $7::text[], $8::text[],
+                                $9::bigint[], $10::text[], $11::timestamptz[], $12::uuid[], $13::jsonb[]) AS r
+         ON CONFLICT DO NOTHING",
+        &columns.tenants,
+        &columns.principals as &[&str],
+        &columns.requests as &[&str],
+        &columns.lines,
+        &columns.ids,
+        &columns.digests as &[&[u8]],
+        &columns.kinds as &[&str],
+        &columns.types as &[&str],
+        &columns.amounts,
+        &columns.descriptions as &[&str],
+        &columns.occurred as &[PgTime],
+        &columns.refers as &[Option<Uuid>],
+        &columns.answers,
+        PgTime(now) as PgTime,
     )
-    .fetch_all(conn)
+    .execute(conn)
     .await?;
-    Ok(kept)
+    Ok(kept.rows_affected())
+}
+
+/// Lines as columns.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    tenants: Vec<Uuid>,
+    principals: Vec<&'a str>,
+    requests: Vec<&'a str>,
+    lines: Vec<i16>,
+    ids: Vec<Uuid>,
+    digests: Vec<&'a [u8]>,
+    kinds: Vec<&'static str>,
+    types: Vec<&'a str>,
+    amounts: Vec<i64>,
+    descriptions: Vec<&'a str>,
+    occurred: Vec<PgTime>,
+    refers: Vec<Option<Uuid>>,
+    answers: Vec<Value>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(
+        &mut self,
+        entry: &'a Entry,
+        (line, counted): (i16, &'a Counted),
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (tenant, principal, request) = &entry.key;
+        self.tenants.push(tenant.uuid());
+        self.principals.push(principal);
+        self.requests.push(request);
+        self.lines.push(line);
+        self.ids.push(entry.usage_id);
+        self.digests.push(&entry.digest);
+        self.kinds.push(entry.kind.word());
+        self.types.push(&counted.resource_type);
+        self.amounts.push(counted.amount);
+        self.descriptions.push(&entry.description);
+        self.occurred.push(PgTime(entry.occurred_at.unwrap_or(now)));
+        self.refers.push(entry.refers_to);
+        self.answers.push(serde_json::to_value(counted.standing)?);
+        Ok(())
+    }
 }
 
 /// Those of these tenants that are open to changes, and stay so until the transaction ends. Ask it last: whoever changes a tenant
@@ -91,7 +117,7 @@ pub(crate) async fn open_tenants(
     Ok(open.into_iter().map(Into::into).collect())
 }
 
-/// What is kept under these keys, each with its key.
+/// What is kept under these keys, each with its key, line by line.
 #[tracing::instrument(name = "usage_log.kept", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn kept(
     conn: &mut PgConnection,
@@ -101,9 +127,9 @@ pub(crate) async fn kept(
     let principals: Vec<_> = keys.iter().map(|key| key.1.as_str()).collect();
     let requests: Vec<_> = keys.iter().map(|key| key.2.as_str()).collect();
     let rows = sqlx::query!(
-        r#"SELECT u.tenant_id, u.principal, u.request_id, u.usage_id, u.digest, u.answer
+        r#"SELECT u.tenant_id, u.principal, u.request_id, u.usage_id, u.digest, u.resource_type, u.amount, u.answer
            FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, principal, request_id)
-           JOIN usage_log AS u USING (tenant_id, principal, request_id)"#,
+           JOIN usage_log AS u USING (tenant_id, principal, request_id) ORDER BY u.line"#,
         &tenants,
         &principals as &[&str],
         &requests as &[&str],
@@ -114,11 +140,15 @@ pub(crate) async fn kept(
         let kept = Kept {
             usage_id: row.usage_id,
             digest: row.digest,
-            answer: row.answer,
+            counted: Counted {
+                resource_type: row.resource_type,
+                amount: row.amount,
+                standing: serde_json::from_value(row.answer)?,
+            },
         };
-        ((row.tenant_id.into(), row.principal, row.request_id), kept)
+        Ok(((row.tenant_id.into(), row.principal, row.request_id), kept))
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 /// Removes records past their time; how many went.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use moka::sync::Cache;
 use tenantry_core::TenantId;
-use tenantry_counter::{Closed, CounterKey, Counters, Granted, Opened, Opening};
+use tenantry_counter::{Closed, CounterKey, Counters, Granted, Opened, Opening, Spend};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::{Store, TenantTx};
 
@@ -69,12 +69,12 @@ impl Ledger {
     }
 
     /// Notes that a limit which is counted in the ledger alone has no more.
-    pub(super) fn note_full(&self, resource_type: &str, standing: Standing, spending: &Spending) {
+    pub(super) fn note_full(&self, standing: Standing, spending: &Spending) {
         let mut opens = spending.opens.iter();
-        if let Some(open) = opens.find(|open| open.id.tenant == standing.tenant) {
+        if let Some((_, open)) = opens.find(|(_, open)| open.id.tenant == standing.tenant) {
             let key = (
                 open.id.tenant,
-                resource_type.to_owned(),
+                open.id.resource_type.clone(),
                 open.id.reset_period,
             );
             if let Some(slot) = self.slots.get(&key) {
@@ -270,6 +270,26 @@ impl Ledger {
         Ok(())
     }
 
+    /// Has counters spend again what their accounts have committed no longer. Where one can't be told it is given up with its opening:
+    /// whoever finds it missing ends that.
+    pub(super) async fn free(&self, freed: impl Iterator<Item = (&Account, i64)>) {
+        for (account, amount) in freed {
+            let Some(opening) = account.opening.clone() else {
+                continue;
+            };
+            let spend = Spend {
+                key: &counter_key(account),
+                opening: &Opening::noted(opening),
+                amount,
+                window: account.window,
+            };
+            if let Err(error) = self.counters.give_back(&[spend]).await {
+                tracing::info!(error = %error, "counters weren't told what they may spend again");
+                return;
+            }
+        }
+    }
+
     /// Whether the limit really doesn't have so much, or only what others may still give back is missing.
     async fn full(
         &self,
@@ -289,7 +309,7 @@ impl Ledger {
             let (key, opening) = (counter_key(account), Opening::noted(opening.clone()));
             let look = self.counters.look(&[(&key, &opening)]).await?;
             if let Some(Some(counter)) = look.counters.first() {
-                standing.usage = standing.usage.saturating_add(counter.fast);
+                standing.usage = account.used_with(counter.fast);
             }
         }
         if standing.admits(amount) {

@@ -49,6 +49,11 @@ impl ResetPeriod {
         }
     }
 
+    /// Whether it is that of a gauge.
+    pub(crate) const fn is_never(self) -> bool {
+        matches!(self, Self::Never)
+    }
+
     /// The window that `now` lies in, for a tenant in this time zone. `last_end` is the end, not after `now`, of the window that
     /// was opened last for the same limit: that one lasted until then although the zone may have changed meanwhile, so the new
     /// one doesn't begin before; where less than half of it is left, it lasts until the one behind ends. What never resets begins at the epoch of Unix all the same.

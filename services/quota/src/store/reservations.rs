@@ -1,0 +1,170 @@
+//! Reservations.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::PgConnection;
+use tenantry_core::{ReservationId, TenantId};
+use tenantry_store::Error;
+use tenantry_store::time::PgTime;
+use uuid::Uuid;
+
+use crate::domain::reservation::{Ending, NewReservation, Reservation, Status};
+
+/// A reservation of a tenant.
+type Which = (TenantId, ReservationId);
+
+struct Row {
+    reservation_id: Uuid,
+    status: String,
+    lines: Value,
+    description: String,
+    created_at: PgTime,
+    expires_at: PgTime,
+    ended_at: Option<PgTime>,
+}
+
+impl TryFrom<Row> for Reservation {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.reservation_id.into(),
+            status: serde_json::from_value(Value::String(row.status))?,
+            lines: serde_json::from_value(row.lines)?,
+            description: row.description,
+            created_at: row.created_at.into(),
+            expires_at: row.expires_at.into(),
+            ended_at: row.ended_at.map(Into::into),
+        })
+    }
+}
+
+/// One reservation of a tenant.
+#[tracing::instrument(name = "reservations.find", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ReservationId,
+) -> Result<Option<Reservation>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT reservation_id, status, lines, description, created_at AS "created_at: PgTime", expires_at AS "expires_at: PgTime",
+                  ended_at AS "ended_at: PgTime"
+           FROM reservations WHERE tenant_id = $1 AND reservation_id = $2"#,
+        tenant.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Reservation::try_from).transpose()
+}
+
+/// What became of these reservations so far; whoever ends one of them waits until the transaction ends.
+#[tracing::instrument(name = "reservations.lock", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    ids: &[Which],
+) -> Result<Vec<(Which, Status)>, Error> {
+    let tenants: Vec<_> = ids.iter().map(|(tenant, _)| tenant.uuid()).collect();
+    let ids: Vec<_> = ids.iter().map(|(_, id)| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "SELECT r.tenant_id, r.reservation_id, r.status FROM reservations AS r
+         JOIN unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, reservation_id) USING (tenant_id, reservation_id)
+         ORDER BY r.tenant_id, r.reservation_id FOR UPDATE OF r",
+        &tenants,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let status = serde_json::from_value(Value::String(row.status))?;
+        Ok(((row.tenant_id.into(), row.reservation_id.into()), status))
+    });
+    rows.collect()
+}
+
+/// Keeps a new reservation.
+#[tracing::instrument(name = "reservations.insert", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    new: &NewReservation,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let expires_at = now.saturating_add(new.ttl).unwrap_or(Timestamp::MAX);
+    sqlx::query!(
+        "INSERT INTO reservations (tenant_id, reservation_id, status, lines, description, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        tenant.uuid(),
+        new.id.uuid(),
+        Status::Held.word(),
+        serde_json::to_value(&new.lines)?,
+        new.description,
+        PgTime(now) as PgTime,
+        PgTime(expires_at) as PgTime,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends a reservation.
+#[tracing::instrument(name = "reservations.end", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn end(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE reservations SET status = $3, lines = $4, ended_at = $5 WHERE tenant_id = $1 AND reservation_id = $2",
+        tenant.uuid(),
+        ending.id.uuid(),
+        ending.status.word(),
+        serde_json::to_value(&ending.lines)?,
+        PgTime(now) as PgTime,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Reservations that are held past their time, the oldest first.
+#[tracing::instrument(name = "reservations.due", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn due(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(TenantId, Reservation)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT tenant_id, reservation_id, status, lines, description, created_at AS "created_at: PgTime",
+                  expires_at AS "expires_at: PgTime", ended_at AS "ended_at: PgTime"
+           FROM reservations WHERE status = 'held' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1"#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let reservation = Row {
+            reservation_id: row.reservation_id,
+            status: row.status,
+            lines: row.lines,
+            description: row.description,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            ended_at: row.ended_at,
+        };
+        Ok((row.tenant_id.into(), reservation.try_into()?))
+    });
+    rows.collect()
+}
+
+/// Removes reservations that ended long ago; how many went.
+#[tracing::instrument(name = "reservations.sweep", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn sweep(conn: &mut PgConnection, limit: i64) -> Result<u64, Error> {
+    let gone = sqlx::query!(
+        "DELETE FROM reservations WHERE ctid = ANY (ARRAY (
+             SELECT ctid FROM reservations WHERE status <> 'held' AND ended_at < clock_timestamp() - interval '35 days' LIMIT $1))",
+        limit,
+    );
+    Ok(gone.execute(conn).await?.rows_affected())
+}
