@@ -21,8 +21,8 @@ pub mod window;
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, LimitOverrideId,
-    PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UsageId,
-    UserId,
+    PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId,
+    TenantImportId, UsageId, UserId,
 };
 pub use network::{network, site};
 pub use permission::{Permission, Permissions};

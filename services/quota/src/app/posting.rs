@@ -147,10 +147,16 @@ impl App {
             self.give_back(&spending).await?;
         }
         Ok(match outcome {
-            Outcome::Posted(Posted::Done(counted)) => Tried::Done(Receipt {
-                usage_id: posting.entry.usage_id,
-                counted,
-            }),
+            Outcome::Posted(Posted::Done(counted)) => {
+                if !posting.is_within_limits() {
+                    let accounts = spending.opens.iter().map(|(_, open)| &open.id);
+                    accounts.for_each(|account| self.ledger.note_room(account));
+                }
+                Tried::Done(Receipt {
+                    usage_id: posting.entry.usage_id,
+                    counted,
+                })
+            }
             Outcome::Again(kept) => Tried::Done(same(&posting.entry, kept)?),
             Outcome::Posted(Posted::Ended) => {
                 for (_, open) in &spending.opens {

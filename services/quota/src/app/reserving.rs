@@ -138,7 +138,11 @@ impl App {
             reserving: Some(Reserving::End(ending)),
         };
         match self.committer.commit(commission, root).await? {
-            Outcome::Posted(Posted::Done(counted)) => Ok(counted),
+            Outcome::Posted(Posted::Done(counted)) => {
+                let accounts = before.lines.iter().flat_map(|line| &line.accounts);
+                accounts.for_each(|account| self.ledger.note_room(account));
+                Ok(counted)
+            }
             Outcome::Again(kept) => Ok(same(&entry, kept)?.counted),
             Outcome::NotHeld(Some(status)) => Err(Error::ReservationNotHeld(Some(status))),
             // Its accounts went with the tenant, or with their time.

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod exactness;
+mod gauges;
 mod input;
 mod limits;
 mod losses;
@@ -9,6 +10,8 @@ mod pools;
 mod purge;
 mod rates;
 mod repeated;
+mod reservations;
+mod several;
 mod support;
 mod walls;
 mod windows;

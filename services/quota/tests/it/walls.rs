@@ -1,6 +1,7 @@
 //! No query reaches another tenant's rows, whatever it forgets: tried past the service, in SQL.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry_proto::quota::v1::CreateReservationRequest;
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::walls::without_a_tenant;
 
@@ -13,7 +14,13 @@ const WITHOUT_A_TENANT: &[&str] = &[
     "relay",
     "service_migrations",
 ];
-const OF_A_TENANT: &[&str] = &["accounts", "limit_overrides", "usage_log"];
+const OF_A_TENANT: &[&str] = &[
+    "accounts",
+    "limit_overrides",
+    "reservations",
+    "usage_log",
+    "usage_series",
+];
 
 async fn connect(world: &World, role: Role) -> PgConnection {
     let url = world.database.url("quota", role);
@@ -34,7 +41,12 @@ async fn a_query_that_forgets_the_tenant_sees_and_changes_nothing() {
     let tenants = [world.tenant(), world.tenant()];
     for tenant in tenants {
         world.set(tenant, "api_calls", 10, "month").await;
-        world.consume(tenant, 1).await.unwrap();
+        let mut reservations = world.reservations(&world.program(tenant));
+        let wish = CreateReservationRequest {
+            resource_type: "api_calls".to_owned(),
+            ..Default::default()
+        };
+        reservations.create_reservation(wish).await.unwrap();
     }
     let mut app = connect(&world, Role::App).await;
     for table in OF_A_TENANT {
@@ -54,7 +66,7 @@ async fn a_query_that_forgets_the_tenant_sees_and_changes_nothing() {
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-        assert_eq!(seen, 1, "{table}");
+        assert!(seen > 0, "{table}");
         let foreign = format!("DELETE FROM {table} WHERE tenant_id = $1");
         let gone = sqlx::query(AssertSqlSafe(foreign))
             .bind(tenants[1].uuid())

@@ -71,16 +71,23 @@ impl Ledger {
     /// Notes that a limit which is counted in the ledger alone has no more.
     pub(super) fn note_full(&self, standing: Standing, spending: &Spending) {
         let mut opens = spending.opens.iter();
-        if let Some((_, open)) = opens.find(|(_, open)| open.id.tenant == standing.tenant) {
-            let key = (
-                open.id.tenant,
-                open.id.resource_type.clone(),
-                open.id.reset_period,
-            );
-            if let Some(slot) = self.slots.get(&key) {
-                slot.note_full(standing);
-            }
+        let open = opens.find(|(_, open)| open.id.tenant == standing.tenant);
+        if let Some(slot) = open.and_then(|(_, open)| self.slot_of(&open.id)) {
+            slot.note_full(standing);
         }
+    }
+
+    /// Notes that something was given back to an account.
+    pub(super) fn note_room(&self, account: &AccountId) {
+        if let Some(slot) = self.slot_of(account) {
+            slot.note_room();
+        }
+    }
+
+    fn slot_of(&self, account: &AccountId) -> Option<Arc<Slot>> {
+        let resource_type = account.resource_type.clone();
+        self.slots
+            .get(&(account.tenant, resource_type, account.reset_period))
     }
 
     /// Asks the ledger: opens what isn't open, ends what is over, and grants what is needed.

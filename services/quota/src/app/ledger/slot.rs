@@ -173,6 +173,11 @@ impl Slot {
         self.full.store(Some(Arc::new((Instant::now(), standing))));
     }
 
+    /// Notes that it may have more again.
+    pub(super) fn note_room(&self) {
+        self.full.store(None);
+    }
+
     /// How the limit stands, where it was found lately that it doesn't have so much.
     pub(crate) fn full(&self, bound: &Bound, amount: i64) -> Option<Standing> {
         let full = self.full.load_full()?;
