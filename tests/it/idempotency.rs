@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
@@ -221,6 +222,65 @@ async fn sixty_four_uses_with_one_request_id_count_once() -> Result<()> {
         assert_eq!(used(&owner, &a.id, resource_type).await?, 2 * amount);
     }
     shared(fleet, "quota", "ConsumeQuota", &before).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_ended_given_back_or_set_again_counts_once() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let (owner, own) = (a.rest(fleet)?, format!("/api/v1/tenants/{}", a.id));
+    let once = async |method: Method, path: String, mut body: Value| -> Result<Value> {
+        body["request_id"] = json!(unique("once"));
+        let (owner, method) = (&owner, &method);
+        let sent = body.to_string();
+        let answers = (0..AT_ONCE).map(|_| owner.send(method.clone(), &path, Some(sent.clone())));
+        let mut answers = try_join_all(answers).await?;
+        assert_eq!(
+            statuses(&answers),
+            BTreeMap::from([(200, AT_ONCE)]),
+            "{path}"
+        );
+        body["description"] = json!("Another");
+        if !path.contains(':') {
+            let other = owner.send(method.clone(), &path, Some(body.to_string()));
+            let other = other.await?;
+            assert_eq!(
+                other.reason(),
+                "REQUEST_ID_REUSED",
+                "{path}: {}",
+                other.text
+            );
+        }
+        answers.swap_remove(0).ok()
+    };
+    let post = |path: &str, body: Value| once(Method::POST, format!("{own}/{path}"), body);
+    let held = json!({"resource_type": "alerts", "amount": 9});
+    let held = post("reservations", held).await?;
+    let of_held = |verb: &str| format!("reservations/{}:{verb}", text(&held, "id"));
+    assert_eq!(used(&owner, &a.id, "alerts").await?, 9);
+    post(&of_held("commit"), json!({"amount": 4})).await?;
+    assert_eq!(used(&owner, &a.id, "alerts").await?, 4);
+    let held = post("reservations", json!({"resource_type": "alerts"})).await?;
+    let cancel = format!("reservations/{}:cancel", text(&held, "id"));
+    post(&cancel, json!({})).await?;
+    assert_eq!(used(&owner, &a.id, "alerts").await?, 4);
+    once(
+        Method::PUT,
+        format!("{own}/gauges/devices"),
+        json!({"value": 7}),
+    )
+    .await?;
+    post(
+        "usage/release",
+        json!({"resource_type": "devices", "amount": 3}),
+    )
+    .await?;
+    assert_eq!(used(&owner, &a.id, "devices").await?, 4);
+    let uses = json!({"uses": [{"resource_type": "alerts"}, {"resource_type": "users"}]});
+    post("usage:batchIncrement", uses).await?;
+    assert_eq!(used(&owner, &a.id, "alerts").await?, 5);
+    assert_eq!(used(&owner, &a.id, "users").await?, 1);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

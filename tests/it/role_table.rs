@@ -162,8 +162,30 @@ const NEEDS: &[(&str, Option<P>)] = &[
         Some(P::TenantsManage),
     ),
     ("quota.v1.LimitService/ResetLimit", Some(P::TenantsManage)),
+    (
+        "quota.v1.QuotaService/BatchConsumeQuota",
+        Some(P::UsageRecord),
+    ),
     ("quota.v1.QuotaService/CheckQuota", Some(P::UsageRead)),
     ("quota.v1.QuotaService/ConsumeQuota", Some(P::UsageRecord)),
+    ("quota.v1.QuotaService/ReleaseQuota", Some(P::UsageRecord)),
+    ("quota.v1.QuotaService/SetGauge", Some(P::UsageRecord)),
+    (
+        "quota.v1.ReservationService/CancelReservation",
+        Some(P::UsageRecord),
+    ),
+    (
+        "quota.v1.ReservationService/CommitReservation",
+        Some(P::UsageRecord),
+    ),
+    (
+        "quota.v1.ReservationService/CreateReservation",
+        Some(P::UsageRecord),
+    ),
+    (
+        "quota.v1.ReservationService/GetReservation",
+        Some(P::UsageRead),
+    ),
     (
         "registry.v1.DomainService/CreateDomain",
         Some(P::DomainsManage),

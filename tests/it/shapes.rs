@@ -182,6 +182,33 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
         "quota_list",
         &operator.get(&format!("{quota}/quotas")).await?.ok()?,
     );
+    let several = json!({"resources": [{"resource_type": "alerts", "amount": 2}, {"resource_type": "users"}]});
+    let uses =
+        json!({"uses": [{"resource_type": "alerts"}, {"resource_type": "alerts", "amount": 100}]});
+    for (name, path, body) in [
+        ("quota_decision_of_several", "usage/increment", several),
+        ("quota_batch", "usage:batchIncrement", uses),
+        (
+            "quota_released",
+            "usage/release",
+            json!({"resource_type": "users"}),
+        ),
+    ] {
+        let answer = operator.post(&format!("{quota}/{path}"), body).await?;
+        golden(name, &answer.ok()?);
+    }
+    let devices = format!("{quota}/gauges/devices");
+    let devices = operator.put(&devices, json!({"value": 3})).await?;
+    golden("quota_gauge", &devices.ok()?);
+    let held = json!({"resource_type": "alerts", "amount": 5, "description": "An import"});
+    let reservations = format!("{quota}/reservations");
+    let held = operator.post(&reservations, held).await?.ok()?;
+    golden("reservation", &held);
+    let held = format!("{reservations}/{}", text(&held, "id"));
+    golden("reservation_get", &operator.get(&held).await?.ok()?);
+    let commit = format!("{held}:commit");
+    let committed = operator.post(&commit, json!({"amount": 2})).await?;
+    golden("reservation_committed", &committed.ok()?);
     golden(
         "quota_reset",
         &operator.delete(&format!("{limits}/alerts")).await?.ok()?,

@@ -10,16 +10,26 @@ use crate::support::world::text;
 pub(super) const METHODS: &[&str] = &[
     OVERRIDE,
     "/tenantry.quota.v1.LimitService/ResetLimit",
+    "/tenantry.quota.v1.QuotaService/BatchConsumeQuota",
     "/tenantry.quota.v1.QuotaService/ConsumeQuota",
+    "/tenantry.quota.v1.QuotaService/ReleaseQuota",
+    "/tenantry.quota.v1.QuotaService/SetGauge",
+    "/tenantry.quota.v1.ReservationService/CancelReservation",
+    "/tenantry.quota.v1.ReservationService/CommitReservation",
+    RESERVE,
 ];
 
+const RESERVE: &str = "/tenantry.quota.v1.ReservationService/CreateReservation";
+const SET: &str = "/tenantry.quota.v1.QuotaService/SetGauge";
 const OVERRIDE: &str = "/tenantry.quota.v1.LimitService/OverrideLimit";
 
 pub(super) async fn cases(scene: &Scene<'_>, method: &str) -> Result<Vec<Case>> {
     match method {
         "OverrideLimit" => overridden(scene).await,
         "ResetLimit" => reset(scene).await,
-        _ => Ok(consumed(scene)),
+        "CommitReservation" | "CancelReservation" => ended(scene).await,
+        "ReleaseQuota" => released(scene).await,
+        _ => Ok(vec![counted(scene, &used(scene, method))]),
     }
 }
 
@@ -95,10 +105,40 @@ async fn reset_by(scene: &Scene<'_>, by: &Caller) -> Result<Case> {
     Ok(Case::new(by, request, leaves).at(&tenant))
 }
 
+/// A request that counts something.
+fn used(scene: &Scene<'_>, method: &str) -> Value {
+    let tenant = &scene.tenant;
+    match method {
+        "BatchConsumeQuota" => json!({"tenant": tenant, "uses": [{"resourceType": "alerts"}]}),
+        "SetGauge" => json!({"tenant": tenant, "resourceType": "devices", "value": "3"}),
+        _ => {
+            json!({"tenant": tenant, "resourceType": "alerts", "amount": "3", "description": "A night's import"})
+        }
+    }
+}
+
 /// What is used is counted, not told: only who may not is in the log.
-fn consumed(scene: &Scene<'_>) -> Vec<Case> {
-    let request = json!({"tenant": scene.tenant, "resourceType": "alerts", "amount": "3",
-        "description": "A night's import"});
+fn counted(scene: &Scene<'_>, request: &Value) -> Case {
+    Case::new(&scene.key, request.clone(), |_| Vec::new()).denied_to(
+        &scene.viewer,
+        request.clone(),
+        "",
+    )
+}
+
+async fn released(scene: &Scene<'_>) -> Result<Vec<Case>> {
+    let there = used(scene, "SetGauge");
+    scene.call(SET, &scene.key, None, &there).await?;
+    let request = json!({"tenant": scene.tenant, "resourceType": "devices"});
+    Ok(vec![counted(scene, &request)])
+}
+
+async fn ended(scene: &Scene<'_>) -> Result<Vec<Case>> {
+    let held = json!({"tenant": scene.tenant, "resourceType": "alerts"});
+    let held = scene.call(RESERVE, &scene.key, None, &held).await?;
+    let id = text(held.messages.first().context("a reservation")?, "id");
+    let request = json!({"tenant": scene.tenant, "reservation": id});
     let denied = request.clone();
-    vec![Case::new(&scene.key, request, |_| Vec::new()).denied_to(&scene.viewer, denied, "")]
+    let ended = Case::new(&scene.key, request, |_| Vec::new());
+    Ok(vec![ended.denied_to(&scene.viewer, denied, &id)])
 }

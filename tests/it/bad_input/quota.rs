@@ -82,7 +82,12 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
             "TENANT_NOT_FOUND",
         ),
     ];
-    for asked in ["usage/increment", "quotas/check"] {
+    for asked in [
+        "usage/increment",
+        "quotas/check",
+        "usage/release",
+        "reservations",
+    ] {
         let bad = [
             json!({}),
             of("All users", json!({})),
@@ -97,6 +102,88 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
         let path = format!("/api/v1/tenants/{absent}/{asked}");
         let body = of("users", json!({}));
         wrong.push(((Method::POST, path, Some(body)), "TENANT_NOT_FOUND"));
+    }
+    wrong.extend(of_several(&post));
+    wrong.extend(of_reservations(&own, absent));
+    wrong
+}
+
+/// Of gauges, of several resource types at once, and of many uses.
+fn of_several(post: &dyn Fn(&str, Value) -> (Method, String, Option<Value>)) -> Vec<Wrong> {
+    let set = |resource_type: &str, body: Value| {
+        let (_, path, body) = post(&format!("gauges/{resource_type}"), body);
+        (Method::PUT, path, body)
+    };
+    let users = json!({"resource_type": "users"});
+    let twice = json!({"resources": [users, users]});
+    let both = json!({"resource_type": "users", "resources": [users]});
+    let many = json!({"resources": vec![json!({"resource_type": "users"}); 17]});
+    let mut wrong: Vec<Wrong> = [
+        set("users", json!({})),
+        set("users", json!({"value": "-1"})),
+        set("users", json!({"value": "9007199254740992"})),
+        set("All-users", json!({"value": "1"})),
+        set("no_such_thing", json!({"value": "1"})),
+        post(
+            "usage/increment",
+            json!({"resource_type": "users", "mode": "greedy"}),
+        ),
+        post("usage:batchIncrement", json!({})),
+        post(
+            "usage:batchIncrement",
+            json!({"uses": vec![json!({"resource_type": "users"}); 1_001]}),
+        ),
+        post(
+            "usage:batchIncrement",
+            json!({"uses": [{"tenant": "another", "resource_type": "users"}]}),
+        ),
+        post(
+            "usage:batchIncrement",
+            json!({"uses": [users], "request_id": "a b"}),
+        ),
+    ]
+    .map(|request| (request, INVALID))
+    .into();
+    for path in ["usage/increment", "reservations"] {
+        let bad = [twice.clone(), both.clone(), many.clone()];
+        wrong.extend(bad.map(|body| (post(path, body), INVALID)));
+    }
+    wrong.push((set("alerts", json!({"value": "1"})), "NOT_A_GAUGE"));
+    let release = |resource_type: &str| {
+        let body = json!({"resource_type": resource_type, "amount": "900"});
+        post("usage/release", body)
+    };
+    wrong.push((release("alerts"), "NOT_A_GAUGE"));
+    wrong.push((release("users"), "RELEASE_BEYOND_USAGE"));
+    wrong
+}
+
+fn of_reservations(own: &str, absent: &str) -> Vec<Wrong> {
+    let hold = |body: Value| {
+        let mut body = body;
+        body["resource_type"] = json!("alerts");
+        (Method::POST, format!("{own}/reservations"), Some(body))
+    };
+    let end = |id: &str, verb: &str| {
+        let path = format!("{own}/reservations/{id}:{verb}");
+        (Method::POST, path, Some(json!({})))
+    };
+    let mut wrong: Vec<Wrong> = [
+        hold(json!({"ttl_seconds": 0})),
+        hold(json!({"ttl_seconds": -5})),
+        hold(json!({"ttl_seconds": 86_401})),
+        hold(json!({"ttl_seconds": "long"})),
+        hold(json!({"description": "x".repeat(501)})),
+        hold(json!({"request_id": "a b"})),
+    ]
+    .map(|request| (request, INVALID))
+    .into();
+    for id in [absent, "none"] {
+        let missing = "RESERVATION_NOT_FOUND";
+        let path = format!("{own}/reservations/{id}");
+        wrong.push(((Method::GET, path, None), missing));
+        wrong.push((end(id, "commit"), missing));
+        wrong.push((end(id, "cancel"), missing));
     }
     wrong
 }

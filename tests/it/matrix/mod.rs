@@ -219,7 +219,7 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
     if let Some(attempts) = plans::attempts(method, b) {
         return Ok(attempts);
     }
-    if let Some(attempts) = quotas::attempts(fleet, method, b).await? {
+    if let Some(attempts) = quotas::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = sessions::attempts(fleet, method, a, b).await? {

@@ -1,4 +1,4 @@
-//! LimitService and QuotaService: limits, and what is used of them.
+//! LimitService, QuotaService and ReservationService: limits, and what is used and held of them.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tenantry_testkit::rest::Rest;
 
 use super::{Attempt, Class, absent, attempt, uncontrolled};
 use crate::support::unique;
-use crate::support::world::Party;
+use crate::support::world::{Party, text};
 
 pub(super) const ROWS: &[(&str, Class)] = &[
     ("/tenantry.quota.v1.LimitService/ListQuotas", Class::Tenant),
@@ -16,12 +16,45 @@ pub(super) const ROWS: &[(&str, Class)] = &[
         Class::Tenant,
     ),
     ("/tenantry.quota.v1.LimitService/ResetLimit", Class::Tenant),
+    (
+        "/tenantry.quota.v1.QuotaService/BatchConsumeQuota",
+        Class::Tenant,
+    ),
     ("/tenantry.quota.v1.QuotaService/CheckQuota", Class::Tenant),
     (
         "/tenantry.quota.v1.QuotaService/ConsumeQuota",
         Class::Tenant,
     ),
+    (
+        "/tenantry.quota.v1.QuotaService/ReleaseQuota",
+        Class::Tenant,
+    ),
+    ("/tenantry.quota.v1.QuotaService/SetGauge", Class::Tenant),
+    (
+        "/tenantry.quota.v1.ReservationService/CancelReservation",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.ReservationService/CommitReservation",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.ReservationService/CreateReservation",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.ReservationService/GetReservation",
+        Class::Tenant,
+    ),
 ];
+
+/// Something that B holds.
+async fn reserve(fleet: &Fleet, b: &Party) -> Result<String> {
+    let body = json!({"resource_type": "alerts"});
+    let path = format!("/api/v1/tenants/{}/reservations", b.id);
+    let made = b.rest(fleet)?.post(&path, body).await?.ok()?;
+    Ok(text(&made, "id"))
+}
 
 /// Sets a limit of B's tree apart from the plan, so that there is one to take away.
 async fn set(rest: &Rest, tenant: &str) -> Result<()> {
@@ -35,6 +68,7 @@ async fn set(rest: &Rest, tenant: &str) -> Result<()> {
 pub(super) async fn attempts(
     fleet: &Fleet,
     method: &str,
+    a: &Party,
     b: &Party,
 ) -> Result<Option<Vec<Attempt>>> {
     let everywhere = |request: &dyn Fn(&str) -> Value| {
@@ -60,6 +94,39 @@ pub(super) async fn attempts(
         "ConsumeQuota" => everywhere(
             &|tenant| json!({"tenant": tenant, "resource_type": "alerts", "amount": "2", "description": "Isolation"}),
         ),
+        "BatchConsumeQuota" => everywhere(
+            &|tenant| json!({"tenant": tenant, "uses": [{"resource_type": "alerts", "amount": "2"}]}),
+        ),
+        "ReleaseQuota" => {
+            // So that there is something to give back.
+            let path = format!("/api/v1/tenants/{}/gauges/devices", b.id);
+            let there = json!({"value": "3"});
+            b.rest(fleet)?.put(&path, there).await?.ok()?;
+            let request = &|tenant: &str| json!({"tenant": tenant, "resource_type": "devices", "amount": "1"});
+            vec![
+                attempt("id", request(&b.id), request(&absent())),
+                attempt("slug", request(&b.slug), request(&unique("absent"))),
+                uncontrolled("child", request(&b.child), request(&absent())),
+            ]
+        }
+        "SetGauge" => everywhere(
+            &|tenant| json!({"tenant": tenant, "resource_type": "devices", "value": "2"}),
+        ),
+        "CreateReservation" => everywhere(
+            &|tenant| json!({"tenant": tenant, "resource_type": "alerts", "amount": "2"}),
+        ),
+        "GetReservation" | "CommitReservation" | "CancelReservation" => {
+            let held = reserve(fleet, b).await?;
+            let request = |tenant: &str, id: &str| json!({"tenant": tenant, "reservation": id});
+            vec![
+                attempt("tenant", request(&b.id, &held), request(&absent(), &held)),
+                uncontrolled(
+                    "reservation",
+                    request(&a.id, &held),
+                    request(&a.id, &absent()),
+                ),
+            ]
+        }
         "OverrideLimit" => below(
             &|tenant| json!({"tenant": tenant, "resource_type": "users", "limit": "3", "reason": "Isolation"}),
         ),

@@ -214,6 +214,41 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "QuotaService/ConsumeQuota",
     ),
     (
+        "POST",
+        "/tenants/{tenant}/usage:batchIncrement",
+        "QuotaService/BatchConsumeQuota",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/usage/release",
+        "QuotaService/ReleaseQuota",
+    ),
+    (
+        "PUT",
+        "/tenants/{tenant}/gauges/{resource_type}",
+        "QuotaService/SetGauge",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/reservations",
+        "ReservationService/CreateReservation",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/reservations/{reservation}",
+        "ReservationService/GetReservation",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/reservations/{reservation}:commit",
+        "ReservationService/CommitReservation",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/reservations/{reservation}:cancel",
+        "ReservationService/CancelReservation",
+    ),
+    (
         "GET",
         "/tenants/{tenant}/audit-log",
         "AuditEventService/ListEvents",
