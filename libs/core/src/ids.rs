@@ -117,6 +117,10 @@ id!(
     UsageId
 );
 id!(
+    /// That so much of a limit is used, as it was told.
+    UsageAlertId
+);
+id!(
     /// What is held of limits for something that is under way.
     ReservationId
 );

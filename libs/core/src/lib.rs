@@ -22,7 +22,7 @@ pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelect
 pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, LimitOverrideId,
     PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId,
-    TenantImportId, UsageId, UserId,
+    TenantImportId, UsageAlertId, UsageId, UserId,
 };
 pub use network::{network, site};
 pub use permission::{Permission, Permissions};

@@ -33,8 +33,8 @@ impl AcrossTx {
         self.0.claim(key).await
     }
 
-    /// Writes the event of each tenant with its next number; of each tenant at most one. Call it last: the counters are
-    /// locked until the commit, in the order of the tenants' ids, so that two such changes never wait for each other.
+    /// Writes events into the streams of their tenants, those of one tenant in the order in which they are given. Call it last: the
+    /// counters are locked until the commit, in the order of the tenants' ids, so that two such changes never wait for each other.
     ///
     /// # Errors
     /// The database doesn't answer.
@@ -52,16 +52,20 @@ impl AcrossTx {
         sqlx::query!(
             r#"
             WITH given AS (
-                SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) AS g (tenant_id, event_id, action, event)
+                SELECT g.*, row_number() OVER (PARTITION BY tenant_id ORDER BY place) AS nth, count(*) OVER (PARTITION BY tenant_id) AS of_all
+                FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) WITH ORDINALITY AS g (tenant_id, event_id, action, event, place)
             ), counted AS (
                 INSERT INTO outbox_counter AS c (tenant_id, n, at)
-                SELECT tenant_id, 1, clock_timestamp() FROM given ORDER BY tenant_id
+                SELECT tenant_id, count(*), clock_timestamp() + count(*) * interval '1 microsecond' FROM given
+                GROUP BY tenant_id ORDER BY tenant_id
                 ON CONFLICT (tenant_id) DO UPDATE
-                    SET n = c.n + 1, at = greatest(clock_timestamp(), c.at + interval '1 microsecond')
+                    SET n = c.n + excluded.n, at = greatest(clock_timestamp(), c.at) + excluded.n * interval '1 microsecond'
                 RETURNING tenant_id, n, at
             )
             INSERT INTO outbox (tenant_id, n, event_id, at, action, event)
-            SELECT tenant_id, n, event_id, at, action, event FROM counted JOIN given USING (tenant_id)
+            SELECT tenant_id, n - of_all + nth, event_id, at - (of_all - nth) * interval '1 microsecond', action, event
+            FROM counted JOIN given USING (tenant_id)
+            ORDER BY tenant_id, nth
             "#,
             &tenants,
             &ids,

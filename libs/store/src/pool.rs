@@ -126,13 +126,14 @@ impl Store {
         Ok(AcrossTx(tx))
     }
 
-    /// The same store, with connections of its own for what a worker does as the platform's role: lists and look-ups, which
-    /// have the others, can't hold it up.
+    /// The same store, with connections of its own for what a worker reads and changes as the platform's role: lists and look-ups,
+    /// which have the others, can't hold it up.
     #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
-        let options = self.platform.connect_options();
+        let apart = |of: &PgPool| pool(PgConnectOptions::clone(&of.connect_options()), connections);
         Self {
-            platform: pool(PgConnectOptions::clone(&options), connections),
+            platform: apart(&self.platform),
+            across: apart(&self.across),
             ..self.clone()
         }
     }

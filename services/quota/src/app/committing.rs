@@ -10,6 +10,7 @@ use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
+use super::alerts::events;
 use super::ledger::Ledger;
 use crate::domain::account::AccountId;
 use crate::domain::entry::{Accounts, Counted, Entry, Posted};
@@ -177,7 +178,7 @@ impl Writer {
         commissions: &[Commission],
         closed: &mut BTreeSet<TenantId>,
     ) -> Result<Option<Vec<Outcome>>, Error> {
-        let mut tx = self.store.platform().await?;
+        let mut tx = self.store.across(TenantId::PLATFORM).await?;
         let ids: BTreeSet<_> = commissions.iter().flat_map(Commission::accounts).collect();
         let locked = accounts::lock(tx.conn(), ids).await?;
         let reservations: BTreeSet<_> = commissions
@@ -219,7 +220,7 @@ impl Writer {
             });
         }
         let done = Done::of(commissions, &outcomes);
-        if done.0.is_empty() {
+        if done.0.is_empty() && accounts.alerts().is_empty() {
             return Ok(Some(outcomes));
         }
         if !done.keep(tx.conn(), now).await? {
@@ -235,12 +236,15 @@ impl Writer {
             .map(|account| account.id.tenant)
             .collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
+        if !accounts.alerts().is_empty() {
+            tx.record_all(&events(accounts.alerts())).await?;
+        }
         let open = usage::open_tenants(tx.conn(), &tenants).await?;
         if open.len() < tenants.len() {
             closed.extend(tenants.into_iter().filter(|tenant| !open.contains(tenant)));
             return Ok(None);
         }
-        tx.commit().await?;
+        tx.finish(None, &()).await?;
         self.ledger.free(accounts.freed()).await;
         Ok(Some(outcomes))
     }
@@ -268,6 +272,9 @@ impl<'a> Done<'a> {
             .iter()
             .map(|(commission, counted)| (&commission.entry, *counted))
             .collect();
+        if entries.is_empty() {
+            return Ok(true);
+        }
         let lines: usize = entries.iter().map(|(_, counted)| counted.len()).sum();
         if usage::insert(conn, &entries, now).await? < lines as u64 {
             return Ok(false);

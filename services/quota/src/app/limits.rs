@@ -230,7 +230,7 @@ impl App {
             self.ledger.end(&mut account).await?;
             account.superseded = account.id.reset_period != period;
             if !account.superseded {
-                account.limit = change.limit.map(|limit| limit.limit);
+                account.set_limit(change.limit.map(|limit| limit.limit));
                 current = Some(account.clone());
             }
             accounts::save(tx.conn(), &account).await?;

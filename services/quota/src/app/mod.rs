@@ -1,5 +1,6 @@
 //! Quota's use cases: what bounds a tenant, deciding whether it may use more, and counting what it uses.
 
+mod alerts;
 mod bounds;
 mod checking;
 mod committing;

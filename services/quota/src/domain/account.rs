@@ -44,6 +44,10 @@ pub(crate) struct Account {
     pub(crate) committed: i64,
     /// Of that spent fast, as far as the log has it.
     pub(crate) flushed: i64,
+    /// How many percent of the limit were told to be used.
+    pub(crate) told_percent: i16,
+    /// Whether it was told that it refused something.
+    pub(crate) told_refusal: bool,
 }
 
 /// How an opening ended.
@@ -90,6 +94,8 @@ impl Account {
             granted: 0,
             committed: 0,
             flushed: 0,
+            told_percent: 0,
+            told_refusal: false,
         }
     }
 
@@ -155,11 +161,12 @@ impl Account {
         needed <= self.grantable()
     }
 
-    /// Grants what is needed, and up to a chunk where there is as much.
+    /// Grants what is needed, and up to a chunk where there is as much, and nothing is to be told before.
     pub(crate) fn grant(&mut self, needed: i64, chunk: i64) -> Granting {
         if !self.can_grant(needed) {
             return Granting::Full;
         }
+        let chunk = chunk.min(self.until_told());
         self.granted += needed.max(chunk).min(self.grantable());
         Granting::Granted
     }

@@ -8,6 +8,7 @@ use tenantry_core::TenantId;
 use uuid::Uuid;
 
 use super::account::{Account, AccountId, Committing};
+use super::alert::Alert;
 use super::decision::{Standing, binding};
 
 /// By what an entry is known: the tenant, who told of it, and their id of the request.
@@ -140,6 +141,7 @@ pub(crate) struct Accounts {
     changed: BTreeSet<AccountId>,
     /// What openings have committed less than before: their counters may spend it again.
     freed: BTreeMap<AccountId, i64>,
+    alerts: Vec<Alert>,
 }
 
 impl Accounts {
@@ -151,6 +153,7 @@ impl Accounts {
                 .collect(),
             changed: BTreeSet::new(),
             freed: BTreeMap::new(),
+            alerts: Vec::new(),
         }
     }
 
@@ -172,6 +175,11 @@ impl Accounts {
     pub(crate) fn freed(&self) -> impl Iterator<Item = (&Account, i64)> {
         let freed = self.freed.iter();
         freed.filter_map(|(id, amount)| Some((self.accounts.get(id)?, *amount)))
+    }
+
+    /// What is to be told of them.
+    pub(crate) fn alerts(&self) -> &[Alert] {
+        &self.alerts
     }
 
     /// Counts an entry.
@@ -210,12 +218,15 @@ impl Accounts {
                     Committing::Full if matches!(part.change, Change::Release) => {
                         return Posted::Beyond(place, standing);
                     }
-                    Committing::Full => return Posted::Full(place, standing),
+                    Committing::Full => {
+                        self.refuse(&part.account, standing.usage);
+                        return Posted::Full(place, standing);
+                    }
                 }
                 if nth == 0 {
                     amount = changed;
                 }
-                after.push(account);
+                after.push((account, standing.usage));
                 standings.push(standing);
             }
             let Some(standing) = binding(standings) else {
@@ -227,10 +238,20 @@ impl Accounts {
                 standing,
             });
         }
-        for account in after {
+        for (mut account, usage) in after {
+            self.alerts.extend(account.reach(usage));
             self.keep(account);
         }
         Posted::Done(counted)
+    }
+
+    /// Notes that an account refused something.
+    fn refuse(&mut self, id: &AccountId, usage: i64) {
+        let account = self.accounts.get_mut(id);
+        if let Some(alert) = account.and_then(|account| account.refuse(usage)) {
+            self.alerts.push(alert);
+            self.changed.insert(id.clone());
+        }
     }
 
     fn keep(&mut self, account: Account) {

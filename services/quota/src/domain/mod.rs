@@ -1,6 +1,7 @@
 //! The rules, without I/O: what bounds a tenant, over which window, and what the ledger's accounts may grant and admit.
 
 pub(crate) mod account;
+pub(crate) mod alert;
 pub(crate) mod decision;
 pub(crate) mod entry;
 pub(crate) mod limit;

@@ -26,6 +26,8 @@ struct Row {
     granted: i64,
     committed: i64,
     flushed: i64,
+    told_percent: i16,
+    told_refusal: bool,
 }
 
 impl TryFrom<Row> for Account {
@@ -53,6 +55,8 @@ impl TryFrom<Row> for Account {
             granted: row.granted,
             committed: row.committed,
             flushed: row.flushed,
+            told_percent: row.told_percent,
+            told_refusal: row.told_refusal,
         })
     }
 }
@@ -75,7 +79,7 @@ pub(crate) async fn lock_last(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start <= $4
            ORDER BY window_start DESC LIMIT 1 FOR UPDATE"#,
         tenant.uuid(),
@@ -98,7 +102,7 @@ pub(crate) async fn newest(
         Row,
         r#"SELECT DISTINCT ON (resource_type, reset_period)
                   tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 ORDER BY resource_type, reset_period, window_start DESC"#,
         tenant.uuid(),
     )
@@ -116,7 +120,7 @@ pub(crate) async fn lock_open(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND opening IS NOT NULL
            ORDER BY resource_type, reset_period, window_start FOR UPDATE"#,
         tenant.uuid(),
@@ -158,7 +162,7 @@ pub(crate) async fn find_newest(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3
            ORDER BY window_start DESC LIMIT 1"#,
         tenant.uuid(),
@@ -202,7 +206,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
 #[tracing::instrument(name = "accounts.save", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(), Error> {
     sqlx::query!(
-        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12, flushed = $13
+        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12, flushed = $13,
+                               told_percent = $14, told_refusal = $15
            WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start = $4"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -217,6 +222,8 @@ pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(
         account.committed,
         account.superseded,
         account.flushed,
+        account.told_percent,
+        account.told_refusal,
     )
     .execute(conn)
     .await?;
@@ -257,7 +264,7 @@ pub(crate) async fn lock(
         Row,
         r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
                   a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed,
-                  a.flushed
+                  a.flushed, a.told_percent, a.told_refusal
            FROM accounts AS a
            JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS asked (tenant_id, resource_type, reset_period, window_start)
                 USING (tenant_id, resource_type, reset_period, window_start)
@@ -272,7 +279,7 @@ pub(crate) async fn lock(
     rows.into_iter().map(Account::try_from).collect()
 }
 
-/// Writes what these accounts have settled and committed.
+/// Writes what these accounts have settled and committed, and what was told of it.
 #[tracing::instrument(name = "accounts.save_used", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn save_used(
     conn: &mut PgConnection,
@@ -289,13 +296,24 @@ pub(crate) async fn save_used(
         .map(|account| account.settled)
         .collect();
     let committed: Vec<_> = accounts
+        .clone()
         .into_iter()
         .map(|account| account.committed)
         .collect();
+    let percents: Vec<_> = accounts
+        .clone()
+        .into_iter()
+        .map(|account| account.told_percent)
+        .collect();
+    let refusals: Vec<_> = accounts
+        .into_iter()
+        .map(|account| account.told_refusal)
+        .collect();
     sqlx::query!(
-        "UPDATE accounts AS a SET settled = u.settled, committed = u.committed
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::bigint[])
-              AS u (tenant_id, resource_type, reset_period, window_start, settled, committed)
+        "UPDATE accounts AS a
+         SET settled = u.settled, committed = u.committed, told_percent = u.told_percent, told_refusal = u.told_refusal
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::smallint[], $8::boolean[])
+              AS u (tenant_id, resource_type, reset_period, window_start, settled, committed, told_percent, told_refusal)
          WHERE (a.tenant_id, a.resource_type, a.reset_period, a.window_start)
              = (u.tenant_id, u.resource_type, u.reset_period, u.window_start)",
         &columns.tenants,
@@ -304,6 +322,8 @@ pub(crate) async fn save_used(
         &columns.starts as &[PgTime],
         &settled,
         &committed,
+        &percents,
+        &refusals,
     )
     .execute(conn)
     .await?;

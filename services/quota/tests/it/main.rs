@@ -1,6 +1,7 @@
 //! Quota with a real database and a real Redis: what it admits, and each way that we know to break it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod alerts;
 mod exactness;
 mod gauges;
 mod input;

@@ -12,6 +12,7 @@ use tenantry_counter::{Closed, CounterKey, Counters, Granted, Opened, Opening, S
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::{Store, TenantTx};
 
+use super::alerts;
 use super::bounds::{Bound, zone};
 use super::spending::Spending;
 use crate::domain::account::{Account, AccountId, Ended, Granting};
@@ -186,7 +187,7 @@ impl Ledger {
         if !bound.is_of_same_kind(limit) {
             return Ok(Found::Stale);
         }
-        account.limit = limit.map(|limit| limit.limit);
+        account.set_limit(limit.map(|limit| limit.limit));
         account.superseded = false;
         let lost = ask.lost && ask.seen.as_ref().is_some_and(|seen| seen.is_of(&account));
         if lost
@@ -210,9 +211,11 @@ impl Ledger {
         }
         // Noted before anything is spent so: should the opening be lost, all that was granted counts as used.
         account.fast |= ask.fast && account.opening.is_some();
+        let alerts = account.reach(ask.used_of(&account));
         let granting = grant(&mut account, ask, pace);
         accounts::save(tx.conn(), &account).await?;
-        // Last, as an event would be: a purge waits for it, and comes before it or behind it.
+        alerts::tell(&mut tx, &alerts).await?;
+        // Last, as an event is: a purge waits for it, and comes before it or behind it.
         tx.still_open().await?;
         tx.commit().await?;
         if granting == Granting::Full {
@@ -325,7 +328,23 @@ impl Ledger {
             return Ok(Found::Pending);
         }
         slot.note_full(standing);
+        if !account.told_refusal
+            && let Err(error) = self.tell_refusal(&account.id, standing.usage).await
+        {
+            tracing::warn!(error = %error, "a refusal can't be told; the next one will be");
+        }
         Ok(Found::Full(standing))
+    }
+
+    /// Tells that an account refused something, unless that was told.
+    async fn tell_refusal(&self, id: &AccountId, usage: i64) -> Result<(), Error> {
+        let mut tx = self.store.begin(id.tenant).await?;
+        for mut account in accounts::lock(tx.conn(), [id]).await? {
+            let alert = account.refuse(usage);
+            accounts::save(tx.conn(), &account).await?;
+            alerts::tell(&mut tx, alert.as_slice()).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 

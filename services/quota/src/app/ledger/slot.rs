@@ -212,6 +212,18 @@ impl Ask {
         if self.fast { How::Fast } else { How::Durably }
     }
 
+    /// What is used of an account, as far as whoever asks knows.
+    pub(super) fn used_of(&self, account: &Account) -> i64 {
+        let seen = self.seen.as_ref().filter(|seen| seen.is_of(account));
+        match (seen, self.short) {
+            (Some(_), Some((counter, _))) => account
+                .settled
+                .saturating_add(counter.fast)
+                .saturating_add(counter.durable),
+            _ => account.used(),
+        }
+    }
+
     /// Whether that is what was known.
     pub(super) fn is_about(&self, open: &Arc<Open>) -> bool {
         self.seen
