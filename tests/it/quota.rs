@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::rest::{Answer, Rest};
@@ -183,5 +184,60 @@ async fn who_manages_tenants_sets_limits_and_who_reaches_their_content_uses_them
         denied(answer, "platform.tenants.manage");
     }
     denied(set(&above, &a.id, "alerts", 7).await?, "tenants.manage");
+    Ok(())
+}
+
+/// A CloudEvent about so much, as JSON.
+fn cloud_event(id: &str, amount: i64) -> Value {
+    json!({"specversion": "1.0", "id": id, "source": "https://meter.example", "type": "com.example.used",
+        "datacontenttype": "application/json", "data": {"resource_type": "alerts", "amount": amount}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cloud_events_come_over_http_in_each_mode() -> Result<()> {
+    let fleet = fleet().await?;
+    let a = Party::create(fleet).await?;
+    let (path, key) = (
+        format!("/api/v1/tenants/{}/cloudevents", a.id),
+        a.key_rest(fleet)?,
+    );
+    let post = async |kind: &str, body: String, headers: &[(&str, &str)]| -> Result<Value> {
+        let mut rest = key.clone().header("content-type", kind);
+        for (name, value) in headers {
+            rest = rest.header(name, value);
+        }
+        rest.send(Method::POST, &path, Some(body)).await?.ok()
+    };
+    let structured = "application/cloudevents+json";
+    for (recorded, repeated) in [(1, 0), (0, 1)] {
+        let answer = post(structured, cloud_event("one", 3).to_string(), &[]).await?;
+        assert_eq!(
+            (&answer["recorded"], &answer["repeated"]),
+            (&json!(recorded), &json!(repeated)),
+            "{answer}"
+        );
+    }
+    let batch = json!([
+        cloud_event("one", 3),
+        cloud_event("two", 4),
+        cloud_event("bad", -1)
+    ]);
+    let batch = post("application/cloudevents-batch+json", batch.to_string(), &[]).await?;
+    assert_eq!(
+        (&batch["recorded"], &batch["repeated"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(batch["refused"][0]["id"], "bad");
+    let binary = json!({"resource_type": "alerts", "amount": 5}).to_string();
+    let headers = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "three"),
+        ("ce-source", "https://meter.example"),
+        ("ce-type", "com.example.used"),
+    ];
+    let binary = post("application/json", binary, &headers).await?;
+    assert_eq!(binary["recorded"], 1);
+    let quota = quota(&a.rest(fleet)?, &a.id, "alerts").await?;
+    assert_eq!(text(&quota, "usage"), "12");
     Ok(())
 }

@@ -187,6 +187,18 @@ const NEEDS: &[(&str, Option<P>)] = &[
         Some(P::UsageRead),
     ),
     (
+        "quota.v1.UsageEventService/CorrectUsage",
+        Some(P::TenantsManage),
+    ),
+    (
+        "quota.v1.UsageEventService/RecordCloudEvents",
+        Some(P::UsageRecord),
+    ),
+    (
+        "quota.v1.UsageEventService/RecordUsageEvents",
+        Some(P::UsageRecord),
+    ),
+    (
         "registry.v1.DomainService/CreateDomain",
         Some(P::DomainsManage),
     ),

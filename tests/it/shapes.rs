@@ -189,6 +189,11 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
         ("quota_decision_of_several", "usage/increment", several),
         ("quota_batch", "usage:batchIncrement", uses),
         (
+            "usage_events",
+            "usage-events",
+            json!({"events": [{"id": "one", "resource_type": "alerts"}, {"id": "two", "resource_type": "none"}]}),
+        ),
+        (
             "quota_released",
             "usage/release",
             json!({"resource_type": "users"}),

@@ -159,6 +159,8 @@ reasons! {
     NotAGauge = "NOT_A_GAUGE", FailedPrecondition;
     ReservationNotFound = "RESERVATION_NOT_FOUND", NotFound;
     ReservationEnded = "RESERVATION_ENDED", FailedPrecondition;
+    UsageNotFound = "USAGE_NOT_FOUND", NotFound;
+    UsageNotCorrectable = "USAGE_NOT_CORRECTABLE", FailedPrecondition;
 }
 
 /// A request refused.

@@ -37,6 +37,10 @@ pub(crate) enum Error {
         resource_type: String,
         period: ResetPeriod,
     },
+    #[error("no such use")]
+    UsageNotFound,
+    #[error("nothing to correct")]
+    NotCorrectable(String),
     #[error("no such reservation")]
     ReservationNotFound,
     #[error("the reservation isn't held")]
@@ -108,6 +112,17 @@ impl From<Error> for Refusal {
             )
             .with("resource_type", resource_type)
             .with("reset_period", period.word()),
+            Error::UsageNotFound => Self::new(
+                Reason::UsageNotFound,
+                "The log has no such use of that resource type. It keeps uses for 35 days; list them with GET /api/v1/tenants/{tenant}/usage-logs.",
+            ),
+            Error::NotCorrectable(kind) => Self::new(
+                Reason::UsageNotCorrectable,
+                format!(
+                    "What was {kind} isn't corrected: say how much there is of a gauge with PUT /api/v1/tenants/{{tenant}}/gauges/{{resource_type}}, and how much was used of a reservation when you commit it."
+                ),
+            )
+            .with("kind", kind),
             Error::ReservationNotFound | Error::ReservationNotHeld(None) => Self::new(
                 Reason::ReservationNotFound,
                 "There is no such reservation. Those that have ended are kept for 35 days.",

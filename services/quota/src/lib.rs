@@ -21,6 +21,7 @@ use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::Ra
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
 use tenantry_proto::quota::v1::reservation_service_server::ReservationServiceServer;
+use tenantry_proto::quota::v1::usage_event_service_server::UsageEventServiceServer;
 use tenantry_rpc::tenant_data;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_runtime::{NoCommands, Runtime, Service};
@@ -83,6 +84,9 @@ impl Service for Quota {
             ))
             .add_service(ReservationServiceServer::new(
                 service::reservations::Reservations(Arc::clone(&app)),
+            ))
+            .add_service(UsageEventServiceServer::new(
+                service::usage_events::UsageEvents(Arc::clone(&app)),
             ))
             .add_service(QuotaServiceServer::new(service::quota::Quotas(app))))
     }

@@ -1,7 +1,10 @@
 //! Limits that are set apart from the plan, and what is used of them.
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use super::case::{ANY, Caller, Case, Changes, Left, changed, gone, made};
 use super::scene::Scene;
@@ -11,14 +14,18 @@ pub(super) const METHODS: &[&str] = &[
     OVERRIDE,
     "/tenantry.quota.v1.LimitService/ResetLimit",
     "/tenantry.quota.v1.QuotaService/BatchConsumeQuota",
-    "/tenantry.quota.v1.QuotaService/ConsumeQuota",
+    USE,
     "/tenantry.quota.v1.QuotaService/ReleaseQuota",
     "/tenantry.quota.v1.QuotaService/SetGauge",
     "/tenantry.quota.v1.ReservationService/CancelReservation",
     "/tenantry.quota.v1.ReservationService/CommitReservation",
     RESERVE,
+    "/tenantry.quota.v1.UsageEventService/CorrectUsage",
+    "/tenantry.quota.v1.UsageEventService/RecordCloudEvents",
+    "/tenantry.quota.v1.UsageEventService/RecordUsageEvents",
 ];
 
+const USE: &str = "/tenantry.quota.v1.QuotaService/ConsumeQuota";
 const RESERVE: &str = "/tenantry.quota.v1.ReservationService/CreateReservation";
 const SET: &str = "/tenantry.quota.v1.QuotaService/SetGauge";
 const OVERRIDE: &str = "/tenantry.quota.v1.LimitService/OverrideLimit";
@@ -29,6 +36,7 @@ pub(super) async fn cases(scene: &Scene<'_>, method: &str) -> Result<Vec<Case>> 
         "ResetLimit" => reset(scene).await,
         "CommitReservation" | "CancelReservation" => ended(scene).await,
         "ReleaseQuota" => released(scene).await,
+        "CorrectUsage" => corrected(scene).await,
         _ => Ok(vec![counted(scene, &used(scene, method))]),
     }
 }
@@ -110,6 +118,12 @@ fn used(scene: &Scene<'_>, method: &str) -> Value {
     let tenant = &scene.tenant;
     match method {
         "BatchConsumeQuota" => json!({"tenant": tenant, "uses": [{"resourceType": "alerts"}]}),
+        "RecordUsageEvents" => {
+            json!({"tenant": tenant, "events": [{"id": "one", "resourceType": "alerts"}]})
+        }
+        "RecordCloudEvents" => {
+            json!({"tenant": tenant, "body": {"contentType": "application/cloudevents-batch+json", "data": BASE64.encode("[{}]")}})
+        }
         "SetGauge" => json!({"tenant": tenant, "resourceType": "devices", "value": "3"}),
         _ => {
             json!({"tenant": tenant, "resourceType": "alerts", "amount": "3", "description": "A night's import"})
@@ -131,6 +145,29 @@ async fn released(scene: &Scene<'_>) -> Result<Vec<Case>> {
     scene.call(SET, &scene.key, None, &there).await?;
     let request = json!({"tenant": scene.tenant, "resourceType": "devices"});
     Ok(vec![counted(scene, &request)])
+}
+
+/// What was used is amended by an operator, with an event.
+async fn corrected(scene: &Scene<'_>) -> Result<Vec<Case>> {
+    let (tenant, alerts) = (scene.child().await?, "alerts");
+    let counted = json!({"tenant": tenant, "resourceType": alerts, "amount": "3"});
+    scene.call(USE, &scene.operator, None, &counted).await?;
+    let mut connection = PgConnection::connect(scene.fleet.superuser_url().as_str()).await?;
+    let id =
+        sqlx::query_scalar("SELECT usage_id::text FROM quota.usage_log WHERE tenant_id = $1::uuid");
+    let id: String = id.bind(&tenant).fetch_one(&mut connection).await?;
+    let request = json!({"tenant": tenant, "usage": id, "resourceType": alerts, "amount": "1", "reason": "Twice"});
+    let mut own = request.clone();
+    own["tenant"] = json!(scene.tenant);
+    let (log, of) = (tenant.clone(), id.clone());
+    let corrected = Case::new(&scene.operator, request, move |_| {
+        let fields = changed(&[
+            ("amount", json!(3), json!(1)),
+            ("reason", Value::Null, json!("Twice")),
+        ]);
+        vec![Left::new(&log, "usage.corrected", ("usage", &of), fields)]
+    });
+    Ok(vec![corrected.denied_to(&scene.viewer, own, &id)])
 }
 
 async fn ended(scene: &Scene<'_>) -> Result<Vec<Case>> {

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{INVALID, Wrong};
 use crate::support::world::Party;
 
+/// A request as it is sent.
+type Sent = (Method, String, Option<Value>);
+
 /// Each is sent about a party; `absent` is an id that nothing has.
 pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
     let own = format!("/api/v1/tenants/{}", a.id);
@@ -105,11 +108,37 @@ pub(super) fn wrong_values(a: &Party, absent: &str) -> Vec<Wrong> {
     }
     wrong.extend(of_several(&post));
     wrong.extend(of_reservations(&own, absent));
+    wrong.extend(of_events(&post, absent));
     wrong
 }
 
+/// Of events of what was used: one that can't be taken down is refused in the answer.
+fn of_events(post: &dyn Fn(&str, Value) -> Sent, absent: &str) -> Vec<Wrong> {
+    let correct = |id: &str, body: Value| post(&format!("usage-logs/{id}:correct"), body);
+    let good = json!({"resource_type": "alerts", "amount": "1", "reason": "Twice"});
+    vec![
+        (post("usage-events", json!({})), INVALID),
+        (
+            post("usage-events", json!({"events": [{"amount": 1.5}]})),
+            INVALID,
+        ),
+        (post("cloudevents", json!({})), INVALID),
+        (post("cloudevents", json!([])), INVALID),
+        (correct(absent, json!({})), INVALID),
+        (
+            correct(
+                absent,
+                json!({"resource_type": "alerts", "amount": "-1", "reason": "Twice"}),
+            ),
+            INVALID,
+        ),
+        (correct(absent, good.clone()), "USAGE_NOT_FOUND"),
+        (correct("none", good), "USAGE_NOT_FOUND"),
+    ]
+}
+
 /// Of gauges, of several resource types at once, and of many uses.
-fn of_several(post: &dyn Fn(&str, Value) -> (Method, String, Option<Value>)) -> Vec<Wrong> {
+fn of_several(post: &dyn Fn(&str, Value) -> Sent) -> Vec<Wrong> {
     let set = |resource_type: &str, body: Value| {
         let (_, path, body) = post(&format!("gauges/{resource_type}"), body);
         (Method::PUT, path, body)

@@ -1,7 +1,10 @@
 //! LimitService, QuotaService and ReservationService: limits, and what is used and held of them.
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::rest::Rest;
 
@@ -46,7 +49,33 @@ pub(super) const ROWS: &[(&str, Class)] = &[
         "/tenantry.quota.v1.ReservationService/GetReservation",
         Class::Tenant,
     ),
+    (
+        "/tenantry.quota.v1.UsageEventService/CorrectUsage",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.UsageEventService/RecordCloudEvents",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.UsageEventService/RecordUsageEvents",
+        Class::Tenant,
+    ),
 ];
+
+/// A CloudEvent of something that was used.
+const CLOUD_EVENTS: &str = r#"[{"specversion": "1.0", "id": "one", "source": "meter", "type": "used", "data": {"resource_type": "alerts"}}]"#;
+
+/// The id of a use of a tenant of B's tree.
+async fn use_one(fleet: &Fleet, tenant: &str) -> Result<String> {
+    let path = format!("/api/v1/tenants/{tenant}/usage/increment");
+    let body = json!({"resource_type": "alerts"});
+    fleet.operator_rest()?.post(&path, body).await?.ok()?;
+    let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    let latest = "SELECT usage_id::text FROM quota.usage_log WHERE tenant_id = $1::uuid ORDER BY recorded_at DESC LIMIT 1";
+    let latest = sqlx::query_scalar(latest).bind(tenant);
+    Ok(latest.fetch_one(&mut connection).await?)
+}
 
 /// Something that B holds.
 async fn reserve(fleet: &Fleet, b: &Party) -> Result<String> {
@@ -124,6 +153,33 @@ pub(super) async fn attempts(
                     "reservation",
                     request(&a.id, &held),
                     request(&a.id, &absent()),
+                ),
+            ]
+        }
+        "RecordUsageEvents" => everywhere(
+            &|tenant| json!({"tenant": tenant, "events": [{"id": "one", "resource_type": "alerts"}]}),
+        ),
+        "RecordCloudEvents" => everywhere(&|tenant| {
+            let body = json!({"contentType": "application/cloudevents-batch+json", "data": BASE64.encode(CLOUD_EVENTS)});
+            json!({"tenant": tenant, "body": body})
+        }),
+        "CorrectUsage" => {
+            let (own, child) = (
+                use_one(fleet, &b.id).await?,
+                use_one(fleet, &b.child).await?,
+            );
+            let request = |tenant: &str, id: &str| json!({"tenant": tenant, "usage": id, "resource_type": "alerts", "amount": "0", "reason": "Isolation"});
+            vec![
+                uncontrolled("tenant", request(&b.id, &own), request(&absent(), &own)),
+                attempt(
+                    "child",
+                    request(&b.child, &child),
+                    request(&absent(), &child),
+                ),
+                uncontrolled(
+                    "usage",
+                    request(&a.child, &child),
+                    request(&a.child, &absent()),
                 ),
             ]
         }

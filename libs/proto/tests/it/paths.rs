@@ -230,6 +230,21 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ),
     (
         "POST",
+        "/tenants/{tenant}/usage-events",
+        "UsageEventService/RecordUsageEvents",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/cloudevents",
+        "UsageEventService/RecordCloudEvents",
+    ),
+    (
+        "POST",
+        "/tenants/{tenant}/usage-logs/{usage}:correct",
+        "UsageEventService/CorrectUsage",
+    ),
+    (
+        "POST",
         "/tenants/{tenant}/reservations",
         "ReservationService/CreateReservation",
     ),

@@ -10,7 +10,6 @@ use tenantry_rpc::Tasks;
 use tenantry_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
-use super::alerts::events;
 use super::ledger::Ledger;
 use crate::domain::account::AccountId;
 use crate::domain::entry::{Accounts, Counted, Entry, Posted};
@@ -27,7 +26,7 @@ const WAITING: usize = 4_096;
 const BATCH: usize = 1_000;
 /// How often a batch is tried: others commit one of its keys meanwhile, a tenant is purged, or the database takes it for the victim
 /// of a deadlock.
-const TURNS: usize = 5;
+pub(super) const TURNS: usize = 5;
 
 /// An entry to be committed, and what it makes of a reservation.
 #[derive(Debug)]
@@ -226,22 +225,9 @@ impl Writer {
         if !done.keep(tx.conn(), now).await? {
             return Ok(None);
         }
-        for account in accounts.overgranted() {
-            self.ledger.end(account).await?;
-            accounts::save(tx.conn(), account).await?;
-        }
-        accounts::save_used(tx.conn(), accounts.changed()).await?;
-        let tenants: BTreeSet<_> = accounts
-            .changed()
-            .map(|account| account.id.tenant)
-            .collect();
-        let tenants: Vec<_> = tenants.into_iter().collect();
-        if !accounts.alerts().is_empty() {
-            tx.record_all(&events(accounts.alerts())).await?;
-        }
-        let open = usage::open_tenants(tx.conn(), &tenants).await?;
-        if open.len() < tenants.len() {
-            closed.extend(tenants.into_iter().filter(|tenant| !open.contains(tenant)));
+        let gone = self.ledger.keep(&mut tx, &mut accounts, Vec::new()).await?;
+        if !gone.is_empty() {
+            closed.extend(gone);
             return Ok(None);
         }
         tx.finish(None, &()).await?;

@@ -5,12 +5,14 @@ mod bounds;
 mod checking;
 mod committing;
 mod consuming;
+mod correcting;
 mod expiry;
 mod ledger;
 mod limits;
 mod overrides;
 mod posting;
 mod rates;
+pub(crate) mod recording;
 mod reserving;
 mod settling;
 mod spending;
@@ -32,11 +34,13 @@ use crate::error::Error;
 
 use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
+pub(crate) use correcting::Correction;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use overrides::Overrides;
 pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
+pub(crate) use recording::{Recorded, Told};
 pub(crate) use reserving::{Reserved, Used, Wish};
 pub use tenant_data::TENANT_TABLES;
 

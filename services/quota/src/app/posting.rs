@@ -77,7 +77,11 @@ impl<'a> Posting<'a> {
             },
             Kind::Released if !pool => Change::Release,
             Kind::Adjusted | Kind::Released | Kind::Set => Change::Adjust,
-            Kind::Committed | Kind::Cancelled | Kind::Expired => Change::Amend,
+            Kind::Committed
+            | Kind::Cancelled
+            | Kind::Expired
+            | Kind::Recorded
+            | Kind::Corrected => Change::Amend,
         }
     }
 }

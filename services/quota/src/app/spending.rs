@@ -243,13 +243,11 @@ impl App {
 
     /// What these demands count in, without spending or committing anything.
     pub(super) async fn open_all(&self, demands: &[Demand<'_>]) -> Result<Tried<Spending>, Error> {
-        let mut opens = Vec::with_capacity(demands.len());
-        for wanted in wanted(demands, How::Durably) {
-            match self.open(wanted).await? {
-                Tried::Done(open) => opens.push((wanted, open)),
-                tried => return Ok(tried.of_another()),
-            }
-        }
+        let opens = match self.open_each(demands).await? {
+            Tried::Done(opens) => opens,
+            tried => return Ok(tried.of_another()),
+        };
+        let opens: Vec<_> = wanted(demands, How::Durably).zip(opens).collect();
         let looks: Vec<_> = opens
             .iter()
             .filter_map(|(_, open)| open.counter.as_ref())
@@ -262,6 +260,21 @@ impl App {
         // One that is lost is found to be so by whoever spends of it.
         let counters = look.counters.into_iter().map(Option::unwrap_or_default);
         Ok(Tried::Done(spending(&opens, counters.collect())))
+    }
+
+    /// The same, of accounts that aren't asked what their counters were spent.
+    pub(super) async fn open_each(
+        &self,
+        demands: &[Demand<'_>],
+    ) -> Result<Tried<Vec<Arc<Open>>>, Error> {
+        let mut opens = Vec::with_capacity(demands.len());
+        for wanted in wanted(demands, How::Durably) {
+            match self.open(wanted).await? {
+                Tried::Done(open) => opens.push(open),
+                tried => return Ok(tried.of_another()),
+            }
+        }
+        Ok(Tried::Done(opens))
     }
 
     /// The account that a limit is counted in.

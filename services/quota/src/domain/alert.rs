@@ -159,37 +159,33 @@ mod tests {
     #[test]
     fn each_threshold_is_told_once() {
         use Threshold::Percent;
-        let cases: &[(i64, &[(i64, &[Threshold])])] = &[
+        let (neither, both) = (&[][..], &[Percent(80), Percent(95)][..]);
+        let (first, second) = (&both[..1], &both[1..]);
+        let cases = [
             (
                 100,
-                &[
-                    (79, &[]),
-                    (80, &[Percent(80)]),
-                    (94, &[]),
-                    (95, &[Percent(95)]),
-                    (100, &[]),
+                vec![
+                    (79, neither),
+                    (80, first),
+                    (94, neither),
+                    (95, second),
+                    (100, neither),
                 ],
             ),
-            (
-                100,
-                &[(100, &[Percent(80), Percent(95)]), (10, &[]), (100, &[])],
-            ),
+            (100, vec![(100, both), (10, neither), (100, neither)]),
             // 0.8 and 0.95 of it are one.
-            (1, &[(0, &[]), (1, &[Percent(80), Percent(95)])]),
-            (3, &[(2, &[]), (3, &[Percent(80), Percent(95)])]),
+            (1, vec![(0, neither), (1, both)]),
+            (3, vec![(2, neither), (3, both)]),
             (
                 i64::MAX,
-                &[
-                    (i64::MAX / 100 * 79, &[]),
-                    (i64::MAX, &[Percent(80), Percent(95)]),
-                ],
+                vec![(i64::MAX / 100 * 79, neither), (i64::MAX, both)],
             ),
-            (0, &[(0, &[]), (5, &[])]),
+            (0, vec![(0, neither), (5, neither)]),
         ];
         for (limit, steps) in cases {
-            let mut account = account(Some(*limit));
-            for (usage, expected) in *steps {
-                assert_eq!(told(&account.reach(*usage)), *expected, "{limit} {usage}");
+            let mut account = account(Some(limit));
+            for (usage, expected) in steps {
+                assert_eq!(told(&account.reach(usage)), expected, "{limit} {usage}");
             }
         }
         assert_eq!(account(None).reach(i64::MAX), []);

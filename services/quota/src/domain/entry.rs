@@ -34,9 +34,16 @@ pub(crate) enum Kind {
     Cancelled,
     /// The same, because its time had passed.
     Expired,
+    /// It was told of by an event.
+    Recorded,
+    /// What was told was wrong by so much.
+    Corrected,
 }
 
 impl Kind {
+    /// Those whose amounts can be wrong: others belong to something that is told anew, or ended.
+    pub(crate) const CORRECTABLE: [Self; 3] = [Self::Used, Self::Adjusted, Self::Recorded];
+
     /// The word, as the API and rows have it.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -48,6 +55,8 @@ impl Kind {
             Self::Committed => "committed",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::Recorded => "recorded",
+            Self::Corrected => "corrected",
         }
     }
 }
@@ -279,6 +288,10 @@ fn change(
         }
         Change::Adjust | Change::Release if !account.is_current(now) => (0, Committing::Ended),
         Change::Release if amount.saturating_neg() > account.used() => (0, Committing::Full),
+        // Of what nothing bounds there is no more than a number can say.
+        Change::Adjust | Change::Amend if amount > i64::MAX - account.used() => {
+            (0, Committing::Full)
+        }
         Change::Adjust | Change::Release | Change::Amend => {
             (account.adjust(amount), Committing::Done)
         }

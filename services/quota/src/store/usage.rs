@@ -1,5 +1,7 @@
 //! The log of what was used.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -8,7 +10,8 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-use crate::domain::entry::{Counted, Entry, Key};
+use crate::app::recording;
+use crate::domain::entry::{Counted, Entry, Key, Kind};
 
 /// What is kept of a line, to answer whoever tells of it again.
 #[derive(Clone, Debug)]
@@ -99,6 +102,137 @@ impl<'a> Columns<'a> {
         self.answers.push(serde_json::to_value(counted.standing)?);
         Ok(())
     }
+}
+
+/// Keeps events of a tenant that aren't there yet, in the order in which they are given: give them in the order of their keys, so that
+/// of two who keep the same none waits for the other. Returns the ids of those that were kept.
+#[tracing::instrument(name = "usage_log.record", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn record(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    events: &[recording::Event<'_>],
+    now: Timestamp,
+) -> Result<Vec<Uuid>, Error> {
+    let told = || events.iter().map(|event| event.told);
+    let sources: Vec<_> = told().map(|told| told.source.as_str()).collect();
+    let requests: Vec<_> = told().map(|told| told.id.as_str()).collect();
+    let ids: Vec<_> = events.iter().map(|event| event.usage_id).collect();
+    let digests: Vec<_> = told().map(|told| told.digest.as_slice()).collect();
+    let types: Vec<_> = told().map(|told| told.resource_type.as_str()).collect();
+    let amounts: Vec<_> = told().map(|told| told.amount).collect();
+    let descriptions: Vec<_> = told().map(|told| told.description.as_str()).collect();
+    let occurred: Vec<_> = events
+        .iter()
+        .map(|event| PgTime(event.occurred_at))
+        .collect();
+    let kept = sqlx::query_scalar!(
+        "INSERT INTO usage_log (tenant_id, principal, request_id, usage_id, digest, kind, resource_type, amount, description, occurred_at,
+                                recorded_at, answer)
+         SELECT $1, source, request_id, usage_id, digest, $10, resource_type, amount, description, occurred_at, $11, 'null'
+         FROM unnest($2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::bigint[], $8::text[], $9::timestamptz[])
+              AS e (source, request_id, usage_id, digest, resource_type, amount, description, occurred_at)
+         ON CONFLICT DO NOTHING RETURNING usage_id",
+        tenant.uuid(),
+        &sources as &[&str],
+        &requests as &[&str],
+        &ids,
+        &digests as &[&[u8]],
+        &types as &[&str],
+        &amounts,
+        &descriptions as &[&str],
+        &occurred as &[PgTime],
+        Kind::Recorded.word(),
+        PgTime(now) as PgTime,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(kept)
+}
+
+/// What tells the requests under these keys from others.
+#[tracing::instrument(name = "usage_log.digests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn digests(
+    conn: &mut PgConnection,
+    keys: &[Key],
+) -> Result<HashMap<Key, Vec<u8>>, Error> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let tenants: Vec<_> = keys.iter().map(|key| key.0.uuid()).collect();
+    let principals: Vec<_> = keys.iter().map(|key| key.1.as_str()).collect();
+    let requests: Vec<_> = keys.iter().map(|key| key.2.as_str()).collect();
+    let rows = sqlx::query!(
+        "SELECT u.tenant_id, u.principal, u.request_id, u.digest
+         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, principal, request_id)
+         JOIN usage_log AS u USING (tenant_id, principal, request_id) WHERE u.line = 0",
+        &tenants,
+        &principals as &[&str],
+        &requests as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| {
+            (
+                (row.tenant_id.into(), row.principal, row.request_id),
+                row.digest,
+            )
+        })
+        .collect())
+}
+
+/// A line of the log that may be corrected, and what corrections have added to it.
+#[derive(Debug)]
+pub(crate) struct Correctable {
+    pub(crate) kind: String,
+    pub(crate) amount: i64,
+    pub(crate) corrected: i64,
+    pub(crate) occurred_at: Timestamp,
+}
+
+/// The line of a use that says how much of a resource type it was; nobody else corrects it until the transaction ends. Ids say when
+/// they were made (RFC 9562, version 7), and lines are found by when they were recorded.
+#[tracing::instrument(name = "usage_log.lock", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    (usage_id, resource_type): (Uuid, &str),
+) -> Result<Option<Correctable>, Error> {
+    let made = usage_id.get_timestamp().map(|made| made.to_unix());
+    let made = made.and_then(|(seconds, _)| Timestamp::from_second(seconds.cast_signed()).ok());
+    let Some(made) = made else {
+        return Ok(None);
+    };
+    let row = sqlx::query!(
+        r#"SELECT kind, amount, occurred_at AS "occurred_at: PgTime" FROM usage_log
+           WHERE tenant_id = $1 AND usage_id = $2 AND resource_type = $3
+             AND recorded_at BETWEEN $4::timestamptz - interval '5 minutes' AND $4::timestamptz + interval '5 minutes'
+           FOR UPDATE"#,
+        tenant.uuid(),
+        usage_id,
+        resource_type,
+        PgTime(made) as PgTime,
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let corrected = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(amount), 0)::bigint AS "corrected!" FROM usage_log
+           WHERE tenant_id = $1 AND refers_to = $2 AND resource_type = $3 AND kind = $4"#,
+        tenant.uuid(),
+        usage_id,
+        resource_type,
+        Kind::Corrected.word(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Some(Correctable {
+        kind: row.kind,
+        amount: row.amount,
+        corrected,
+        occurred_at: row.occurred_at.into(),
+    }))
 }
 
 /// Those of these tenants that are open to changes, and stay so until the transaction ends. Ask it last: whoever changes a tenant

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod alerts;
+mod events;
 mod exactness;
 mod gauges;
 mod input;

@@ -106,6 +106,12 @@ fn operation(
             "required": false,
             "content": {"application/json": {"schema": schema}},
         });
+    } else if !binding.body.is_empty() {
+        // A field has the body as it comes, of whatever kind.
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        });
     }
     if methods::PUBLIC_METHODS.contains(&path_of(method).as_str()) {
         operation["security"] = json!([]);

@@ -2,25 +2,28 @@
 
 mod slot;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use moka::sync::Cache;
 use tenantry_core::TenantId;
+use tenantry_core::event::Event;
 use tenantry_counter::{Closed, CounterKey, Counters, Granted, Opened, Opening, Spend};
 use tenantry_rpc::tenants::TenantEntry;
-use tenantry_store::{Store, TenantTx};
+use tenantry_store::{AcrossTx, Store, TenantTx};
 
 use super::alerts;
 use super::bounds::{Bound, zone};
 use super::spending::Spending;
 use crate::domain::account::{Account, AccountId, Ended, Granting};
 use crate::domain::decision::Standing;
+use crate::domain::entry::Accounts;
 use crate::domain::limit::{Limit, LimitOverride};
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
-use crate::store::{accounts, overrides};
+use crate::store::{accounts, overrides, usage};
 
 use slot::Pace;
 pub(super) use slot::{Ask, Found, Open, Slot};
@@ -278,6 +281,35 @@ impl Ledger {
             Closed::Lost => Ended::Lost,
         });
         Ok(())
+    }
+
+    /// Writes what entries have made of accounts, and what there is to tell of it besides these events, at the end of a transaction.
+    /// Returns the tenants among theirs that are closed: then nothing of it may be committed.
+    pub(super) async fn keep(
+        &self,
+        tx: &mut AcrossTx,
+        accounts: &mut Accounts,
+        mut events: Vec<(TenantId, Event)>,
+    ) -> Result<Vec<TenantId>, Error> {
+        for account in accounts.overgranted() {
+            self.end(account).await?;
+            accounts::save(tx.conn(), account).await?;
+        }
+        accounts::save_used(tx.conn(), accounts.changed()).await?;
+        events.extend(alerts::events(accounts.alerts()));
+        if !events.is_empty() {
+            tx.record_all(&events).await?;
+        }
+        let tenants: BTreeSet<_> = accounts
+            .changed()
+            .map(|account| account.id.tenant)
+            .collect();
+        let tenants: Vec<_> = tenants.into_iter().collect();
+        let open = usage::open_tenants(tx.conn(), &tenants).await?;
+        Ok(tenants
+            .into_iter()
+            .filter(|tenant| !open.contains(tenant))
+            .collect())
     }
 
     /// Has counters spend again what their accounts have committed no longer. Where one can't be told it is given up with its opening:

@@ -3,5 +3,5 @@
 mod replica;
 mod world;
 
-pub(crate) use replica::{Quotas, Rates, Replica, Reservations};
+pub(crate) use replica::{Quotas, Rates, Replica, Reservations, UsageEvents};
 pub(crate) use world::{Kind, World, decided, reason, to, using};

@@ -9,6 +9,7 @@ use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataSe
 use tenantry_proto::quota::v1::limit_service_client::LimitServiceClient;
 use tenantry_proto::quota::v1::quota_service_client::QuotaServiceClient;
 use tenantry_proto::quota::v1::reservation_service_client::ReservationServiceClient;
+use tenantry_proto::quota::v1::usage_event_service_client::UsageEventServiceClient;
 use tenantry_quota::{Config, Quota, RedisUrl};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
 use tenantry_rpc::client::{CallAs, Replicas, channel};
@@ -32,6 +33,7 @@ type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Limits = LimitServiceClient<Authed>;
 pub(crate) type Quotas = QuotaServiceClient<Authed>;
 pub(crate) type Reservations = ReservationServiceClient<Authed>;
+pub(crate) type UsageEvents = UsageEventServiceClient<Authed>;
 pub(crate) type Data = TenantDataServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
@@ -122,6 +124,11 @@ impl Replica {
     /// A client that reserves.
     pub(crate) fn reservations(&self, claims: &Claims) -> Reservations {
         ReservationServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that tells of what was used.
+    pub(crate) fn usage_events(&self, claims: &Claims) -> UsageEvents {
+        UsageEventServiceClient::new(self.as_caller(claims))
     }
 
     /// An Envoy's client.
