@@ -15,14 +15,15 @@ pub mod refusal;
 pub mod request_id;
 pub mod role;
 pub mod seal;
+pub mod spreadsheet;
 pub mod tenant;
 pub mod window;
 
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, LimitOverrideId,
-    PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId, TenantImportId, UsageId,
-    UserId,
+    PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId,
+    TenantImportId, UsageId, UserId,
 };
 pub use network::{network, site};
 pub use permission::{Permission, Permissions};
