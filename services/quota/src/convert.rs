@@ -2,6 +2,7 @@
 
 pub(crate) mod rate_limit;
 pub(crate) mod reservation;
+pub(crate) mod usage;
 
 use prost::Message as _;
 use tenantry_core::refusal::Violations;

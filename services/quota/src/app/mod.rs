@@ -14,16 +14,20 @@ mod reserving;
 mod settling;
 mod spending;
 mod tenant_data;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
+use tenantry_core::seal::Sealer;
 use tenantry_core::{Permission, RequestContext, TenantId};
 use tenantry_counter::Counters;
 use tenantry_proto::methods;
 use tenantry_rpc::Tasks;
+use tenantry_rpc::stream::StreamSlots;
+use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
@@ -38,9 +42,14 @@ pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
 pub(crate) use reserving::{Reserved, Used, Wish};
 pub use tenant_data::TENANT_TABLES;
+pub(crate) use usage::{AskedSeries, Forecast, Part, Present, ResourceUse, Series};
 
 /// Name of this service.
 pub(crate) const OWN: &str = "quota";
+
+/// Most exports that a replica has open, and with one credential: each of them works until it has all.
+const EXPORTS: usize = 16;
+const EXPORTS_OF_ONE: usize = 4;
 
 /// The use cases and what they need.
 #[derive(Clone, Debug)]
@@ -51,6 +60,9 @@ pub(crate) struct App {
     counters: Counters,
     ledger: Ledger,
     committer: Committer,
+    streams: TenantStreams,
+    export_slots: StreamSlots,
+    tasks: Tasks,
     /// How long overrides serve without news.
     grace: Duration,
 }
@@ -61,6 +73,7 @@ impl App {
         tenants: Tenants,
         overrides: Overrides,
         counters: Counters,
+        streams: TenantStreams,
         grace: Duration,
         tasks: &Tasks,
     ) -> Arc<Self> {
@@ -72,8 +85,16 @@ impl App {
             tenants,
             overrides,
             counters,
+            streams,
+            export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
+            tasks: tasks.clone(),
             grace,
         })
+    }
+
+    /// What seals page tokens.
+    pub(crate) const fn sealer(&self) -> &Sealer {
+        self.store.sealer()
     }
 
     /// The tenant that a request acts on, whose caller has this permission there and whom its status admits. That an operator reads

@@ -3,6 +3,10 @@
 pub(crate) mod account;
 pub(crate) mod decision;
 pub(crate) mod entry;
+pub(crate) mod export;
+pub(crate) mod forecast;
 pub(crate) mod limit;
 pub(crate) mod period;
 pub(crate) mod reservation;
+pub(crate) mod series;
+pub(crate) mod usage_log;

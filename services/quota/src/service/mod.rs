@@ -4,3 +4,4 @@ pub(crate) mod limits;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;
 pub(crate) mod reservations;
+pub(crate) mod usage;

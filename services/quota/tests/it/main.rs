@@ -10,5 +10,6 @@ mod purge;
 mod rates;
 mod repeated;
 mod support;
+mod usage;
 mod walls;
 mod windows;

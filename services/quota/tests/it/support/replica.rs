@@ -8,6 +8,7 @@ use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_client::Ra
 use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
 use tenantry_proto::quota::v1::limit_service_client::LimitServiceClient;
 use tenantry_proto::quota::v1::quota_service_client::QuotaServiceClient;
+use tenantry_proto::quota::v1::usage_service_client::UsageServiceClient;
 use tenantry_quota::{Config, Quota, RedisUrl};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
 use tenantry_rpc::client::{CallAs, Replicas, channel};
@@ -30,6 +31,7 @@ pub(crate) type Rates = RateLimitServiceClient<Channel>;
 type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Limits = LimitServiceClient<Authed>;
 pub(crate) type Quotas = QuotaServiceClient<Authed>;
+pub(crate) type Usages = UsageServiceClient<Authed>;
 pub(crate) type Data = TenantDataServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
@@ -71,6 +73,7 @@ impl Replica {
         };
         let config = Config {
             registry_addrs: vec![registry.address().to_owned()],
+            identity_addrs: vec!["http://127.0.0.1:1".to_owned()],
             redis_urls: redis.iter().cloned().map(RedisUrl).collect(),
             redis_cluster: redis.len() > 1,
             redis_timeout_ms: 5_000,
@@ -115,6 +118,11 @@ impl Replica {
     /// A client that checks and consumes.
     pub(crate) fn quotas(&self, claims: &Claims) -> Quotas {
         QuotaServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that reads what was used.
+    pub(crate) fn usages(&self, claims: &Claims) -> Usages {
+        UsageServiceClient::new(self.as_caller(claims))
     }
 
     /// An Envoy's client.
