@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::quota::v1::health_service_server::HealthServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
 use tenantry_proto::quota::v1::reservation_service_server::ReservationServiceServer;
@@ -91,6 +92,9 @@ impl Service for Quota {
             .add_service(ReservationServiceServer::new(
                 service::reservations::Reservations(Arc::clone(&app)),
             ))
+            .add_service(HealthServiceServer::new(service::health::Healths(
+                Arc::clone(&app),
+            )))
             .add_service(UsageServiceServer::new(service::usage::Usages(Arc::clone(
                 &app,
             ))))

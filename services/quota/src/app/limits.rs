@@ -254,7 +254,13 @@ impl App {
         Ok(ancestors.last().map_or(tenant.id, |top| top.id))
     }
 
-    fn own(&self, tenant: &TenantEntry, resource_type: &str, limit: Option<Limit>) -> Bound {
+    /// A tenant's own limit, as what its use counts against.
+    pub(super) fn own(
+        &self,
+        tenant: &TenantEntry,
+        resource_type: &str,
+        limit: Option<Limit>,
+    ) -> Bound {
         Bound {
             tenant: tenant.clone(),
             limit,

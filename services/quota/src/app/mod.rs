@@ -5,8 +5,10 @@ mod checking;
 mod committing;
 mod consuming;
 mod expiry;
+mod health;
 mod ledger;
 mod limits;
+mod metrics;
 mod overrides;
 mod posting;
 mod rates;
@@ -35,8 +37,10 @@ use crate::error::Error;
 
 use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
+pub(crate) use health::{OfTenant, Page as HealthPage};
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
+pub(crate) use metrics::{Month, PlatformTotals};
 pub(crate) use overrides::Overrides;
 pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
@@ -113,7 +117,11 @@ impl App {
     }
 
     /// Writes into the tenant's log that an operator is about to read what it uses.
-    async fn record_access(&self, ctx: &RequestContext, tenant: TenantId) -> Result<(), Error> {
+    pub(super) async fn record_access(
+        &self,
+        ctx: &RequestContext,
+        tenant: TenantId,
+    ) -> Result<(), Error> {
         let (action, nothing) = ("tenant.content_accessed", Value::Null);
         let what = json!({ "method": ctx.method });
         let event = Event::of(ctx, action, "tenant", tenant.uuid(), nothing, what);

@@ -5,6 +5,7 @@ pub(crate) mod decision;
 pub(crate) mod entry;
 pub(crate) mod export;
 pub(crate) mod forecast;
+pub(crate) mod health;
 pub(crate) mod limit;
 pub(crate) mod period;
 pub(crate) mod reservation;

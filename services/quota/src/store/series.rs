@@ -122,8 +122,8 @@ pub(crate) async fn since(
     (late, early): (Timestamp, Timestamp),
 ) -> Result<Vec<(i64, i64)>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT coalesce(least(greatest(sums.late, -9223372036854775808), 9223372036854775807), 0)::bigint AS "late!",
-                  coalesce(least(greatest(sums.early, -9223372036854775808), 9223372036854775807), 0)::bigint AS "early!"
+        r#"SELECT least(greatest(coalesce(sums.late, 0), -9223372036854775808), 9223372036854775807)::bigint AS "late!",
+                  least(greatest(coalesce(sums.early, 0), -9223372036854775808), 9223372036854775807)::bigint AS "early!"
            FROM unnest($2::text[]) WITH ORDINALITY AS asked (resource_type, place), LATERAL (
                SELECT sum(amount) FILTER (WHERE start >= $3) AS late, sum(amount) AS early FROM usage_series AS s
                WHERE s.tenant_id = $1 AND s.resource_type = asked.resource_type AND s.minutes = 15 AND s.start >= $4) AS sums

@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod exactness;
+mod health;
 mod input;
 mod limits;
 mod losses;
+mod metrics;
 mod pools;
 mod purge;
 mod rates;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tenantry_core::seal::Sealer;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
+use tenantry_proto::quota::v1::health_service_client::HealthServiceClient;
 use tenantry_proto::quota::v1::limit_service_client::LimitServiceClient;
 use tenantry_proto::quota::v1::quota_service_client::QuotaServiceClient;
 use tenantry_proto::quota::v1::usage_service_client::UsageServiceClient;
@@ -31,6 +32,7 @@ pub(crate) type Rates = RateLimitServiceClient<Channel>;
 type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Limits = LimitServiceClient<Authed>;
 pub(crate) type Quotas = QuotaServiceClient<Authed>;
+pub(crate) type Healths = HealthServiceClient<Authed>;
 pub(crate) type Usages = UsageServiceClient<Authed>;
 pub(crate) type Data = TenantDataServiceClient<Authed>;
 
@@ -118,6 +120,11 @@ impl Replica {
     /// A client that checks and consumes.
     pub(crate) fn quotas(&self, claims: &Claims) -> Quotas {
         QuotaServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that asks how tenants are doing.
+    pub(crate) fn healths(&self, claims: &Claims) -> Healths {
+        HealthServiceClient::new(self.as_caller(claims))
     }
 
     /// A client that reads what was used.
