@@ -42,12 +42,11 @@ impl App {
     /// A month of a tenant's calendar; the present one where none is named.
     pub(crate) async fn month(&self, tenant: &TenantEntry, named: &str) -> Result<Month, Error> {
         let zone = zone(tenant)?;
-        let quotas = self.quotas_of(tenant, &[STORAGE]).await?;
-        let storage = quotas
-            .into_iter()
-            .find(|quota| quota.resource_type == STORAGE);
-        let storage = storage.map_or(0, |quota| quota.standing.usage);
         let mut tx = self.store.read(tenant.id).await?;
+        // A gauge, which the ledger alone counts.
+        let period = ResetPeriod::Never.word();
+        let storage = accounts::find_newest(tx.conn(), tenant.id, STORAGE, period).await?;
+        let storage = storage.map_or(0, |account| account.used());
         let now = accounts::now(tx.conn()).await?;
         let within = match named {
             "" => now,

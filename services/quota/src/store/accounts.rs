@@ -337,7 +337,8 @@ pub(crate) async fn newest_of(
         r#"SELECT place AS "place!", a.window_start AS "window_start: PgTime", a.window_end AS "window_end: PgTime", a.root_id, a."limit",
                   a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed, a.flushed
            FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, resource_type, reset_period, place),
-           LATERAL (SELECT * FROM accounts AS one
+           LATERAL (SELECT one.window_start, one.window_end, one.root_id, one."limit", one.superseded, one.settled, one.opening, one.fast,
+                           one.granted, one.committed, one.flushed FROM accounts AS one
                     WHERE one.tenant_id = asked.tenant_id AND one.resource_type = asked.resource_type
                       AND one.reset_period = asked.reset_period
                     ORDER BY one.window_start DESC LIMIT 1) AS a"#,

@@ -27,16 +27,23 @@ pub(crate) async fn totals(
     let types: Vec<_> = pools.iter().map(|(_, name)| name.as_str()).collect();
     sqlx::query_as!(
         Totals,
-        r#"WITH pools AS (SELECT * FROM unnest($2::uuid[], $3::text[]) AS pool (tenant_id, resource_type)),
+        r#"WITH pools AS (SELECT tenant_id, resource_type FROM unnest($2::uuid[], $3::text[]) AS pool (tenant_id, resource_type)),
                 -- The indexes of accounts by their end are of open ones, and of closed ones.
                 under_way AS (
-                    SELECT * FROM accounts WHERE opening IS NULL AND window_end > $1
-                    UNION ALL SELECT * FROM accounts WHERE opening IS NOT NULL AND window_end > $1
-                    UNION ALL SELECT * FROM accounts WHERE opening IS NULL AND window_end IS NULL
-                    UNION ALL SELECT * FROM accounts WHERE opening IS NOT NULL AND window_end IS NULL),
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed AS used FROM accounts
+                    WHERE opening IS NULL AND window_end > $1
+                    UNION ALL
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    WHERE opening IS NOT NULL AND window_end > $1
+                    UNION ALL
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    WHERE opening IS NULL AND window_end IS NULL
+                    UNION ALL
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    WHERE opening IS NOT NULL AND window_end IS NULL),
                 used AS (
                     SELECT a.tenant_id, a.resource_type, CASE WHEN pool.tenant_id IS NULL
-                        THEN a.settled::numeric + a.committed + a.flushed
+                        THEN a.used
                         ELSE (SELECT coalesce(sum(s.amount), 0) FROM usage_series AS s
                               WHERE s.tenant_id = a.tenant_id AND s.resource_type = a.resource_type AND s.minutes = 15
                                 AND s.start >= a.window_start) END AS amount

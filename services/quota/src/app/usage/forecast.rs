@@ -18,11 +18,11 @@ use crate::store::{accounts, series};
 /// Of how many days the growth of a gauge is looked at.
 const GAUGE_DAYS: i32 = 90;
 /// How far ahead it is said how much there will be of a gauge, and how far its limit is looked for.
-const GAUGE_AHEAD: SignedDuration = DAY.checked_mul(30).unwrap();
+const GAUGE_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 30);
 const GAUGE_HORIZON_DAYS: f64 = 365.0;
 /// Of how long before the present window days and hours are looked at.
-const DAYS_BEFORE: SignedDuration = DAY.checked_mul(60).unwrap();
-const HOURS_BEFORE: SignedDuration = DAY.checked_mul(2).unwrap();
+const DAYS_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 60);
+const HOURS_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 2);
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -61,23 +61,24 @@ impl App {
         tenant: &TenantEntry,
         resource_type: &str,
     ) -> Result<Forecast, Error> {
-        // Of one that nobody knows nothing can be said.
-        self.bounds(tenant, resource_type).await?;
-        let quotas = self.quotas_of(tenant, &[resource_type]).await?;
-        let quota = quotas
-            .into_iter()
-            .find(|quota| quota.resource_type == resource_type);
-        let standing = quota.ok_or(Error::TenantNotFound)?.standing;
+        // The tenant's own comes first, and is always there.
+        let bounds = self.bounds(tenant, resource_type).await?;
+        let own = bounds.first().ok_or(Error::TenantNotFound)?;
         let zone = zone(tenant)?;
         let mut tx = self.store.read(tenant.id).await?;
+        let period = own.reset_period().word();
+        let account = accounts::find_newest(tx.conn(), tenant.id, resource_type, period).await?;
         let now = accounts::now(tx.conn()).await?;
+        drop(tx);
+        let standing = self.standing(own, account, now).await?;
+        let mut tx = self.store.read(tenant.id).await?;
         let of = (tenant.id, resource_type);
         if standing.reset_period.is_never() {
             let growth = growth(tx.conn(), of, now).await?;
             return Ok(of_gauge(standing, &growth, now));
         }
         let Some(steps) = steps(standing.reset_period) else {
-            return Ok(nothing(standing));
+            return Ok(nothing(standing, now));
         };
         let present = standing.reset_period.window(&zone, now, None);
         let windows = windows(&zone, standing.reset_period, present, now);
@@ -265,15 +266,16 @@ fn of_gauge(standing: Standing, growth: &[f64], now: Timestamp) -> Forecast {
     }
 }
 
-/// That nothing can be said, but that the limit is reached where it is.
-fn nothing(standing: Standing) -> Forecast {
+/// Nothing but that the limit is reached, where it is.
+fn nothing(standing: Standing, now: Timestamp) -> Forecast {
+    let full = standing.limit.filter(|limit| standing.usage >= *limit);
     Forecast {
         standing,
         method: None,
         trend_per_day: None,
         expected: None,
         expected_at: None,
-        limit_reached_at: None,
+        limit_reached_at: full.map(|_| now),
         tested: Tested::default(),
     }
 }

@@ -147,7 +147,7 @@ fn holts_trend_is_as_worked_out_by_hand() {
 #[test]
 fn a_gauge_grows_on_and_reaches_its_limit() {
     // Now, growth of each day; where it goes in a day, and when it has 100.
-    let cases: [(f64, Vec<f64>, Option<f64>, Option<f64>); 6] = [
+    let cases = [
         (70.0, vec![3.0; 14], Some(3.0), Some(10.0)),
         // What it was before it first changed says nothing.
         (
