@@ -43,4 +43,5 @@ mod suspension;
 mod tails;
 mod tls;
 mod trace;
+mod usage;
 mod walls;

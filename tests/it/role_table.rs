@@ -156,6 +156,11 @@ const NEEDS: &[(&str, Option<P>)] = &[
         "identity.v1.ServiceAccountService/UpdateServiceAccount",
         Some(P::ApiKeysManage),
     ),
+    ("quota.v1.HealthService/GetTenantHealth", Some(P::UsageRead)),
+    (
+        "quota.v1.HealthService/GetTenantMetrics",
+        Some(P::UsageRead),
+    ),
     ("quota.v1.LimitService/ListQuotas", Some(P::UsageRead)),
     (
         "quota.v1.LimitService/OverrideLimit",
@@ -198,6 +203,11 @@ const NEEDS: &[(&str, Option<P>)] = &[
         "quota.v1.UsageEventService/RecordUsageEvents",
         Some(P::UsageRecord),
     ),
+    ("quota.v1.UsageService/ExportUsage", Some(P::UsageRead)),
+    ("quota.v1.UsageService/ForecastUsage", Some(P::UsageRead)),
+    ("quota.v1.UsageService/GetUsage", Some(P::UsageRead)),
+    ("quota.v1.UsageService/GetUsageSeries", Some(P::UsageRead)),
+    ("quota.v1.UsageService/ListUsageLogs", Some(P::UsageRead)),
     (
         "registry.v1.DomainService/CreateDomain",
         Some(P::DomainsManage),

@@ -1,13 +1,18 @@
 //! The shapes that REST callers rely on, field for field, against golden files.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use tenantry_testkit::fleet::sign_in;
+use tenantry_testkit::wait::until;
 
 use crate::support::world::{PASSWORD, Party, text};
 use crate::support::{fleet, unique};
+
+/// Longest time until every replica knows of a new tenant.
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Replaces what differs from run to run by its kind.
 fn normal(value: &Value) -> Value {
@@ -227,6 +232,42 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
         "project_list",
         &operator.get("/api/v1/projects").await?.ok()?,
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_used_has_the_fields_that_callers_rely_on() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let body = json!({"name": "Use", "subscription_tier": "free"});
+    let made = operator.post("/api/v1/tenants", body).await?.ok()?;
+    let own = format!("/api/v1/tenants/{}", text(&made, "id"));
+    let used = json!({"resource_type": "users", "amount": 5, "description": "An import", "request_id": unique("use")});
+    let path = format!("{own}/usage/increment");
+    operator.post(&path, used).await?.ok()?;
+    for (name, path) in [
+        ("usage_logs", "usage-logs"),
+        ("usage_series", "usage-series?resource_type=users"),
+        ("usage", "usage"),
+        ("usage_forecast", "usage-forecast?resource_type=users"),
+        ("tenant_health", "health"),
+        ("tenant_metrics", "metrics"),
+    ] {
+        golden(name, &operator.get(&format!("{own}/{path}")).await?.ok()?);
+    }
+    // All of its users are used. Other tests' tenants come before it.
+    let mut token = String::new();
+    let summary = until("tenant in the summary", KNOWN_WITHIN, async || {
+        let path =
+            format!("/api/v1/tenants/health-summary?status=warning&page_size=1&page_token={token}");
+        let mut summary = operator.get(&path).await?.ok()?;
+        token = text(&summary, "next_page_token");
+        summary["next_page_token"] = json!("");
+        Ok((summary["tenants"] != json!([])).then_some(summary))
+    });
+    golden("health_summary", &summary.await?);
+    let metrics = operator.get("/api/v1/tenants/metrics").await?.ok()?;
+    golden("platform_metrics", &metrics);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod refusal;
 pub mod request_id;
 pub mod role;
 pub mod seal;
+pub mod spreadsheet;
 pub mod tenant;
 pub mod window;
 

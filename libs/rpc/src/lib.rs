@@ -14,6 +14,7 @@ pub mod status;
 pub mod stream;
 pub mod tasks;
 pub mod tenant_data;
+pub mod tenant_stream;
 pub mod tenants;
 pub mod watched;
 

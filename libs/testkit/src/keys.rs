@@ -205,6 +205,7 @@ const SERVICE_CALLS: [(&str, &[&str]); 4] = [
         "quota",
         &[
             "/tenantry.internal.audit.v1.",
+            "/tenantry.internal.identity.v1.",
             "/tenantry.internal.registry.v1.",
         ],
     ),

@@ -19,6 +19,7 @@ use tenantry_proto::audit::v1::audit_source_service_server::AuditSourceServiceSe
 use tenantry_proto::internal::audit::v1::append_service_server::AppendServiceServer;
 use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::tenant_data;
+use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_rpc::watched::Watched;
 use tenantry_runtime::{NoCommands, Runtime, Service};
@@ -61,7 +62,7 @@ impl Service for Audit {
         let app = app::App::new(
             runtime.store.clone(),
             tenants.clone(),
-            revocations,
+            TenantStreams::new(tenants.clone(), revocations, tasks.token()),
             signers,
             tasks.clone(),
         );

@@ -15,6 +15,14 @@ pub struct Config {
         required = true
     )]
     pub registry_addrs: Vec<String>,
+    /// Replicas of identity, as http://127.0.0.1:7101,http://127.0.0.1:7102
+    #[arg(
+        long,
+        env = "TENANTRY_IDENTITY_ADDRS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub identity_addrs: Vec<String>,
     /// Redis that has the hot counters, as redis://:password@127.0.0.1:6379; of a Redis Cluster some of its nodes
     #[arg(
         long,
@@ -30,7 +38,8 @@ pub struct Config {
     /// How long, in milliseconds, an answer of Redis is waited for
     #[arg(long, env = "TENANTRY_REDIS_TIMEOUT_MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     pub redis_timeout_ms: u64,
-    /// How long, in milliseconds, requests are served by what is known while registry can't be reached
+    /// How long, in milliseconds, requests and open streams are served by what is known while registry or identity can't be
+    /// reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]
     pub freshness_grace_ms: u64,
 }

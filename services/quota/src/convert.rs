@@ -1,7 +1,9 @@
 //! Between the contract's messages and the use cases.
 
+pub(crate) mod health;
 pub(crate) mod rate_limit;
 pub(crate) mod reservation;
+pub(crate) mod usage;
 pub(crate) mod usage_event;
 
 use prost::Message as _;

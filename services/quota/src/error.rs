@@ -1,6 +1,7 @@
 //! What quota refuses, and which reason each refusal has.
 
 use tenantry_core::{Reason, Refusal, clock};
+use tenantry_rpc::tenant_stream::Stop;
 
 use crate::domain::decision::Standing;
 use crate::domain::period::ResetPeriod;
@@ -54,6 +55,12 @@ pub(crate) enum Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         tenantry_store::Error::from(error).into()
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Ended(error.into())
     }
 }
 

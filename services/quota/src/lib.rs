@@ -18,11 +18,15 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::quota::v1::health_service_server::HealthServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
 use tenantry_proto::quota::v1::reservation_service_server::ReservationServiceServer;
 use tenantry_proto::quota::v1::usage_event_service_server::UsageEventServiceServer;
+use tenantry_proto::quota::v1::usage_service_server::UsageServiceServer;
+use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::tenant_data;
+use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{Follower, Lookup, Tenants, View};
 use tenantry_runtime::{NoCommands, Runtime, Service};
 use tenantry_store::feed::Tail;
@@ -48,11 +52,14 @@ impl Service for Quota {
 
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
         let registry = runtime.replicas(Self::NAME, "registry", &config.registry_addrs)?;
+        let identity = runtime.replicas(Self::NAME, "identity", &config.identity_addrs)?;
         let view = Arc::new(View::default());
         let follower = Follower::new(&registry, Arc::clone(&view));
         let tasks = &runtime.tasks;
         tasks.keep("tenants", follower.run(tasks.token()));
         let tenants = Tenants::new(view, Lookup::new(&registry), config.freshness_grace());
+        let revocations = Revocations::follow(&identity, config.freshness_grace(), tasks);
+        let streams = TenantStreams::new(tenants.clone(), revocations, tasks.token());
         let counters = counters(&config).await.context("TENANTRY_REDIS_URLS")?;
         let (tail, fill) = Tail::new(runtime.store.clone(), tasks.token());
         tasks.keep("feed", fill);
@@ -64,6 +71,7 @@ impl Service for Quota {
             tenants,
             overrides,
             counters,
+            streams,
             config.freshness_grace(),
             tasks,
         );
@@ -88,6 +96,12 @@ impl Service for Quota {
             .add_service(UsageEventServiceServer::new(
                 service::usage_events::UsageEvents(Arc::clone(&app)),
             ))
+            .add_service(HealthServiceServer::new(service::health::Healths(
+                Arc::clone(&app),
+            )))
+            .add_service(UsageServiceServer::new(service::usage::Usages(Arc::clone(
+                &app,
+            ))))
             .add_service(QuotaServiceServer::new(service::quota::Quotas(app))))
     }
 

@@ -4,6 +4,7 @@
 mod identity;
 mod quota;
 mod registry;
+mod usage;
 
 use anyhow::Result;
 use reqwest::Method;
@@ -157,6 +158,7 @@ async fn each_wrong_value_is_refused_with_its_reason() -> Result<()> {
         registry::wrong_values(&a, &absent),
         identity::wrong_values(&a, &absent),
         quota::wrong_values(&a, &absent),
+        usage::wrong_values(&a, &absent),
     ];
     for ((method, path, body), reason) in wrong.concat() {
         // Sessions, passwords and sign-ups are people's; the operator here is a program.

@@ -16,6 +16,7 @@ mod service_accounts;
 mod sessions;
 mod tenant_imports;
 mod tenants;
+mod usage;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -128,6 +129,7 @@ pub fn rows() -> Vec<(&'static str, Class)> {
         sessions::ROWS,
         tenant_imports::ROWS,
         tenants::ROWS,
+        usage::ROWS,
     ]
     .concat()
 }
@@ -220,6 +222,9 @@ pub async fn attempts(fleet: &Fleet, path: &str, a: &Party, b: &Party) -> Result
         return Ok(attempts);
     }
     if let Some(attempts) = quotas::attempts(fleet, method, a, b).await? {
+        return Ok(attempts);
+    }
+    if let Some(attempts) = usage::attempts(fleet, method, a, b).await? {
         return Ok(attempts);
     }
     if let Some(attempts) = sessions::attempts(fleet, method, a, b).await? {

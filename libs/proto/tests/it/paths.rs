@@ -265,6 +265,37 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ),
     (
         "GET",
+        "/tenants/{tenant}/usage-logs",
+        "UsageService/ListUsageLogs",
+    ),
+    ("GET", "/tenants/{tenant}/usage", "UsageService/GetUsage"),
+    (
+        "GET",
+        "/organizations/{tenant}/usage",
+        "UsageService/GetUsage",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/metrics",
+        "HealthService/GetTenantMetrics",
+    ),
+    (
+        "GET",
+        "/tenants/metrics",
+        "HealthService/GetPlatformMetrics",
+    ),
+    (
+        "GET",
+        "/tenants/{tenant}/health",
+        "HealthService/GetTenantHealth",
+    ),
+    (
+        "GET",
+        "/tenants/health-summary",
+        "HealthService/ListTenantHealth",
+    ),
+    (
+        "GET",
         "/tenants/{tenant}/audit-log",
         "AuditEventService/ListEvents",
     ),

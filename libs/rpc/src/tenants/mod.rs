@@ -244,6 +244,38 @@ impl Tenants {
         self.view.resource_types(project)
     }
 
+    /// The first so many tenants of a project that are asked for, by id, behind this one. It looks at all that are known: for operators.
+    ///
+    /// # Errors
+    /// UNAVAILABLE where the view is older than the grace.
+    pub fn list(
+        &self,
+        project: &str,
+        from: (Option<TenantId>, usize),
+        wanted: impl Fn(&TenantEntry) -> bool,
+    ) -> Result<Vec<TenantEntry>, Refusal> {
+        self.require_ready()?;
+        Ok(self.view.list(project, from, wanted))
+    }
+
+    /// How many tenants that are asked for there are.
+    ///
+    /// # Errors
+    /// UNAVAILABLE where the view is older than the grace.
+    pub fn count(&self, wanted: impl Fn(&TenantEntry) -> bool) -> Result<usize, Refusal> {
+        self.require_ready()?;
+        Ok(self.view.count(wanted))
+    }
+
+    fn require_ready(&self) -> Result<(), Refusal> {
+        if self.is_ready() {
+            return Ok(());
+        }
+        let age_ms = self.view.age().as_millis();
+        tracing::warn!(age_ms, "what is known of tenants is too old to list them");
+        Err(Refusal::unavailable())
+    }
+
     /// Whether a legal hold stands on a tenant, as the view knows it.
     #[must_use]
     pub fn is_held(&self, id: TenantId) -> bool {

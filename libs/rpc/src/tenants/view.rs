@@ -109,6 +109,34 @@ impl View {
         Some(ancestors)
     }
 
+    /// The first so many tenants of a project that are asked for, by id, behind this one.
+    pub(super) fn list(
+        &self,
+        project: &str,
+        (after, limit): (Option<TenantId>, usize),
+        wanted: impl Fn(&TenantEntry) -> bool,
+    ) -> Vec<TenantEntry> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = tables.by_id.values();
+        let mut entries: Vec<_> = entries
+            .filter(|entry| Some(entry.id) > after && &*entry.project == project && wanted(entry))
+            .collect();
+        if entries.len() > limit {
+            // Only the first ones are sorted.
+            entries.select_nth_unstable_by_key(limit, |entry| entry.id);
+            entries.truncate(limit);
+        }
+        entries.sort_unstable_by_key(|entry| entry.id);
+        entries.into_iter().cloned().collect()
+    }
+
+    /// How many tenants that are asked for are known.
+    pub(super) fn count(&self, wanted: impl Fn(&TenantEntry) -> bool) -> usize {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = tables.by_id.values();
+        entries.filter(|entry| wanted(entry)).count()
+    }
+
     /// How many tenants are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -296,6 +324,34 @@ mod tests {
             let entry = view.find("", &TenantRef::Id(id)).unwrap();
             assert_eq!(entry.held, known, "{version}");
         }
+    }
+
+    #[test]
+    fn a_list_goes_on_behind_a_tenant_and_has_those_of_its_project_by_id() {
+        let view = View::default();
+        let mut ids: Vec<_> = (0..20).map(|_| TenantId::new()).collect();
+        for (nth, id) in ids.iter().enumerate() {
+            let status = if nth == 3 { "deleted" } else { "active" };
+            view.apply(wire(*id, &format!("slug-{nth}"), status, 1));
+        }
+        view.apply(wire::TenantEntry {
+            project: "other".to_owned(),
+            ..wire(TenantId::new(), "slug", "active", 1)
+        });
+        let in_use = |entry: &TenantEntry| entry.status.is_active();
+        ids.remove(3);
+        ids.sort();
+        assert_eq!(view.count(in_use), ids.len() + 1);
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = view.list("default", (after, 7), in_use);
+            listed.extend(page.iter().map(|entry| entry.id));
+            after = listed.last().copied();
+            if page.len() < 7 {
+                break;
+            }
+        }
+        assert_eq!(listed, ids);
     }
 
     #[test]

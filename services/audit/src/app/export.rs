@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use metrics::counter;
 use tenantry_core::{Refusal, RequestContext, clock};
+use tenantry_rpc::tenant_stream::{END_WITHIN, Stop, TenantStream};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use tenantry_transparency::{Hash, Tiles, TreeHead};
 use tokio::sync::mpsc;
 
 use super::App;
-use super::streams::{END_WITHIN, Open, Stop};
 use crate::domain::export::{COMPLETE, Head, Line, Wanted, Writer};
 use crate::domain::query::Scope;
 use crate::domain::retention::first_shown;
@@ -47,7 +47,7 @@ impl App {
         tenant: &TenantEntry,
         wanted: Wanted,
     ) -> Result<mpsc::Receiver<Part>, Error> {
-        let open = self.open_stream(ctx, tenant, &self.export_slots).await?;
+        let open = self.streams.open(ctx, tenant, &self.export_slots).await?;
         let mut tx = self.store.read(tenant.id).await?;
         let log = trees::newest(tx.conn(), tenant.id).await?;
         let log = log.ok_or(Error::NotYetCheckpointed)?;
@@ -110,7 +110,7 @@ struct Export {
 }
 
 impl Export {
-    async fn run(mut self, open: Open) {
+    async fn run(mut self, open: TenantStream) {
         let broken_off = match open.run(self.tell()).await {
             Ok(()) => None,
             Err(Stop::ClientGone) => return,

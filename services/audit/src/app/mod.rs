@@ -12,7 +12,6 @@ mod record;
 mod retention;
 mod searching;
 pub(crate) mod sources;
-mod streams;
 mod tails;
 mod tenant_data;
 
@@ -22,8 +21,8 @@ use serde_json::json;
 use tenantry_core::event::Event;
 use tenantry_core::{Permission, RequestContext, TenantId};
 use tenantry_rpc::Tasks;
-use tenantry_rpc::revocations::Revocations;
 use tenantry_rpc::stream::StreamSlots;
+use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_rpc::watched::Watched;
 use tenantry_store::Store;
@@ -54,7 +53,7 @@ const EXPORTS_OF_ONE: usize = 4;
 pub(crate) struct App {
     store: Store,
     tenants: Tenants,
-    revocations: Revocations,
+    streams: TenantStreams,
     tail_slots: StreamSlots,
     export_slots: StreamSlots,
     grown: Grown,
@@ -68,14 +67,14 @@ impl App {
     pub(crate) fn new(
         store: Store,
         tenants: Tenants,
-        revocations: Revocations,
+        streams: TenantStreams,
         signers: Watched<Signers>,
         tasks: Tasks,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             tenants,
-            revocations,
+            streams,
             tail_slots: StreamSlots::new(TAILS, TAILS_OF_ONE),
             export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
             grown: Grown::new(),

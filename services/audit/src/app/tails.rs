@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenantry_core::{Refusal, RequestContext, TenantId};
+use tenantry_rpc::tenant_stream::{END_WITHIN, Stop, TenantStream};
 use tenantry_rpc::tenants::TenantEntry;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::reading::Reading;
-use super::streams::{END_WITHIN, Open, Stop};
 use crate::domain::query::Scope;
 use crate::error::Error;
 use crate::store::events;
@@ -106,7 +106,7 @@ impl App {
         tenant: &TenantEntry,
         from: Option<i64>,
     ) -> Result<mpsc::Receiver<Item>, Error> {
-        let open = self.open_stream(ctx, tenant, &self.tail_slots).await?;
+        let open = self.streams.open(ctx, tenant, &self.tail_slots).await?;
         // Heard of from here on, and read only then: nothing comes in between.
         let news = self.grown.news.subscribe();
         let next = match from {
@@ -137,7 +137,7 @@ struct Tail {
 }
 
 impl Tail {
-    async fn run(mut self, news: broadcast::Receiver<Arc<HashSet<TenantId>>>, open: Open) {
+    async fn run(mut self, news: broadcast::Receiver<Arc<HashSet<TenantId>>>, open: TenantStream) {
         let sender = self.sender.clone();
         match open.run(self.stream(news)).await {
             Ok(never) => match never {},

@@ -65,7 +65,16 @@ struct Change<'a> {
 impl App {
     /// Each limit of a tenant, and what is used of it.
     pub(crate) async fn quotas(&self, tenant: &TenantEntry) -> Result<Vec<Quota>, Error> {
-        let mut names: Vec<String> = Vec::new();
+        self.quotas_of(tenant, &[]).await
+    }
+
+    /// The same, and what is used of these resource types where nothing bounds them.
+    pub(super) async fn quotas_of(
+        &self,
+        tenant: &TenantEntry,
+        more: &[&str],
+    ) -> Result<Vec<Quota>, Error> {
+        let mut names: Vec<String> = more.iter().map(|name| (*name).to_owned()).collect();
         if let Some(limits) = self.tenants.plan_limits(tenant) {
             names.extend(limits.iter().map(|limit| limit.resource_type.clone()));
         }
@@ -245,7 +254,13 @@ impl App {
         Ok(ancestors.last().map_or(tenant.id, |top| top.id))
     }
 
-    fn own(&self, tenant: &TenantEntry, resource_type: &str, limit: Option<Limit>) -> Bound {
+    /// A tenant's own limit, as what its use counts against.
+    pub(super) fn own(
+        &self,
+        tenant: &TenantEntry,
+        resource_type: &str,
+        limit: Option<Limit>,
+    ) -> Bound {
         Bound {
             tenant: tenant.clone(),
             limit,

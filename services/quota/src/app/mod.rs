@@ -7,8 +7,10 @@ mod committing;
 mod consuming;
 mod correcting;
 mod expiry;
+mod health;
 mod ledger;
 mod limits;
+mod metrics;
 mod overrides;
 mod posting;
 mod rates;
@@ -17,16 +19,20 @@ mod reserving;
 mod settling;
 mod spending;
 mod tenant_data;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
+use tenantry_core::seal::Sealer;
 use tenantry_core::{Permission, RequestContext, TenantId};
 use tenantry_counter::Counters;
 use tenantry_proto::methods;
 use tenantry_rpc::Tasks;
+use tenantry_rpc::stream::StreamSlots;
+use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
@@ -35,17 +41,24 @@ use crate::error::Error;
 use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
 pub(crate) use correcting::Correction;
+pub(crate) use health::{OfTenant, Page as HealthPage};
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
+pub(crate) use metrics::{Month, PlatformTotals};
 pub(crate) use overrides::Overrides;
 pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
 pub(crate) use recording::{Recorded, Told};
 pub(crate) use reserving::{Reserved, Used, Wish};
 pub use tenant_data::TENANT_TABLES;
+pub(crate) use usage::{AskedSeries, Forecast, Part, Present, ResourceUse, Series};
 
 /// Name of this service.
 pub(crate) const OWN: &str = "quota";
+
+/// Most exports that a replica has open, and with one credential: each of them works until it has all.
+const EXPORTS: usize = 16;
+const EXPORTS_OF_ONE: usize = 4;
 
 /// The use cases and what they need.
 #[derive(Clone, Debug)]
@@ -56,6 +69,9 @@ pub(crate) struct App {
     counters: Counters,
     ledger: Ledger,
     committer: Committer,
+    streams: TenantStreams,
+    export_slots: StreamSlots,
+    tasks: Tasks,
     /// How long overrides serve without news.
     grace: Duration,
 }
@@ -66,6 +82,7 @@ impl App {
         tenants: Tenants,
         overrides: Overrides,
         counters: Counters,
+        streams: TenantStreams,
         grace: Duration,
         tasks: &Tasks,
     ) -> Arc<Self> {
@@ -77,8 +94,16 @@ impl App {
             tenants,
             overrides,
             counters,
+            streams,
+            export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
+            tasks: tasks.clone(),
             grace,
         })
+    }
+
+    /// What seals page tokens.
+    pub(crate) const fn sealer(&self) -> &Sealer {
+        self.store.sealer()
     }
 
     /// The tenant that a request acts on, whose caller has this permission there and whom its status admits. That an operator reads
@@ -97,7 +122,11 @@ impl App {
     }
 
     /// Writes into the tenant's log that an operator is about to read what it uses.
-    async fn record_access(&self, ctx: &RequestContext, tenant: TenantId) -> Result<(), Error> {
+    pub(super) async fn record_access(
+        &self,
+        ctx: &RequestContext,
+        tenant: TenantId,
+    ) -> Result<(), Error> {
         let (action, nothing) = ("tenant.content_accessed", Value::Null);
         let what = json!({ "method": ctx.method });
         let event = Event::of(ctx, action, "tenant", tenant.uuid(), nothing, what);

@@ -62,6 +62,22 @@ impl Overrides {
             .cloned()
     }
 
+    /// All overrides of a tenant.
+    pub(super) fn of(&self, tenant: TenantId) -> Vec<Arc<LimitOverride>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    /// Each tenant and resource type whose limit is set to be a pool.
+    pub(super) fn pools(&self) -> Vec<(TenantId, String)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let all = table.iter().flat_map(|(tenant, set)| {
+            let shared = set.iter().filter(|set| set.shared);
+            shared.map(|set| (*tenant, set.resource_type.clone()))
+        });
+        all.collect()
+    }
+
     /// How old what is known is.
     pub(super) fn age(&self) -> Duration {
         let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);

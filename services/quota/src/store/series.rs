@@ -73,3 +73,67 @@ pub(crate) async fn sweep(conn: &mut PgConnection, limit: i64) -> Result<u64, Er
     );
     Ok(gone.execute(conn).await?.rows_affected())
 }
+
+/// What a resource type adds up to in each of the spans between these instants, which are in order: of sums of so many minutes, which
+/// lie in one span each.
+#[tracing::instrument(name = "usage_series.sums", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn sums(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    (resource_type, width_minutes): (&str, i16),
+    bounds: &[Timestamp],
+) -> Result<Vec<i64>, Error> {
+    let mut sums = vec![0; bounds.len().saturating_sub(1)];
+    let (Some(first), Some(last)) = (bounds.first(), bounds.last()) else {
+        return Ok(sums);
+    };
+    let starts: Vec<_> = bounds.iter().copied().map(PgTime).collect();
+    let rows = sqlx::query!(
+        r#"SELECT width_bucket(start, $4::timestamptz[]) AS "span!",
+                  least(greatest(sum(amount), -9223372036854775808), 9223372036854775807)::bigint AS "amount!"
+           FROM usage_series
+           WHERE tenant_id = $1 AND resource_type = $2 AND minutes = $3 AND start >= $5 AND start < $6
+           GROUP BY 1"#,
+        tenant.uuid(),
+        resource_type,
+        width_minutes,
+        &starts as &[PgTime],
+        PgTime(*first) as PgTime,
+        PgTime(*last) as PgTime,
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        // Counted from 1.
+        let place = usize::try_from(row.span - 1).unwrap_or(usize::MAX);
+        if let Some(sum) = sums.get_mut(place) {
+            *sum = row.amount;
+        }
+    }
+    Ok(sums)
+}
+
+/// What each of these resource types adds up to since each of two instants, the later one first.
+#[tracing::instrument(name = "usage_series.since", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn since(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    resource_types: &[&str],
+    (late, early): (Timestamp, Timestamp),
+) -> Result<Vec<(i64, i64)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT least(greatest(coalesce(sums.late, 0), -9223372036854775808), 9223372036854775807)::bigint AS "late!",
+                  least(greatest(coalesce(sums.early, 0), -9223372036854775808), 9223372036854775807)::bigint AS "early!"
+           FROM unnest($2::text[]) WITH ORDINALITY AS asked (resource_type, place), LATERAL (
+               SELECT sum(amount) FILTER (WHERE start >= $3) AS late, sum(amount) AS early FROM usage_series AS s
+               WHERE s.tenant_id = $1 AND s.resource_type = asked.resource_type AND s.minutes = 15 AND s.start >= $4) AS sums
+           ORDER BY asked.place"#,
+        tenant.uuid(),
+        resource_types as &[&str],
+        PgTime(late) as PgTime,
+        PgTime(early) as PgTime,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.late, row.early)).collect())
+}

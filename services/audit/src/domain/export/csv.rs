@@ -7,6 +7,7 @@
 use csv::{Terminator, WriterBuilder};
 use serde::Serialize;
 use serde_json::Value;
+use tenantry_core::spreadsheet::guarded;
 
 use super::{Head, Line, json};
 
@@ -34,12 +35,6 @@ const SHOWN: &[(&str, &str)] = &[
     ("source", "/source"),
     ("changes", "/changes"),
 ];
-
-/// What a cell mustn't begin with: what begins a formula somewhere, also in full width, and the guard itself.
-const GUARDED: [char; 12] = [
-    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', GUARD,
-];
-const GUARD: char = '\'';
 
 /// Writes the names of the columns, and the head.
 pub(super) fn head(to: &mut Vec<u8>, head: &Head) {
@@ -84,11 +79,4 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => guarded(text.clone()),
         Some(other) => json(other),
     }
-}
-
-fn guarded(mut cell: String) -> String {
-    if cell.starts_with(GUARDED) {
-        cell.insert(0, GUARD);
-    }
-    cell
 }

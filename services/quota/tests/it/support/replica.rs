@@ -6,10 +6,12 @@ use std::time::Duration;
 use tenantry_core::seal::Sealer;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
+use tenantry_proto::quota::v1::health_service_client::HealthServiceClient;
 use tenantry_proto::quota::v1::limit_service_client::LimitServiceClient;
 use tenantry_proto::quota::v1::quota_service_client::QuotaServiceClient;
 use tenantry_proto::quota::v1::reservation_service_client::ReservationServiceClient;
 use tenantry_proto::quota::v1::usage_event_service_client::UsageEventServiceClient;
+use tenantry_proto::quota::v1::usage_service_client::UsageServiceClient;
 use tenantry_quota::{Config, Quota, RedisUrl};
 use tenantry_rpc::assertion::{Claims, Verifier, sign};
 use tenantry_rpc::client::{CallAs, Replicas, channel};
@@ -34,6 +36,8 @@ pub(crate) type Limits = LimitServiceClient<Authed>;
 pub(crate) type Quotas = QuotaServiceClient<Authed>;
 pub(crate) type Reservations = ReservationServiceClient<Authed>;
 pub(crate) type UsageEvents = UsageEventServiceClient<Authed>;
+pub(crate) type Healths = HealthServiceClient<Authed>;
+pub(crate) type Usages = UsageServiceClient<Authed>;
 pub(crate) type Data = TenantDataServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
@@ -75,6 +79,7 @@ impl Replica {
         };
         let config = Config {
             registry_addrs: vec![registry.address().to_owned()],
+            identity_addrs: vec!["http://127.0.0.1:1".to_owned()],
             redis_urls: redis.iter().cloned().map(RedisUrl).collect(),
             redis_cluster: redis.len() > 1,
             redis_timeout_ms: 5_000,
@@ -129,6 +134,16 @@ impl Replica {
     /// A client that tells of what was used.
     pub(crate) fn usage_events(&self, claims: &Claims) -> UsageEvents {
         UsageEventServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that asks how tenants are doing.
+    pub(crate) fn healths(&self, claims: &Claims) -> Healths {
+        HealthServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client that reads what was used.
+    pub(crate) fn usages(&self, claims: &Claims) -> Usages {
+        UsageServiceClient::new(self.as_caller(claims))
     }
 
     /// An Envoy's client.

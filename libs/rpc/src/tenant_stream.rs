@@ -1,35 +1,41 @@
-//! Open streams of a log: what they stand on, and what ends them.
+//! Open streams of what a tenant has: what they stand on, and what ends them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tenantry_core::{Reason, Refusal, RequestContext, TenantId, TenantRef, TenantStatus};
-use tenantry_rpc::stream::{StreamLife, StreamSlots};
-use tenantry_rpc::tenants::TenantEntry;
+use tokio_util::sync::CancellationToken;
 
-use super::App;
-use crate::error::Error;
+use crate::revocations::Revocations;
+use crate::stream::{StreamLife, StreamSlots};
+use crate::tenants::{TenantEntry, Tenants};
+
+/// Longest wait for a client to take the end of its stream.
+pub const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the tenant of a stream is still in use.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Longest wait for a client to take the end of its stream.
-pub(super) const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a stream stopped.
-pub(super) enum Stop {
+#[derive(Debug)]
+pub enum Stop {
+    /// Nobody reads it any more.
     ClientGone,
+    /// It had to end, or couldn't go on.
     Ended(Refusal),
 }
 
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Ended(error.into())
-    }
+/// What streams stand on. Clones share it.
+#[derive(Clone, Debug)]
+pub struct TenantStreams {
+    tenants: Tenants,
+    revocations: Revocations,
+    shutdown: CancellationToken,
 }
 
 /// One open stream. It holds the stream's slot.
-pub(super) struct Open {
-    app: Arc<App>,
+#[derive(Debug)]
+pub struct TenantStream {
+    tenants: Tenants,
     tenant: TenantId,
     /// Whether the caller's access comes from the tenant or from one above it, and goes with it.
     own: bool,
@@ -37,39 +43,52 @@ pub(super) struct Open {
     life: StreamLife,
 }
 
-impl App {
-    /// Opens a stream of a tenant's log, where there is a slot for it.
-    pub(super) async fn open_stream(
-        self: &Arc<Self>,
+impl TenantStreams {
+    /// Streams of these tenants, which a revocation or the end of the process ends.
+    #[must_use]
+    pub const fn new(
+        tenants: Tenants,
+        revocations: Revocations,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            tenants,
+            revocations,
+            shutdown,
+        }
+    }
+
+    /// Opens a stream of a tenant's, where there is a slot for it.
+    ///
+    /// # Errors
+    /// OVERLOADED without a slot; as [`Tenants::find`].
+    pub async fn open(
+        &self,
         ctx: &RequestContext,
         tenant: &TenantEntry,
         slots: &StreamSlots,
-    ) -> Result<Open, Error> {
-        let life = StreamLife::new(ctx, slots.take(ctx)?, self.tasks.token());
-        let lineage = self.lineage(tenant).await?;
+    ) -> Result<TenantStream, Refusal> {
+        let life = StreamLife::new(ctx, slots.take(ctx)?, self.shutdown.clone());
+        let lineage = lineage(&self.tenants, tenant).await?;
         let above = lineage.iter().map(|entry| entry.id).collect();
-        Ok(Open {
-            app: Arc::clone(self),
+        Ok(TenantStream {
+            tenants: self.tenants.clone(),
             tenant: tenant.id,
             own: !ctx.is_operator(),
             lineage: states(&lineage),
             life: life.until_revoked(self.revocations.watch(ctx, above).await),
         })
     }
-
-    /// A tenant and all above it.
-    async fn lineage(&self, tenant: &TenantEntry) -> Result<Vec<TenantEntry>, Error> {
-        let mut lineage = vec![tenant.clone()];
-        lineage.extend(self.tenants.ancestors(tenant).await?);
-        Ok(lineage)
-    }
 }
 
-impl Open {
+impl TenantStream {
     /// Runs until all is told, or the stream must end, whether its client reads or not.
-    pub(super) async fn run<T>(
+    ///
+    /// # Errors
+    /// Why it stopped before all was told.
+    pub async fn run<T>(
         &self,
-        telling: impl Future<Output = Result<T, Stop>>,
+        telling: impl Future<Output = Result<T, Stop>> + Send,
     ) -> Result<T, Stop> {
         tokio::select! {
             told = telling => told,
@@ -88,22 +107,29 @@ impl Open {
             match self.is_in_use().await {
                 Ok(true) => {}
                 Ok(false) => return out_of_use(),
-                Err(error) => return error.into(),
+                Err(refusal) => return refusal,
             }
         }
     }
 
-    async fn is_in_use(&self) -> Result<bool, Error> {
+    async fn is_in_use(&self) -> Result<bool, Refusal> {
         let name = TenantRef::Id(self.tenant);
-        let Some(entry) = self.app.tenants.remembered("", &name) else {
+        let Some(entry) = self.tenants.remembered("", &name) else {
             // Purged, or nobody can say for longer than the grace.
             return Ok(false);
         };
-        let now = states(&self.app.lineage(&entry).await?);
+        let now = states(&lineage(&self.tenants, &entry).await?);
         let mut both = now.iter().zip(&self.lineage);
         Ok(now.len() == self.lineage.len()
             && both.all(|(now, then)| now.0 == then.0 && (now.1 || !then.1)))
     }
+}
+
+/// A tenant and all above it.
+async fn lineage(tenants: &Tenants, tenant: &TenantEntry) -> Result<Vec<TenantEntry>, Refusal> {
+    let mut lineage = vec![tenant.clone()];
+    lineage.extend(tenants.ancestors(tenant).await?);
+    Ok(lineage)
 }
 
 /// Which tenants these are, and whether they are in use.
