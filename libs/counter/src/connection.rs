@@ -28,6 +28,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
         .collect();
     Library {
         text: FUNCTIONS.replace(VERSION_HERE, &version),
+        names: Function::ALL.map(|function| format!("tenantry_{version}_{}", function.word())),
         version,
     }
 });
@@ -35,17 +36,63 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 struct Library {
     version: String,
     text: String,
+    /// The functions' names, in the order of [`Function`].
+    names: [String; Function::ALL.len()],
+}
+
+/// One of the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Spend,
+    GiveBack,
+    Lease,
+    EndLease,
+    Open,
+    Grant,
+    Close,
+    Look,
+}
+
+impl Function {
+    const ALL: [Self; 8] = [
+        Self::Spend,
+        Self::GiveBack,
+        Self::Lease,
+        Self::EndLease,
+        Self::Open,
+        Self::Grant,
+        Self::Close,
+        Self::Look,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Spend => "spend",
+            Self::GiveBack => "give_back",
+            Self::Lease => "lease",
+            Self::EndLease => "end_lease",
+            Self::Open => "open",
+            Self::Grant => "grant",
+            Self::Close => "close",
+            Self::Look => "look",
+        }
+    }
 }
 
 /// A call of one of the functions.
 pub(crate) struct Call(Cmd);
 
 impl Call {
-    pub(crate) fn new<'a>(function: &str, keys: impl IntoIterator<Item = &'a CounterKey>) -> Self {
-        let keys: Vec<_> = keys.into_iter().map(CounterKey::as_str).collect();
+    pub(crate) fn new<'a>(
+        function: Function,
+        keys: impl ExactSizeIterator<Item = &'a CounterKey>,
+    ) -> Self {
         let mut call = redis::cmd("FCALL");
-        call.arg(format!("tenantry_{}_{function}", LIBRARY.version));
-        call.arg(keys.len()).arg(&keys);
+        call.arg(LIBRARY.names[function as usize].as_str());
+        call.arg(keys.len());
+        for key in keys {
+            call.arg(key.as_str());
+        }
         Self(call)
     }
 

@@ -62,7 +62,7 @@ impl Service for Quota {
             tenants,
             overrides,
             counters,
-            config.freshness_grace(),
+            &config,
             tasks,
         );
         tasks.keep(

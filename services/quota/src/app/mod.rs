@@ -5,6 +5,7 @@ mod checking;
 mod committing;
 mod consuming;
 mod expiry;
+mod leases;
 mod ledger;
 mod limits;
 mod overrides;
@@ -25,10 +26,12 @@ use tenantry_rpc::Tasks;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
+use crate::Config;
 use crate::error::Error;
 
 use committing::Committer;
 pub(crate) use consuming::Consumption;
+use leases::Leases;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use overrides::Overrides;
@@ -46,6 +49,7 @@ pub(crate) struct App {
     overrides: Overrides,
     counters: Counters,
     ledger: Ledger,
+    leases: Leases,
     committer: Committer,
     /// How long overrides serve without news.
     grace: Duration,
@@ -57,17 +61,18 @@ impl App {
         tenants: Tenants,
         overrides: Overrides,
         counters: Counters,
-        grace: Duration,
+        config: &Config,
         tasks: &Tasks,
     ) -> Arc<Self> {
         Arc::new(Self {
             ledger: Ledger::new(store.clone(), counters.clone()),
+            leases: Leases::new(counters.clone(), tasks, config.leases),
             committer: Committer::start(&store, tasks),
             store,
             tenants,
             overrides,
             counters,
-            grace,
+            grace: config.freshness_grace(),
         })
     }
 

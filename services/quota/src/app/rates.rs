@@ -27,6 +27,22 @@ impl App {
         resource_type: &str,
         hits: i64,
     ) -> Result<Option<Rated>, Error> {
+        if let Some(standing) = self.leases.admit(tenant, resource_type, hits) {
+            return Ok(Some(Rated {
+                admitted: true,
+                standing: Some(standing),
+            }));
+        }
+        // Large, and seldom needed where there are leases.
+        Box::pin(self.rate_in_redis(tenant, resource_type, hits)).await
+    }
+
+    async fn rate_in_redis(
+        &self,
+        tenant: TenantId,
+        resource_type: &str,
+        hits: i64,
+    ) -> Result<Option<Rated>, Error> {
         let Some(tenant) = self.tenants.get(tenant).await? else {
             return Ok(None);
         };
@@ -43,6 +59,7 @@ impl App {
             let tried = self.spend(&bounds, (resource_type, hits), How::Fast);
             if let Some(decided) = trying.decided(tried.await?).await? {
                 break decided.map(|spending| {
+                    self.leases.note(tenant.id, resource_type, &spending.opens);
                     let parts = spending.parts();
                     binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
                 });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tenantry_core::{TenantId, Window, clock};
-use tenantry_counter::{Counter, CounterKey, How, Opening, Spend};
+use tenantry_counter::{Counter, CounterKey, How, LeaseOf, Opening, Spend};
 use tokio::sync::Mutex;
 
 use super::counter_key;
@@ -72,6 +72,17 @@ impl Open {
             key,
             opening,
             amount,
+            window: self.window,
+        })
+    }
+
+    /// What a lease is to be of.
+    pub(crate) fn lease_of(&self) -> Option<LeaseOf<'_>> {
+        let (key, opening) = self.counter.as_ref()?;
+        Some(LeaseOf {
+            key,
+            opening,
+            limit: self.limit? - self.settled,
             window: self.window,
         })
     }

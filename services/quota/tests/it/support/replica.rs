@@ -74,6 +74,7 @@ impl Replica {
             redis_urls: redis.iter().cloned().map(RedisUrl).collect(),
             redis_cluster: redis.len() > 1,
             redis_timeout_ms: 5_000,
+            leases: true,
             freshness_grace_ms: 60_000,
         };
         let routes = Quota::start(config, &runtime).await.unwrap();

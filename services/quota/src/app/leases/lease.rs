@@ -1,0 +1,287 @@
+//! One lease, as its holder has it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tenantry_core::Window;
+use tenantry_counter::{Counter, LeaseId};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{LIVES_FOR, OFTEN};
+use crate::app::ledger::Open;
+use crate::domain::decision::{Standing, binding};
+
+/// When this part of a lease is left, of its amount or of its time, the next one is taken.
+const LOW: u32 = 4;
+/// What `left` is of a lease that is closed.
+const CLOSED: i64 = -1;
+/// Redis tells its time in whole milliseconds: it may be so much later.
+const TOLD_WITHIN: Duration = Duration::from_millis(1);
+
+/// Nobody has seen that the lease is low; one request that has is on its way; the next lease is asked for.
+const ENOUGH: u8 = 0;
+const SEEN_LOW: u8 = 1;
+const ASKED: u8 = 2;
+
+/// What was leased.
+#[derive(Debug)]
+pub(super) struct Held {
+    id: LeaseId,
+    amount: i64,
+    began: Instant,
+    ends: Instant,
+    /// How the limit that binds stood, without the lease.
+    standing: Standing,
+}
+
+impl Held {
+    /// So much of these accounts, whose counters are as they were behind it; none where one of them has more than its limit. It is
+    /// of the span that is given.
+    pub(super) fn new<'a>(
+        id: &LeaseId,
+        amount: i64,
+        counted: impl Iterator<Item = (&'a Arc<Open>, &'a Counter)>,
+        (began, ends): (Instant, Instant),
+    ) -> Option<Self> {
+        let mut standings = Vec::new();
+        for (open, counter) in counted {
+            if open.is_overgranted(counter) {
+                return None;
+            }
+            let standing = open.standing(counter);
+            let usage = standing.usage.saturating_sub(amount);
+            standings.push(Standing { usage, ..standing });
+        }
+        Some(Self {
+            id: id.clone(),
+            amount,
+            began,
+            ends,
+            standing: binding(standings)?,
+        })
+    }
+}
+
+/// From when until when a lease is admitted from that was asked for at `sent`, and taken when it was `now` by Redis's clock: no
+/// longer than the shortest of its windows. It counts from before the call was sent, so it is over before Redis's clock says so.
+pub(super) fn ends(
+    sent: Instant,
+    now: Timestamp,
+    windows: impl Iterator<Item = Window>,
+) -> (Instant, Instant) {
+    let left = windows.filter_map(|window| {
+        let left = window.end?.duration_since(now);
+        let left = Duration::try_from(left).unwrap_or_default();
+        Some(left.saturating_sub(TOLD_WITHIN))
+    });
+    (sent, sent + left.min().unwrap_or(LIVES_FOR).min(LIVES_FOR))
+}
+
+/// A lease that is admitted from.
+#[derive(Debug)]
+pub(super) struct Lease {
+    resource_type: Box<str>,
+    held: Held,
+    left: AtomicI64,
+    low: AtomicU8,
+    early: Notify,
+}
+
+impl Lease {
+    pub(super) fn new(resource_type: Box<str>, held: Held) -> Self {
+        Self {
+            resource_type,
+            left: AtomicI64::new(held.amount),
+            held,
+            low: AtomicU8::new(ENOUGH),
+            early: Notify::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &LeaseId {
+        &self.held.id
+    }
+
+    pub(super) fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
+    pub(super) fn is_of(&self, resource_type: &str) -> bool {
+        &*self.resource_type == resource_type
+    }
+
+    /// Admits a request, where as much is left in its time. The first one that finds it low isn't: it has the next lease taken,
+    /// while others are still admitted from this one.
+    pub(super) fn admit(&self, now: Instant, hits: i64) -> Option<Standing> {
+        if now >= self.held.ends || (self.is_low(now) && self.turn(ENOUGH, SEEN_LOW)) {
+            return None;
+        }
+        let less = |left: i64| (left >= hits).then(|| left - hits);
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let spent = self.held.amount - before.ok()? + hits;
+        let standing = self.held.standing;
+        Some(Standing {
+            usage: standing.usage.saturating_add(spent),
+            ..standing
+        })
+    }
+
+    /// How much the next lease is to be, where this one was found to be low and nobody has asked for that yet; none where this one
+    /// wasn't worth it.
+    pub(super) fn next(&self, now: Instant) -> Option<i64> {
+        if !self.turn(SEEN_LOW, ASKED) {
+            return None;
+        }
+        let spent = self.held.amount - self.left();
+        if self.is_spent() {
+            return Some(self.held.amount.saturating_mul(2));
+        }
+        let lived_ms = now.duration_since(self.held.began).as_millis().max(1);
+        let pace = i128::from(spent) * LIVES_FOR.as_millis() as i128 / lived_ms as i128;
+        // A little more, so that a steady pace finds enough.
+        let next = i64::try_from(pace + pace / 4).unwrap_or(i64::MAX);
+        (next >= OFTEN).then_some(next)
+    }
+
+    /// Ends it before its time.
+    pub(super) fn end_early(&self) {
+        self.early.notify_one();
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&self) {
+        tokio::select! {
+            () = tokio::time::sleep_until(self.held.ends) => {}
+            () = self.early.notified() => {}
+        }
+    }
+
+    /// Has nothing more admitted from it; what is left of it, and what was spent.
+    pub(super) fn close(&self) -> (i64, u64) {
+        let left = self.left.swap(CLOSED, Ordering::Relaxed).max(0);
+        (left, (self.held.amount - left).unsigned_abs())
+    }
+
+    fn left(&self) -> i64 {
+        self.left.load(Ordering::Relaxed).max(0)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left() < self.held.amount / i64::from(LOW)
+    }
+
+    fn is_low(&self, now: Instant) -> bool {
+        let lives = self.held.ends.duration_since(self.held.began);
+        self.is_spent() || now + lives / LOW >= self.held.ends
+    }
+
+    /// Whether it was so, and is that from now on.
+    fn turn(&self, from: u8, to: u8) -> bool {
+        // Read first: writing keeps the others waiting.
+        self.low.load(Ordering::Relaxed) == from
+            && self
+                .low
+                .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+    use tenantry_core::TenantId;
+
+    use super::*;
+    use crate::domain::period::ResetPeriod;
+
+    fn lease(amount: i64) -> Lease {
+        let began = Instant::now();
+        let standing = Standing {
+            tenant: TenantId::new(),
+            limit: Some(1_000),
+            usage: 400,
+            reset_period: ResetPeriod::Hour,
+            reset_at: None,
+        };
+        let ends = began + LIVES_FOR;
+        let id = LeaseId::new();
+        let held = Held {
+            id,
+            amount,
+            began,
+            ends,
+            standing,
+        };
+        Lease::new("api_calls".into(), held)
+    }
+
+    #[test]
+    fn nothing_is_admitted_behind_its_end_its_amount_or_once_it_is_closed() {
+        let lease = lease(10);
+        let (began, ends) = (lease.held.began, lease.held.ends);
+        let just_before = ends - Duration::from_nanos(1);
+        assert_eq!(lease.admit(began, 4).unwrap().usage, 404);
+        assert_eq!(lease.admit(began, 7), None);
+        assert_eq!(lease.admit(began, 0).unwrap().usage, 404);
+        assert_eq!(lease.admit(ends, 1), None);
+        // It is low: this one has the next lease taken.
+        assert_eq!(lease.admit(just_before, 1), None);
+        assert_eq!(lease.admit(just_before, 1).unwrap().usage, 405);
+        assert_eq!(lease.admit(began, 5).unwrap().remaining(), Some(590));
+        assert_eq!(lease.admit(began, 1), None);
+        let lease = self::lease(10);
+        lease.admit(began, 3).unwrap();
+        assert_eq!(lease.close(), (7, 3));
+        assert_eq!(lease.admit(began, 0), None);
+        assert_eq!(lease.close().0, 0, "it is given back once");
+    }
+
+    #[test]
+    fn it_is_over_before_redis_says_that_its_window_is() {
+        let sent = Instant::now();
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let till = |ms: i64| Window {
+            start: now - 1.hour(),
+            end: Some(now + ms.milliseconds()),
+        };
+        let lives_ms = |windows: &[Window]| {
+            let (_, ends) = ends(sent, now, windows.iter().copied());
+            ends.duration_since(sent).as_millis()
+        };
+        assert_eq!(lives_ms(&[till(3_600_000)]), LIVES_FOR.as_millis());
+        assert_eq!(lives_ms(&[till(101)]), 100);
+        assert_eq!(lives_ms(&[till(100)]), 99);
+        assert_eq!(lives_ms(&[till(3_600_000), till(40)]), 39);
+        assert_eq!(lives_ms(&[till(1)]), 0);
+        assert_eq!(lives_ms(&[till(-5)]), 0);
+    }
+
+    #[test]
+    fn the_next_one_is_asked_for_once_and_is_as_large_as_this_one_was_worth() {
+        let began = |lease: &Lease| lease.held.began;
+        // Spent before its time.
+        let fast = lease(100);
+        assert_eq!(fast.next(began(&fast)), None, "it isn't low");
+        fast.admit(began(&fast), 76).unwrap();
+        assert_eq!(fast.admit(began(&fast), 1), None);
+        assert_eq!(fast.next(began(&fast)), Some(200));
+        assert_eq!(fast.next(began(&fast)), None);
+        assert!(fast.admit(began(&fast), 1).is_some());
+        // Half of it in most of its time.
+        let steady = lease(100);
+        let later = began(&steady) + LIVES_FOR * 4 / 5;
+        steady.admit(began(&steady), 48).unwrap();
+        assert_eq!(steady.admit(later, 1), None);
+        assert_eq!(steady.next(later), Some(75));
+        // Hardly any.
+        let slow = lease(100);
+        slow.admit(began(&slow), 8).unwrap();
+        assert_eq!(slow.admit(later, 1), None);
+        assert_eq!(slow.next(later), None);
+    }
+}
