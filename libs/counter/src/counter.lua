@@ -155,7 +155,10 @@ local function end_lease(keys, args)
         if noted then
             local left = math.min(tonumber(args[2]), tonumber(string.match(noted, '^%d+')))
             redis.call('HDEL', key, name)
-            redis.call('HINCRBY', key, 'f', -left)
+            -- Nothing, negated, is no number for Redis.
+            if left > 0 then
+                redis.call('HINCRBY', key, 'f', -left)
+            end
         end
     end
     return { 'given_back' }
