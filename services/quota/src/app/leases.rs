@@ -101,6 +101,14 @@ impl Leases {
         find(shard.get(&tenant)?, resource_type)?.admit(Instant::now(), hits)
     }
 
+    /// What is left of the tenant's lease, which counts as used in Redis.
+    pub(super) fn left(&self, tenant: TenantId, resource_type: &str) -> i64 {
+        let shard = self.shard(tenant).read();
+        let shard = shard.unwrap_or_else(PoisonError::into_inner);
+        let lease = shard.get(&tenant).and_then(|of| find(of, resource_type));
+        lease.map_or(0, |lease| lease.left())
+    }
+
     /// Notes a request that was counted in Redis, of these accounts; where such requests come often, a lease is taken.
     pub(super) fn note(&self, tenant: TenantId, resource_type: &str, opens: &[Arc<Open>]) {
         if !self.shared.taken {
@@ -149,18 +157,14 @@ impl Leases {
         let Some(held) = self.take(&want).await else {
             return;
         };
-        let lease = Arc::new(Lease::new(want.resource_type, held));
-        if let Some(former) = self.put(want.tenant, &lease) {
-            former.end_early();
-        }
+        let lease = self.put(want.tenant, want.resource_type, held);
         tokio::select! {
             () = self.shared.tasks.cancelled() => {}
             () = lease.ended() => {}
         }
         self.remove(want.tenant, &lease);
-        let (left, spent) = lease.close();
-        metrics::counter!("tenantry_quota_leased_total").increment(spent);
-        self.give_back(&want.opens, lease.id(), left).await;
+        self.give_back(&want.opens, lease.id(), lease.close()).await;
+        metrics::counter!("tenantry_quota_leased_total").increment(lease.spent());
     }
 
     async fn take(&self, want: &Want) -> Option<Held> {
@@ -223,19 +227,22 @@ impl Leases {
         &self.shared.shards[usize::try_from(bits).unwrap_or_default()]
     }
 
-    /// Has a lease admitted from; the one whose place it takes.
-    fn put(&self, tenant: TenantId, lease: &Arc<Lease>) -> Option<Arc<Lease>> {
+    /// Has what was leased admitted from, in the place of a lease of before, which ends.
+    fn put(&self, tenant: TenantId, resource_type: Box<str>, held: Held) -> Arc<Lease> {
         let shard = self.shard(tenant).write();
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         let of_tenant = shard.entry(tenant).or_default();
         let mut known = of_tenant.iter_mut();
-        match known.find(|known| known.is_of(lease.resource_type())) {
-            Some(former) => Some(std::mem::replace(former, Arc::clone(lease))),
-            None => {
-                of_tenant.push(Arc::clone(lease));
-                None
-            }
-        }
+        let Some(former) = known.find(|known| known.is_of(&resource_type)) else {
+            let lease = Arc::new(Lease::new(resource_type, held));
+            of_tenant.push(Arc::clone(&lease));
+            return lease;
+        };
+        // What is left of it counted as used when this one was taken.
+        let held = held.without(former.close());
+        former.end_early();
+        *former = Arc::new(Lease::new(resource_type, held));
+        Arc::clone(former)
     }
 
     fn remove(&self, tenant: TenantId, lease: &Arc<Lease>) {

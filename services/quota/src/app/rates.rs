@@ -60,8 +60,11 @@ impl App {
             if let Some(decided) = trying.decided(tried.await?).await? {
                 break decided.map(|spending| {
                     self.leases.note(tenant.id, resource_type, &spending.opens);
+                    let left = self.leases.left(tenant.id, resource_type);
                     let parts = spending.parts();
-                    binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
+                    let standing =
+                        binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))));
+                    standing.map(|standing| standing.without(left))
                 });
             }
         };

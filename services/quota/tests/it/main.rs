@@ -3,6 +3,8 @@
 
 mod exactness;
 mod input;
+mod leases;
+mod leases_lost;
 mod limits;
 mod losses;
 mod pools;

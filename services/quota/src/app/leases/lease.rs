@@ -1,7 +1,7 @@
 //! One lease, as its holder has it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -51,9 +51,7 @@ impl Held {
             if open.is_overgranted(counter) {
                 return None;
             }
-            let standing = open.standing(counter);
-            let usage = standing.usage.saturating_sub(amount);
-            standings.push(Standing { usage, ..standing });
+            standings.push(open.standing(counter).without(amount));
         }
         Some(Self {
             id: id.clone(),
@@ -62,6 +60,12 @@ impl Held {
             ends,
             standing: binding(standings)?,
         })
+    }
+
+    /// The same, once so much of what was counted as used is known not to be.
+    pub(super) fn without(mut self, left: i64) -> Self {
+        self.standing = self.standing.without(left);
+        self
     }
 }
 
@@ -88,6 +92,8 @@ pub(super) struct Lease {
     left: AtomicI64,
     low: AtomicU8,
     early: Notify,
+    /// What was left when it was closed.
+    rest: OnceLock<i64>,
 }
 
 impl Lease {
@@ -98,15 +104,12 @@ impl Lease {
             held,
             low: AtomicU8::new(ENOUGH),
             early: Notify::new(),
+            rest: OnceLock::new(),
         }
     }
 
     pub(super) fn id(&self) -> &LeaseId {
         &self.held.id
-    }
-
-    pub(super) fn resource_type(&self) -> &str {
-        &self.resource_type
     }
 
     pub(super) fn is_of(&self, resource_type: &str) -> bool {
@@ -161,13 +164,19 @@ impl Lease {
         }
     }
 
-    /// Has nothing more admitted from it; what is left of it, and what was spent.
-    pub(super) fn close(&self) -> (i64, u64) {
-        let left = self.left.swap(CLOSED, Ordering::Relaxed).max(0);
-        (left, (self.held.amount - left).unsigned_abs())
+    /// Has nothing more admitted from it from now on; what is left of it.
+    pub(super) fn close(&self) -> i64 {
+        let close = || self.left.swap(CLOSED, Ordering::Relaxed);
+        *self.rest.get_or_init(close)
     }
 
-    fn left(&self) -> i64 {
+    /// What was spent of it until it was closed.
+    pub(super) fn spent(&self) -> u64 {
+        (self.held.amount - self.close()).unsigned_abs()
+    }
+
+    /// What is left of it; nothing once it is closed.
+    pub(super) fn left(&self) -> i64 {
         self.left.load(Ordering::Relaxed).max(0)
     }
 
@@ -236,9 +245,9 @@ mod tests {
         assert_eq!(lease.admit(began, 1), None);
         let lease = self::lease(10);
         lease.admit(began, 3).unwrap();
-        assert_eq!(lease.close(), (7, 3));
+        assert_eq!((lease.close(), lease.spent()), (7, 3));
         assert_eq!(lease.admit(began, 0), None);
-        assert_eq!(lease.close().0, 0, "it is given back once");
+        assert_eq!((lease.close(), lease.left()), (7, 0));
     }
 
     #[test]

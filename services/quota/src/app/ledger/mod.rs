@@ -338,12 +338,8 @@ impl Ledger {
             pace.note_pending(account);
             return Ok(Found::Pending);
         }
-        let without_leases = Standing {
-            usage: standing.usage.saturating_sub(leased),
-            ..standing
-        };
-        if without_leases.admits(amount) {
-            // They end by themselves: nothing is to be given up for them.
+        if standing.without(leased).admits(amount) {
+            // Leases end by themselves: nothing is to be given up for them.
             slot.note_pending();
             return Ok(Found::Pending);
         }

@@ -1,7 +1,9 @@
 //! What the tests share: quota with a real database and a real Redis, and callers to ask as.
 
+mod process;
 mod replica;
 mod world;
 
+pub(crate) use process::Process;
 pub(crate) use replica::{Quotas, Rates, Replica};
 pub(crate) use world::{Kind, World, decided, reason, to, using};
