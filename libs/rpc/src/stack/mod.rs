@@ -57,6 +57,7 @@ struct Shared {
     service: &'static str,
     verifier: Verifier,
     load: load::Load,
+    meters: telemetry::Meters,
 }
 
 impl Stack {
@@ -68,6 +69,7 @@ impl Stack {
                 service,
                 verifier,
                 load: load::Load::new(),
+                meters: telemetry::Meters::new(service),
             }),
             attempts: None,
         }
@@ -168,7 +170,7 @@ where
             status(refusal).into_http()
         }),
     };
-    telemetry::record(&span, shared.service, method, &response, began.elapsed());
+    telemetry::record(&span, &shared.meters, method, &response, began.elapsed());
     response
 }
 

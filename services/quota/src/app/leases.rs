@@ -22,15 +22,15 @@ use super::ledger::Open;
 use crate::domain::decision::Standing;
 
 use demand::Demand;
-use lease::{Held, Lease};
+use lease::{Admission, Held, Lease};
 
-/// How long a lease is admitted from.
-const LIVES_FOR: Duration = Duration::from_millis(100);
+/// How long a lease is admitted from: as long a refusal may have to wait for one, and what changed above a tenant for its effect.
+const LIVES_FOR: Duration = Duration::from_millis(500);
 /// How long Redis has it noted, so that a holder that is late still gives back in time. So long at most a holder that was killed
 /// holds up a refusal: less than the gateway waits for an answer, behind which it would let everyone pass.
 const NOTED_FOR: Duration = Duration::from_millis(1_500);
 /// So many requests within the life of a lease are worth one: it costs two calls.
-const OFTEN: i64 = 16;
+const OFTEN: i64 = 8;
 /// The first lease of a tenant. While leases are spent before their time each is twice the one before.
 const FIRST: i64 = 2 * OFTEN;
 /// The least that a lease is of.
@@ -89,16 +89,38 @@ impl Leases {
     }
 
     /// Admits a request of this weight from a lease; how the limit that binds stands behind it. None where there is no lease that
-    /// has as much, or this request is the one that has the next one taken.
-    pub(super) fn admit(
+    /// has as much, or this request is the one that has the next one taken. Those who come while it is taken wait for it: they are
+    /// many, and it is one call.
+    pub(super) async fn admit(
         &self,
         tenant: TenantId,
         resource_type: &str,
         hits: i64,
     ) -> Option<Standing> {
+        let lease = match self.try_to_admit(tenant, resource_type, hits) {
+            Ok(standing) => return Some(standing),
+            Err(lease) => lease?,
+        };
+        lease.next_came().await;
+        self.try_to_admit(tenant, resource_type, hits).ok()
+    }
+
+    /// The same, or the lease behind which the next one comes.
+    fn try_to_admit(
+        &self,
+        tenant: TenantId,
+        resource_type: &str,
+        hits: i64,
+    ) -> Result<Standing, Option<Arc<Lease>>> {
         let shard = self.shard(tenant).read();
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
-        find(shard.get(&tenant)?, resource_type)?.admit(Instant::now(), hits)
+        let of_tenant = shard.get(&tenant).ok_or(None)?;
+        let lease = find(of_tenant, resource_type).ok_or(None)?;
+        match lease.admit(Instant::now(), hits) {
+            Admission::Done(standing) => Ok(standing),
+            Admission::Later => Err(Some(Arc::clone(lease))),
+            Admission::No => Err(None),
+        }
     }
 
     /// What is left of the tenant's lease, which counts as used in Redis.
@@ -155,6 +177,12 @@ impl Leases {
     /// replica.
     async fn hold(&self, want: Want) {
         let Some(held) = self.take(&want).await else {
+            let shard = self.shard(want.tenant).read();
+            let shard = shard.unwrap_or_else(PoisonError::into_inner);
+            let former = shard.get(&want.tenant);
+            if let Some(former) = former.and_then(|of| find(of, &want.resource_type)) {
+                former.ask_again();
+            }
             return;
         };
         let lease = self.put(want.tenant, want.resource_type, held);

@@ -27,13 +27,13 @@ impl App {
         resource_type: &str,
         hits: i64,
     ) -> Result<Option<Rated>, Error> {
-        if let Some(standing) = self.leases.admit(tenant, resource_type, hits) {
+        if let Some(standing) = self.leases.admit(tenant, resource_type, hits).await {
             return Ok(Some(Rated {
                 admitted: true,
                 standing: Some(standing),
             }));
         }
-        // Large, and seldom needed where there are leases.
+        // A leased one needs no place for it.
         Box::pin(self.rate_in_redis(tenant, resource_type, hits)).await
     }
 
@@ -53,8 +53,8 @@ impl App {
                 break Ok(None);
             }
             if bounds.iter().any(Bound::is_gauge) {
-                let rated = self.rate_gauge(&tenant, resource_type, hits).await?;
-                return Ok(Some(rated));
+                let rated = Box::pin(self.rate_gauge(&tenant, resource_type, hits));
+                return Ok(Some(rated.await?));
             }
             let tried = self.spend(&bounds, (resource_type, hits), How::Fast);
             if let Some(decided) = trying.decided(tried.await?).await? {

@@ -92,8 +92,21 @@ pub(super) struct Lease {
     left: AtomicI64,
     low: AtomicU8,
     early: Notify,
+    /// Tells that the next lease came, or won't.
+    next: Notify,
     /// What was left when it was closed.
     rest: OnceLock<i64>,
+}
+
+/// What a lease says to a request.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is admitted; so the limit that binds stands behind it.
+    Done(Standing),
+    /// There is too little left, and the next lease is on its way.
+    Later,
+    /// It is to be counted in Redis.
+    No,
 }
 
 impl Lease {
@@ -104,6 +117,7 @@ impl Lease {
             held,
             low: AtomicU8::new(ENOUGH),
             early: Notify::new(),
+            next: Notify::new(),
             rest: OnceLock::new(),
         }
     }
@@ -118,20 +132,25 @@ impl Lease {
 
     /// Admits a request, where as much is left in its time. The first one that finds it low isn't: it has the next lease taken,
     /// while others are still admitted from this one.
-    pub(super) fn admit(&self, now: Instant, hits: i64) -> Option<Standing> {
-        if now >= self.held.ends || (self.is_low(now) && self.turn(ENOUGH, SEEN_LOW)) {
-            return None;
+    pub(super) fn admit(&self, now: Instant, hits: i64) -> Admission {
+        let over = now >= self.held.ends;
+        if !over && self.is_low(now) && self.turn(ENOUGH, SEEN_LOW) {
+            return Admission::No;
         }
-        let less = |left: i64| (left >= hits).then(|| left - hits);
+        let less = |left: i64| (!over && left >= hits).then(|| left - hits);
         let before = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        let spent = self.held.amount - before.ok()? + hits;
-        let standing = self.held.standing;
-        Some(Standing {
-            usage: standing.usage.saturating_add(spent),
-            ..standing
-        })
+        match before {
+            Ok(before) => {
+                let spent = self.held.amount - before + hits;
+                let standing = self.held.standing;
+                let usage = standing.usage.saturating_add(spent);
+                Admission::Done(Standing { usage, ..standing })
+            }
+            Err(_) if hits <= self.held.amount && self.is_next_asked() => Admission::Later,
+            Err(_) => Admission::No,
+        }
     }
 
     /// How much the next lease is to be, where this one was found to be low and nobody has asked for that yet; none where this one
@@ -151,9 +170,28 @@ impl Lease {
         (next >= OFTEN).then_some(next)
     }
 
-    /// Ends it before its time.
+    /// Ends it before its time: another one is in its place.
     pub(super) fn end_early(&self) {
         self.early.notify_one();
+        self.next.notify_waiters();
+    }
+
+    /// Has the next lease asked for once more: this time it didn't come.
+    pub(super) fn ask_again(&self) {
+        self.low.store(ENOUGH, Ordering::Relaxed);
+        self.next.notify_waiters();
+    }
+
+    /// Waits until the next lease came, or won't; no longer than one lives.
+    pub(super) async fn next_came(&self) {
+        let came = self.next.notified();
+        if self.is_next_asked() && self.rest.get().is_none() {
+            let _ = tokio::time::timeout(LIVES_FOR, came).await;
+        }
+    }
+
+    fn is_next_asked(&self) -> bool {
+        self.low.load(Ordering::Relaxed) == ASKED
     }
 
     /// Waits for its end.
@@ -229,24 +267,33 @@ mod tests {
         Lease::new("api_calls".into(), held)
     }
 
+    /// What is used behind an admitted request.
+    fn usage(admission: Admission) -> Option<i64> {
+        match admission {
+            Admission::Done(standing) => Some(standing.usage),
+            Admission::Later | Admission::No => None,
+        }
+    }
+
     #[test]
     fn nothing_is_admitted_behind_its_end_its_amount_or_once_it_is_closed() {
         let lease = lease(10);
         let (began, ends) = (lease.held.began, lease.held.ends);
         let just_before = ends - Duration::from_nanos(1);
-        assert_eq!(lease.admit(began, 4).unwrap().usage, 404);
-        assert_eq!(lease.admit(began, 7), None);
-        assert_eq!(lease.admit(began, 0).unwrap().usage, 404);
-        assert_eq!(lease.admit(ends, 1), None);
+        let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
+        assert_eq!(admit(&lease, began, 4), Some(404));
+        assert_eq!(admit(&lease, began, 7), None);
+        assert_eq!(admit(&lease, began, 0), Some(404));
+        assert_eq!(admit(&lease, ends, 1), None);
         // It is low: this one has the next lease taken.
-        assert_eq!(lease.admit(just_before, 1), None);
-        assert_eq!(lease.admit(just_before, 1).unwrap().usage, 405);
-        assert_eq!(lease.admit(began, 5).unwrap().remaining(), Some(590));
-        assert_eq!(lease.admit(began, 1), None);
+        assert_eq!(admit(&lease, just_before, 1), None);
+        assert_eq!(admit(&lease, just_before, 1), Some(405));
+        assert_eq!(admit(&lease, began, 5), Some(410));
+        assert_eq!(admit(&lease, began, 1), None);
         let lease = self::lease(10);
-        lease.admit(began, 3).unwrap();
+        assert_eq!(admit(&lease, began, 3), Some(403));
         assert_eq!((lease.close(), lease.spent()), (7, 3));
-        assert_eq!(lease.admit(began, 0), None);
+        assert_eq!(admit(&lease, began, 0), None);
         assert_eq!((lease.close(), lease.left()), (7, 0));
     }
 
@@ -263,8 +310,8 @@ mod tests {
             ends.duration_since(sent).as_millis()
         };
         assert_eq!(lives_ms(&[till(3_600_000)]), LIVES_FOR.as_millis());
-        assert_eq!(lives_ms(&[till(101)]), 100);
-        assert_eq!(lives_ms(&[till(100)]), 99);
+        assert_eq!(lives_ms(&[till(501)]), 500);
+        assert_eq!(lives_ms(&[till(500)]), 499);
         assert_eq!(lives_ms(&[till(3_600_000), till(40)]), 39);
         assert_eq!(lives_ms(&[till(1)]), 0);
         assert_eq!(lives_ms(&[till(-5)]), 0);
@@ -273,24 +320,51 @@ mod tests {
     #[test]
     fn the_next_one_is_asked_for_once_and_is_as_large_as_this_one_was_worth() {
         let began = |lease: &Lease| lease.held.began;
+        let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
         // Spent before its time.
         let fast = lease(100);
         assert_eq!(fast.next(began(&fast)), None, "it isn't low");
-        fast.admit(began(&fast), 76).unwrap();
-        assert_eq!(fast.admit(began(&fast), 1), None);
+        assert!(admit(&fast, began(&fast), 76).is_some());
+        assert_eq!(admit(&fast, began(&fast), 1), None);
         assert_eq!(fast.next(began(&fast)), Some(200));
         assert_eq!(fast.next(began(&fast)), None);
-        assert!(fast.admit(began(&fast), 1).is_some());
+        assert!(admit(&fast, began(&fast), 24).is_some());
+        let waits = fast.admit(began(&fast), 1);
+        assert!(matches!(waits, Admission::Later), "{waits:?}");
+        fast.ask_again();
+        assert!(matches!(fast.admit(began(&fast), 1), Admission::No));
+        assert_eq!(fast.next(began(&fast)), Some(200));
         // Half of it in most of its time.
         let steady = lease(100);
         let later = began(&steady) + LIVES_FOR * 4 / 5;
-        steady.admit(began(&steady), 48).unwrap();
-        assert_eq!(steady.admit(later, 1), None);
+        assert!(admit(&steady, began(&steady), 48).is_some());
+        assert_eq!(admit(&steady, later, 1), None);
         assert_eq!(steady.next(later), Some(75));
         // Hardly any.
         let slow = lease(100);
-        slow.admit(began(&slow), 8).unwrap();
-        assert_eq!(slow.admit(later, 1), None);
+        assert!(admit(&slow, began(&slow), 4).is_some());
+        assert_eq!(admit(&slow, later, 1), None);
         assert_eq!(slow.next(later), None);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_next_one_hears_that_it_came_or_not() {
+        for comes in [true, false] {
+            let lease = lease(8);
+            lease.low.store(ASKED, Ordering::Relaxed);
+            let told = async {
+                if comes {
+                    lease.end_early();
+                } else {
+                    lease.ask_again();
+                }
+            };
+            let began = Instant::now();
+            tokio::join!(lease.next_came(), told);
+            // Nobody waits for what was told before.
+            lease.close();
+            lease.next_came().await;
+            assert!(began.elapsed() < LIVES_FOR);
+        }
     }
 }
