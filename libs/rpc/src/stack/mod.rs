@@ -159,6 +159,7 @@ where
     let (span, origin) = origin::open(shared.service, &request, sender);
     let source = Source { origin, sender };
     let method = telemetry::method_label(request.uri().path());
+    let attempts = attempts.filter(|_| !identity::is_exempt(request.uri().path()));
     let watched = Watched::new(attempts.as_ref(), request.uri().path(), &source.origin.ip);
     let response = match admit(&shared, watched, inner, request, source)
         .instrument(span.clone())

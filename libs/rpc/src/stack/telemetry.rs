@@ -34,9 +34,12 @@ const CODES: [&str; 17] = [
 
 /// The method as a label: of ours exactly, everything else as one, so that callers can't make labels.
 pub(super) fn method_label(path: &str) -> &'static str {
-    const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
-    if path == CHECK {
-        return CHECK;
+    const ASKED_BY_ENVOY: [&str; 2] = [
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+        "/envoy.service.auth.v3.Authorization/Check",
+    ];
+    if let Some(asked) = ASKED_BY_ENVOY.into_iter().find(|asked| *asked == path) {
+        return asked;
     }
     tenantry_proto::methods::find(path).map_or("other", |method| method.path)
 }

@@ -26,6 +26,8 @@ use lease::{Admission, Held, Lease};
 
 /// How long a lease is admitted from: as long a refusal may have to wait for one, and what changed above a tenant for its effect.
 const LIVES_FOR: Duration = Duration::from_millis(500);
+/// And where little is left.
+const LIVES_NEAR_END: Duration = Duration::from_millis(100);
 /// How long Redis has it noted, so that a holder that is late still gives back in time. So long at most a holder that was killed
 /// holds up a refusal: less than the gateway waits for an answer, behind which it would let everyone pass.
 const NOTED_FOR: Duration = Duration::from_millis(1_500);
@@ -186,13 +188,24 @@ impl Leases {
             return;
         };
         let lease = self.put(want.tenant, want.resource_type, held);
+        self.until_end(&lease).await;
+        if lease.is_spent_early() {
+            // Nobody is to wait for it in Redis; here it is still the one behind which the next comes.
+            self.give_back(&want.opens, lease.id(), lease.close()).await;
+            self.until_end(&lease).await;
+            self.remove(want.tenant, &lease);
+        } else {
+            self.remove(want.tenant, &lease);
+            self.give_back(&want.opens, lease.id(), lease.close()).await;
+        }
+        metrics::counter!("tenantry_quota_leased_total").increment(lease.spent());
+    }
+
+    async fn until_end(&self, lease: &Lease) {
         tokio::select! {
             () = self.shared.tasks.cancelled() => {}
             () = lease.ended() => {}
         }
-        self.remove(want.tenant, &lease);
-        self.give_back(&want.opens, lease.id(), lease.close()).await;
-        metrics::counter!("tenantry_quota_leased_total").increment(lease.spent());
     }
 
     async fn take(&self, want: &Want) -> Option<Held> {
@@ -217,7 +230,14 @@ impl Leases {
                 let counted = want.opens.iter().filter(|open| open.counter.is_some());
                 let counted = counted.zip(&counters);
                 let windows = of.iter().map(|of| of.window);
-                let held = Held::new(&id, amount, counted, lease::ends(sent, now, windows));
+                // Where there was less than was wanted a limit may be near its end, and somebody's refusal.
+                let lives = if amount < want.amount {
+                    LIVES_NEAR_END
+                } else {
+                    LIVES_FOR
+                };
+                let span = lease::ends((sent, lives), now, windows);
+                let held = Held::new(&id, amount, counted, span);
                 if held.is_none() {
                     // Granted more than the limit has: what is asked next has the ledger end that.
                     self.give_back(&want.opens, &id, amount).await;

@@ -69,10 +69,11 @@ impl Held {
     }
 }
 
-/// From when until when a lease is admitted from that was asked for at `sent`, and taken when it was `now` by Redis's clock: no
-/// longer than the shortest of its windows. It counts from before the call was sent, so it is over before Redis's clock says so.
+/// From when until when a lease is admitted from that was asked for at `sent`, lives so long, and was taken when it was `now` by
+/// Redis's clock: no longer than the shortest of its windows. It counts from before the call was sent, so it is over before Redis's
+/// clock says so.
 pub(super) fn ends(
-    sent: Instant,
+    (sent, lives): (Instant, Duration),
     now: Timestamp,
     windows: impl Iterator<Item = Window>,
 ) -> (Instant, Instant) {
@@ -81,7 +82,7 @@ pub(super) fn ends(
         let left = Duration::try_from(left).unwrap_or_default();
         Some(left.saturating_sub(TOLD_WITHIN))
     });
-    (sent, sent + left.min().unwrap_or(LIVES_FOR).min(LIVES_FOR))
+    (sent, sent + left.min().unwrap_or(lives).min(lives))
 }
 
 /// A lease that is admitted from.
@@ -91,6 +92,7 @@ pub(super) struct Lease {
     held: Held,
     left: AtomicI64,
     low: AtomicU8,
+    /// Tells that nothing is left, or that another one is in its place.
     early: Notify,
     /// Tells that the next lease came, or won't.
     next: Notify,
@@ -144,6 +146,9 @@ impl Lease {
         match before {
             Ok(before) => {
                 let spent = self.held.amount - before + hits;
+                if spent == self.held.amount {
+                    self.early.notify_one();
+                }
                 let standing = self.held.standing;
                 let usage = standing.usage.saturating_add(spent);
                 Admission::Done(Standing { usage, ..standing })
@@ -194,12 +199,18 @@ impl Lease {
         self.low.load(Ordering::Relaxed) == ASKED
     }
 
-    /// Waits for its end.
+    /// Waits for its end, or until nothing is left of it.
     pub(super) async fn ended(&self) {
         tokio::select! {
             () = tokio::time::sleep_until(self.held.ends) => {}
             () = self.early.notified() => {}
         }
+    }
+
+    /// Whether nothing is left of it, while its time isn't over and nothing is in its place.
+    pub(super) fn is_spent_early(&self) -> bool {
+        let left = self.left.load(Ordering::Relaxed);
+        left == 0 && self.rest.get().is_none() && Instant::now() < self.held.ends
     }
 
     /// Has nothing more admitted from it from now on; what is left of it.
@@ -306,7 +317,7 @@ mod tests {
             end: Some(now + ms.milliseconds()),
         };
         let lives_ms = |windows: &[Window]| {
-            let (_, ends) = ends(sent, now, windows.iter().copied());
+            let (_, ends) = ends((sent, LIVES_FOR), now, windows.iter().copied());
             ends.duration_since(sent).as_millis()
         };
         assert_eq!(lives_ms(&[till(3_600_000)]), LIVES_FOR.as_millis());
@@ -345,6 +356,25 @@ mod tests {
         assert!(admit(&slow, began(&slow), 4).is_some());
         assert_eq!(admit(&slow, later, 1), None);
         assert_eq!(slow.next(later), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_spent_before_its_time_ends_at_once() {
+        let lease = lease(8);
+        let began = lease.held.began;
+        assert!(usage(lease.admit(began, 7)).is_some());
+        assert!(!lease.is_spent_early());
+        assert_eq!(
+            usage(lease.admit(began, 1)),
+            None,
+            "it has the next one taken"
+        );
+        assert!(usage(lease.admit(began, 1)).is_some());
+        lease.ended().await;
+        assert!(lease.is_spent_early());
+        assert!(Instant::now() < lease.held.ends);
+        assert_eq!((lease.close(), lease.spent()), (0, 8));
+        assert!(!lease.is_spent_early());
     }
 
     #[tokio::test]
