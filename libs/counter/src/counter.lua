@@ -8,11 +8,12 @@
 --   d  spent durably: what was admitted here is used once the ledger has it
 --   l:<id>  a lease, `<amount>:<until when, in ms>`: of f it is what one replica admits by itself, and may still give back
 --
--- What is left is g - f - d. A lease is spent before anyone is admitted for it, so whatever becomes of its holder, nothing is admitted
--- twice; a holder that is gone by the time that its lease is noted for has lost what was left of it. Each opening has an id of its own, which whoever spends or grants names. So nothing is ever admitted
--- for a counter that isn't there any more, that was opened anew, or that is of data which came back older than it was (a restart
--- from a file, a replica that was behind): whoever comes is told that it is lost. Time is Redis's own: the clocks of its callers
--- decide nothing.
+-- What is left is g - f - d. A lease is spent before anyone is admitted for it, so whatever becomes of its holder, nothing is
+-- admitted twice; a holder that is gone by the time that its lease is noted for has lost what was left of it.
+--
+-- Each opening has an id of its own, which whoever spends or grants names. So nothing is ever admitted for a counter that isn't there
+-- any more, that was opened anew, or that is of data which came back older than it was (a restart from a file, a replica that was
+-- behind): whoever comes is told that it is lost. Time is Redis's own: the clocks of its callers decide nothing.
 
 -- A lease takes at most this part of what a limit still has: so others find as good as all of it, however many they are, and leases
 -- end by themselves before the limit does.

@@ -324,23 +324,24 @@ impl Ledger {
             reset_period: account.id.reset_period,
             reset_at: account.window.end,
         };
-        let mut leased = 0;
+        let (mut leased, mut uncommitted) = (0, true);
         if let Some(opening) = &account.opening {
             let (key, opening) = (counter_key(account), Opening::noted(opening.clone()));
             let look = self.counters.look(&[(&key, &opening)]).await?;
             if let Some(Some(counter)) = look.counters.first() {
                 standing.usage = standing.usage.saturating_add(counter.fast);
                 leased = counter.leased;
+                uncommitted = counter.durable > account.committed;
             }
         }
-        if standing.admits(amount) {
-            slot.note_pending();
-            pace.note_pending(account);
-            return Ok(Found::Pending);
-        }
         if standing.without(leased).admits(amount) {
-            // Leases end by themselves: nothing is to be given up for them.
             slot.note_pending();
+            if uncommitted && standing.admits(amount) {
+                pace.note_pending(account);
+            } else {
+                // Leases end by themselves, or did meanwhile: nothing is to be given up for them.
+                pace.forget_pending();
+            }
             return Ok(Found::Pending);
         }
         slot.note_full(standing);

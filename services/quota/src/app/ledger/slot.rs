@@ -111,7 +111,7 @@ impl Open {
 pub(crate) struct Slot {
     pub(super) open: ArcSwapOption<Open>,
     full: ArcSwapOption<(Instant, Standing)>,
-    /// When what others spent and hadn't committed was found to be missing.
+    /// When what others spent and hadn't committed, or had leased, was found to be missing.
     pending: ArcSwapOption<Instant>,
     /// Whoever asks the ledger has it: the others use what that one finds.
     pub(super) turn: Mutex<Pace>,
@@ -143,6 +143,11 @@ impl Pace {
         {
             self.pending = Some((account.clone(), Instant::now()));
         }
+    }
+
+    /// Notes that nothing that others have spent is missing.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending = None;
     }
 
     /// The next chunk of a limit, now that one is needed.
