@@ -43,6 +43,8 @@ const SHARE: i64 = 100;
 const MOST_OUT: usize = 10_000;
 /// A replica's leases lie apart by their tenants, so that one that changes holds up few who read others.
 const SHARDS: usize = 64;
+/// How many leases a request waits for: others who wait may be more than one of them is for.
+const MOST_WAITS: usize = 3;
 /// Pause before what wasn't given back is given back again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -99,11 +101,12 @@ impl Leases {
         resource_type: &str,
         hits: i64,
     ) -> Option<Standing> {
-        let lease = match self.try_to_admit(tenant, resource_type, hits) {
-            Ok(standing) => return Some(standing),
-            Err(lease) => lease?,
-        };
-        lease.next_came().await;
+        for _ in 0..MOST_WAITS {
+            match self.try_to_admit(tenant, resource_type, hits) {
+                Ok(standing) => return Some(standing),
+                Err(lease) => lease?.next_came().await,
+            }
+        }
         self.try_to_admit(tenant, resource_type, hits).ok()
     }
 
@@ -167,8 +170,8 @@ impl Leases {
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
         let of_tenant = shard.get(&tenant);
         match of_tenant.and_then(|leases| find(leases, resource_type)) {
-            Some(lease) => lease.next(Instant::now()),
-            None => {
+            Some(lease) if !lease.is_last() => lease.next(Instant::now()),
+            Some(_) | None => {
                 let count = self.shared.demand.note(tenant, resource_type);
                 (count % OFTEN == 0).then_some(FIRST)
             }
@@ -183,7 +186,7 @@ impl Leases {
             let shard = shard.unwrap_or_else(PoisonError::into_inner);
             let former = shard.get(&want.tenant);
             if let Some(former) = former.and_then(|of| find(of, &want.resource_type)) {
-                former.ask_again();
+                former.make_last();
             }
             return;
         };

@@ -58,8 +58,8 @@ async fn cell(world: &World, replicas: &[&Replica], whose: Whose, limit: i64, ca
     if limit >= 1_000 && callers >= number {
         assert!(admitted.iter().all(|count| *count > 0), "{admitted:?}");
     }
-    // Without leases each request is a call, and a refusal too.
-    if limit >= SHARE * 100 {
+    // Without leases each request is a call. Many callers ask again often while the last leases come back.
+    if limit >= SHARE * 100 && callers <= 64 {
         assert!(calls < limit * 9 / 10, "{calls} calls");
     }
 }
