@@ -14,7 +14,7 @@ use crate::{CounterKey, Error};
 
 /// The functions, before their version is known.
 const FUNCTIONS: &str = include_str!("counter.lua");
-/// Of a call: to connect, to call, to load the functions, to call again.
+/// Of a call of a cluster: to connect, to learn who has the counter, to call, to go where that is.
 const ROUND_TRIPS: u32 = 4;
 /// Stands there for the version.
 const VERSION_HERE: &str = "@version@";
@@ -28,6 +28,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
         .collect();
     Library {
         text: FUNCTIONS.replace(VERSION_HERE, &version),
+        names: Function::ALL.map(|function| format!("tenantry_{version}_{}", function.word())),
         version,
     }
 });
@@ -35,17 +36,63 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 struct Library {
     version: String,
     text: String,
+    /// The functions' names, in the order of [`Function`].
+    names: [String; Function::ALL.len()],
+}
+
+/// One of the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Spend,
+    GiveBack,
+    Lease,
+    EndLease,
+    Open,
+    Grant,
+    Close,
+    Look,
+}
+
+impl Function {
+    const ALL: [Self; 8] = [
+        Self::Spend,
+        Self::GiveBack,
+        Self::Lease,
+        Self::EndLease,
+        Self::Open,
+        Self::Grant,
+        Self::Close,
+        Self::Look,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Spend => "spend",
+            Self::GiveBack => "give_back",
+            Self::Lease => "lease",
+            Self::EndLease => "end_lease",
+            Self::Open => "open",
+            Self::Grant => "grant",
+            Self::Close => "close",
+            Self::Look => "look",
+        }
+    }
 }
 
 /// A call of one of the functions.
 pub(crate) struct Call(Cmd);
 
 impl Call {
-    pub(crate) fn new<'a>(function: &str, keys: impl IntoIterator<Item = &'a CounterKey>) -> Self {
-        let keys: Vec<_> = keys.into_iter().map(CounterKey::as_str).collect();
+    pub(crate) fn new<'a>(
+        function: Function,
+        keys: impl ExactSizeIterator<Item = &'a CounterKey>,
+    ) -> Self {
         let mut call = redis::cmd("FCALL");
-        call.arg(format!("tenantry_{}_{function}", LIBRARY.version));
-        call.arg(keys.len()).arg(&keys);
+        call.arg(LIBRARY.names[function as usize].as_str());
+        call.arg(keys.len());
+        for key in keys {
+            call.arg(key.as_str());
+        }
         Self(call)
     }
 
@@ -89,18 +136,23 @@ impl Alone {
     /// Connects when it is first used, and again when the connection is lost.
     fn connect(client: &Client, within: Duration) -> Result<ConnectionManager, RedisError> {
         let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(within))
+            // Each answer is waited for in one place, below.
+            .set_response_timeout(None)
             .set_connection_timeout(Some(within))
             .set_number_of_retries(0);
         ConnectionManager::new_lazy_with_config(client.clone(), config)
     }
 
-    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+    async fn send(&self, command: &Cmd) -> Result<Value, Error> {
         let used = self.manager.load_full();
-        let answer = command.query_async(&mut used.as_ref().clone()).await;
-        if let Err(error) = &answer
-            && (error.is_timeout() || error.code() == Some("READONLY"))
-        {
+        let mut connection = used.as_ref().clone();
+        let answer = in_time(self.within, command.query_async(&mut connection)).await;
+        let lost = match &answer {
+            Err(Error::Redis(error)) => error.is_timeout() || error.code() == Some("READONLY"),
+            Err(Error::Late(_)) => true,
+            Err(Error::Amount(_)) | Ok(_) => false,
+        };
+        if lost {
             // Whoever is first connects anew.
             let next = Arc::new(Self::connect(&self.client, self.within)?);
             self.manager.compare_and_swap(&used, next);
@@ -138,23 +190,17 @@ impl Counters {
     }
 
     /// Calls a function; a Redis that doesn't have it yet gets the library first.
-    pub(crate) async fn ask(&self, call: &Call) -> Result<Value, Error> {
-        let within = self.within * ROUND_TRIPS;
-        let answer = tokio::time::timeout(within, self.ask_loading(&call.0)).await;
-        Ok(answer.map_err(|_| Error::Late(within))??)
-    }
-
-    async fn ask_loading(&self, call: &Cmd) -> Result<Value, RedisError> {
+    pub(crate) async fn ask(&self, Call(call): &Call) -> Result<Value, Error> {
         match self.send(call).await {
             Err(error) if says(&error, "Function not found") => {
-                self.load().await?;
+                Box::pin(self.load()).await?;
                 self.send(call).await
             }
             answer => answer,
         }
     }
 
-    async fn load(&self) -> Result<(), RedisError> {
+    async fn load(&self) -> Result<(), Error> {
         let mut load = redis::cmd("FUNCTION");
         load.arg("LOAD").arg(&LIBRARY.text);
         match self.send(&load).await {
@@ -171,10 +217,14 @@ impl Counters {
         }
     }
 
-    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+    async fn send(&self, command: &Cmd) -> Result<Value, Error> {
         match &self.connection {
             Connection::Alone(alone) => alone.send(command).await,
-            Connection::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
+            Connection::Cluster(cluster) => {
+                let mut cluster = cluster.clone();
+                let answer = command.query_async(&mut cluster);
+                in_time(self.within * ROUND_TRIPS, answer).await
+            }
         }
     }
 }
@@ -185,6 +235,18 @@ impl std::fmt::Debug for Counters {
     }
 }
 
-fn says(error: &RedisError, what: &str) -> bool {
-    error.detail().is_some_and(|detail| detail.contains(what))
+/// The answer, or that it didn't come in its time.
+async fn in_time(
+    within: Duration,
+    answer: impl Future<Output = Result<Value, RedisError>>,
+) -> Result<Value, Error> {
+    let answer = tokio::time::timeout(within, answer).await;
+    Ok(answer.map_err(|_elapsed| Error::Late(within))??)
+}
+
+fn says(error: &Error, what: &str) -> bool {
+    match error {
+        Error::Redis(error) => error.detail().is_some_and(|detail| detail.contains(what)),
+        Error::Late(_) | Error::Amount(_) => false,
+    }
 }

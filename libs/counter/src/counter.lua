@@ -6,11 +6,21 @@
 --   g  granted, ever more
 --   f  spent fast: what was admitted here is used
 --   d  spent durably: what was admitted here is used once the ledger has it
+--   l:<id>  a lease, `<amount>:<until when, in ms>`: of f it is what one replica admits by itself, and may still give back
 --
--- What is left is g - f - d. Each opening has an id of its own, which whoever spends or grants names. So nothing is ever admitted
--- for a counter that isn't there any more, that was opened anew, or that is of data which came back older than it was (a restart
--- from a file, a replica that was behind): whoever comes is told that it is lost. Time is Redis's own: the clocks of its callers
--- decide nothing.
+-- What is left is g - f - d. A lease is spent before anyone is admitted for it, so whatever becomes of its holder, nothing is
+-- admitted twice; a holder that is gone by the time that its lease is noted for has lost what was left of it.
+--
+-- Each opening has an id of its own, which whoever spends or grants names. So nothing is ever admitted for a counter that isn't there
+-- any more, that was opened anew, or that is of data which came back older than it was (a restart from a file, a replica that was
+-- behind): whoever comes is told that it is lost. Time is Redis's own: the clocks of its callers decide nothing.
+
+-- A lease takes at most this part of what a limit still has: so others find as good as all of it, however many they are, and leases
+-- end by themselves before the limit does.
+local PART = 8
+-- The fields of a counter without leases, and most leases of one.
+local FIELDS = 4
+local MOST_LEASES = 256
 
 local known
 local openings = 0
@@ -40,6 +50,27 @@ local function read(key, opening)
     return { tonumber(fields[2]), tonumber(fields[3]), tonumber(fields[4]) }
 end
 
+local function is_outside(now, from, till)
+    return now < tonumber(from) or (tonumber(till) > 0 and now >= tonumber(till))
+end
+
+-- A counter's leases that may still be given back: how many they are, what they come to, and the names of those whose time is over.
+local function leases(key, now)
+    local number, amount, over = 0, 0, {}
+    if redis.call('HLEN', key) > FIELDS then
+        local fields = redis.call('HGETALL', key)
+        for at = 1, #fields, 2 do
+            local of, till = string.match(fields[at + 1], '^(%d+):(%d+)$')
+            if of and tonumber(till) > now then
+                number, amount = number + 1, amount + tonumber(of)
+            elseif of then
+                over[#over + 1] = fields[at]
+            end
+        end
+    end
+    return number, amount, over
+end
+
 -- Spends from all counters, or from none.
 -- Arguments: 'f' or 'd', then of each counter its opening, the amount, and the window's start and end in ms (0 for none).
 -- Answers 'spent' or, where one has too little left, 'short', with the counters as they are now; 'lost' with the number of one
@@ -51,8 +82,8 @@ local function spend(keys, args)
     local counters, asked, short = {}, {}, false
     for i, key in ipairs(keys) do
         local at = 4 * i - 2
-        local amount, from, till = tonumber(args[at + 1]), tonumber(args[at + 2]), tonumber(args[at + 3])
-        if now < from or (till > 0 and now >= till) then
+        local amount = tonumber(args[at + 1])
+        if is_outside(now, args[at + 2], args[at + 3]) then
             return { 'outside', now }
         end
         local name = key .. ' ' .. args[at]
@@ -73,6 +104,65 @@ local function spend(keys, args)
         counters[i][field] = counters[i][field] + tonumber(amount)
     end
     return { 'spent', unpack(counters) }
+end
+
+-- Spends fast, of all counters or of none, for requests that are still to come, and notes it as a lease.
+-- Arguments: the lease's id, what is wanted, the least that is worth it, for how many ms it is noted, then of each counter, which
+-- comes once, its opening, what its limit has for that, and the window's start and end.
+-- Answers 'leased' with the amount, the time, and the counters as they are now; 'scarce' where there isn't the least; or 'lost' or
+-- 'outside', as above.
+local function lease(keys, args)
+    local name, amount, least, now = 'l:' .. args[1], tonumber(args[2]), tonumber(args[3]), now_ms()
+    local counters = {}
+    for i, key in ipairs(keys) do
+        local at = 4 * i + 1
+        if is_outside(now, args[at + 2], args[at + 3]) then
+            return { 'outside', now }
+        end
+        local counter = read(key, args[at])
+        if not counter then
+            return { 'lost', i }
+        end
+        counters[i] = counter
+        local spent = counter[2] + counter[3]
+        amount = math.min(amount, counter[1] - spent, math.floor((tonumber(args[at + 1]) - spent) / PART))
+        if redis.call('HLEN', key) >= FIELDS + MOST_LEASES then
+            local number, _, over = leases(key, now)
+            for _, field in ipairs(over) do
+                redis.call('HDEL', key, field)
+            end
+            amount = number < MOST_LEASES and amount or 0
+        end
+    end
+    if amount < math.max(least, 1) then
+        return { 'scarce' }
+    end
+    local noted = string.format('%d:%d', amount, now + tonumber(args[4]))
+    for i, key in ipairs(keys) do
+        redis.call('HINCRBY', key, 'f', amount)
+        redis.call('HSET', key, name, noted)
+        counters[i][2] = counters[i][2] + amount
+    end
+    return { 'leased', amount, now, unpack(counters) }
+end
+
+-- Gives back what is left of a lease. It may be sent twice: a lease that was given back isn't noted any more.
+-- Arguments: the lease's id, what is left of it, then of each counter its opening. Counters that aren't of their opening are left
+-- alone.
+local function end_lease(keys, args)
+    local name = 'l:' .. args[1]
+    for i, key in ipairs(keys) do
+        local noted = read(key, args[2 + i]) and redis.call('HGET', key, name)
+        if noted then
+            local left = math.min(tonumber(args[2]), tonumber(string.match(noted, '^%d+')))
+            redis.call('HDEL', key, name)
+            -- Nothing, negated, is no number for Redis.
+            if left > 0 then
+                redis.call('HINCRBY', key, 'f', -left)
+            end
+        end
+    end
+    return { 'given_back' }
 end
 
 -- Gives back what was spent durably and isn't used after all. Not to be sent twice: it might be another's that is given back then.
@@ -130,13 +220,18 @@ local function close(keys, args)
     return { 'ended', counter }
 end
 
--- Reads counters. Arguments: of each its opening. Answers the time and the counters, an empty one where it isn't of its opening.
+-- Reads counters. Arguments: of each its opening. Answers the time and the counters, each with what its leases may still give back,
+-- an empty one where it isn't of its opening.
 local function look(keys, args)
-    local counters = {}
+    local counters, now = {}, now_ms()
     for i, key in ipairs(keys) do
         counters[i] = read(key, args[i]) or {}
+        if counters[i][1] then
+            local _, leased = leases(key, now)
+            counters[i][4] = leased
+        end
     end
-    return { now_ms(), unpack(counters) }
+    return { now, unpack(counters) }
 end
 
 local function register(name, callback, flags)
@@ -144,9 +239,11 @@ local function register(name, callback, flags)
 end
 
 register('spend', spend, {})
+register('lease', lease, {})
 register('open', open, {})
 register('grant', grant, {})
 -- What frees is done where memory is short, too.
 register('give_back', give_back, { 'allow-oom' })
+register('end_lease', end_lease, { 'allow-oom' })
 register('close', close, { 'allow-oom' })
 register('look', look, { 'no-writes' })

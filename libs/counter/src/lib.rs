@@ -6,6 +6,7 @@
 
 mod connection;
 mod key;
+mod lease;
 mod reply;
 
 use std::time::Duration;
@@ -13,10 +14,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 pub use tenantry_core::Window;
 
-use connection::Call;
 pub use connection::Counters;
+use connection::{Call, Function};
 pub use key::CounterKey;
-pub use reply::{Closed, Counter, Granted, Look, Opened, Opening, Spent};
+pub use lease::{LeaseId, LeaseOf, Wanted};
+pub use reply::{Closed, Counter, Granted, Leased, Look, Opened, Opening, Spent};
 
 /// Largest amount of one counter, granted and spent in one opening: what Lua's numbers hold exactly.
 pub const MAX_AMOUNT: i64 = (1 << 53) - 1;
@@ -90,7 +92,8 @@ impl Counters {
     /// # Errors
     /// [`Error::Amount`]; or Redis doesn't answer, and what was perhaps spent stays so until the counter is closed.
     pub async fn spend(&self, how: How, spends: &[Spend<'_>]) -> Result<Spent, Error> {
-        let mut call = Call::new("spend", spends.iter().map(|spend| spend.key)).arg(how.field());
+        let mut call =
+            Call::new(Function::Spend, spends.iter().map(|spend| spend.key)).arg(how.field());
         for spend in spends {
             call = call.arg(spend.opening.as_str()).arg(checked(spend.amount)?);
             call = call.arg(spend.window.start.as_millisecond());
@@ -105,7 +108,7 @@ impl Counters {
     /// # Errors
     /// [`Error::Amount`]; or Redis doesn't answer.
     pub async fn give_back(&self, spends: &[Spend<'_>]) -> Result<(), Error> {
-        let mut call = Call::new("give_back", spends.iter().map(|spend| spend.key));
+        let mut call = Call::new(Function::GiveBack, spends.iter().map(|spend| spend.key));
         for spend in spends {
             call = call.arg(spend.opening.as_str()).arg(checked(spend.amount)?);
         }
@@ -118,7 +121,7 @@ impl Counters {
     /// # Errors
     /// Redis doesn't answer.
     pub async fn open(&self, key: &CounterKey, window: Window) -> Result<Opened, Error> {
-        let call = Call::new("open", [key]).arg(end_ms(window));
+        let call = Call::new(Function::Open, [key].into_iter()).arg(end_ms(window));
         let call = call.arg(kept_until_ms(window));
         Ok(reply::opened(self.ask(&call).await?)?)
     }
@@ -133,7 +136,7 @@ impl Counters {
         opening: &Opening,
         sum: i64,
     ) -> Result<Granted, Error> {
-        let call = Call::new("grant", [key]).arg(opening.as_str());
+        let call = Call::new(Function::Grant, [key].into_iter()).arg(opening.as_str());
         let call = call.arg(checked(sum)?);
         Ok(reply::granted(self.ask(&call).await?)?)
     }
@@ -143,7 +146,7 @@ impl Counters {
     /// # Errors
     /// Redis doesn't answer.
     pub async fn close(&self, key: &CounterKey, opening: &Opening) -> Result<Closed, Error> {
-        let call = Call::new("close", [key]).arg(opening.as_str());
+        let call = Call::new(Function::Close, [key].into_iter()).arg(opening.as_str());
         Ok(reply::closed(self.ask(&call).await?)?)
     }
 
@@ -152,7 +155,7 @@ impl Counters {
     /// # Errors
     /// Redis doesn't answer.
     pub async fn look(&self, counters: &[(&CounterKey, &Opening)]) -> Result<Look, Error> {
-        let mut call = Call::new("look", counters.iter().map(|(key, _)| *key));
+        let mut call = Call::new(Function::Look, counters.iter().map(|(key, _)| *key));
         for (_, opening) in counters {
             call = call.arg(opening.as_str());
         }

@@ -30,6 +30,8 @@ pub struct Counter {
     pub fast: i64,
     /// Spent, and used once the ledger has it.
     pub durable: i64,
+    /// What of `fast` leases may still give back, where it was asked for: by [`crate::Counters::look`].
+    pub leased: i64,
 }
 
 impl Counter {
@@ -47,6 +49,26 @@ pub enum Spent {
     Done(Vec<Counter>),
     /// Nothing was: one counter has too little left.
     Short(Vec<Counter>),
+    /// Nothing was: the counter of this place in the call isn't of its opening any more.
+    Lost(usize),
+    /// Nothing was: the time, by Redis's clock, isn't in one of the windows.
+    Outside(Timestamp),
+}
+
+/// What became of a lease that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// So much was spent for it; the time is Redis's, and the counters are as they are behind that.
+    Done {
+        /// How much.
+        amount: i64,
+        /// When.
+        now: Timestamp,
+        /// The counters.
+        counters: Vec<Counter>,
+    },
+    /// Nothing was: there is too little left to lease any of it.
+    Scarce,
     /// Nothing was: the counter of this place in the call isn't of its opening any more.
     Lost(usize),
     /// Nothing was: the time, by Redis's clock, isn't in one of the windows.
@@ -96,6 +118,21 @@ pub(crate) fn spent(value: Value) -> Result<Spent, RedisError> {
         "short" => Ok(Spent::Short(parts.known()?)),
         "lost" => Ok(Spent::Lost(parts.next::<usize>()?.saturating_sub(1))),
         "outside" => Ok(Spent::Outside(parts.time()?)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(crate) fn leased(value: Value) -> Result<Leased, RedisError> {
+    let mut parts = Parts::of(value)?;
+    match parts.word()?.as_str() {
+        "leased" => Ok(Leased::Done {
+            amount: parts.next()?,
+            now: parts.time()?,
+            counters: parts.known()?,
+        }),
+        "scarce" => Ok(Leased::Scarce),
+        "lost" => Ok(Leased::Lost(parts.next::<usize>()?.saturating_sub(1))),
+        "outside" => Ok(Leased::Outside(parts.time()?)),
         _ => Err(unexpected()),
     }
 }
@@ -161,10 +198,11 @@ impl Parts {
         let fields: Vec<i64> = self.next()?;
         match *fields.as_slice() {
             [] => Ok(None),
-            [granted, fast, durable] => Ok(Some(Counter {
+            [granted, fast, durable, ref leased @ ..] if leased.len() <= 1 => Ok(Some(Counter {
                 granted,
                 fast,
                 durable,
+                leased: leased.first().copied().unwrap_or_default(),
             })),
             _ => Err(unexpected()),
         }

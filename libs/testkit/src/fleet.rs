@@ -45,6 +45,8 @@ pub struct Fleet {
     tls: Option<Tls>,
     envoy: Envoy,
     services: Vec<Service>,
+    /// What the processes of each service are told.
+    environments: BTreeMap<&'static str, BTreeMap<String, String>>,
     redis: Option<Redis>,
     redis_url: String,
     database_proxies: BTreeMap<&'static str, FaultProxy>,
@@ -155,6 +157,7 @@ impl Fleet {
         let public_url = format!("{scheme}://{gateway}/api/v1");
         let mut services = Vec::new();
         let mut migrations = Vec::new();
+        let mut environments = BTreeMap::new();
         for service in SERVICES {
             let through = database_proxies.get(service).map(FaultProxy::address);
             let mut environment = environment(service, &keys, &cluster, &database, through)?;
@@ -197,6 +200,7 @@ impl Fleet {
                     &log,
                 )?);
             }
+            environments.insert(service, environment);
         }
         progress("migrating the services' schemas");
         for migration in &migrations {
@@ -224,6 +228,7 @@ impl Fleet {
             tls: config.tls.clone(),
             envoy,
             services,
+            environments,
             redis,
             redis_url,
             database_proxies,
@@ -232,6 +237,22 @@ impl Fleet {
             database,
             operator: None,
         })
+    }
+
+    /// One more process of a service beside its replicas, that nobody is led to, with further environment: name, value. It is started
+    /// by its unit.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn beside(&self, service: &'static str, further: &[(&str, &str)]) -> Result<Service> {
+        let environment = self.environments.get(service);
+        let mut environment = environment.context("no such service")?.clone();
+        for (name, value) in further {
+            environment.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let addresses = (port::local(port::free()?), port::local(port::free()?));
+        let log = self.dir.join("logs").join(format!("{service}-beside.log"));
+        Service::prepare(service, 0, addresses, &environment, &log)
     }
 
     /// Returns when the gateway reports every service ready.

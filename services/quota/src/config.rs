@@ -38,6 +38,10 @@ pub struct Config {
     /// How long, in milliseconds, an answer of Redis is waited for
     #[arg(long, env = "TENANTRY_REDIS_TIMEOUT_MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     pub redis_timeout_ms: u64,
+    /// Whether requests of a tenant that come often are admitted from leases; else Redis is asked about each, and what callers are told
+    /// remains to them is exact
+    #[arg(long, env = "TENANTRY_LEASES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leases: bool,
     /// How long, in milliseconds, requests and open streams are served by what is known while registry or identity can't be
     /// reached
     #[arg(long, env = "TENANTRY_FRESHNESS_GRACE_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1_000..=60_000))]

@@ -72,7 +72,7 @@ impl Service for Quota {
             overrides,
             counters,
             streams,
-            config.freshness_grace(),
+            &config,
             tasks,
         );
         tasks.keep(

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod leases;
 mod losses;
 mod model;
 mod openings;

@@ -1,10 +1,12 @@
-//! A ledger of the test's own, and a Redis that forgets: whatever happens, no more is admitted than the limit, and no less than
-//! what was lost with it.
+//! A ledger of the test's own, holders of leases some of which die, and a Redis that forgets: whatever happens, no more is admitted
+//! than the limit, and no less than what was lost with them.
+
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tenantry_core::TenantId;
-use tenantry_counter::{Closed, CounterKey, Granted, How, Spent};
+use tenantry_counter::{Closed, CounterKey, Granted, How, LeaseId, Leased, Spent, Wanted};
 use tenantry_testkit::redis::Redis;
 use tenantry_testkit::wait::until;
 
@@ -27,6 +29,17 @@ struct Ledger {
     /// What all openings before used, and what of their grants was lost.
     used: i64,
     lost: i64,
+    /// What is out, and what of it came back to nobody: its holder died, or its opening had ended.
+    leases: Vec<Lease>,
+    lost_of_leases: i64,
+    admitted: i64,
+}
+
+/// A lease that is out.
+struct Lease {
+    id: LeaseId,
+    of: Open,
+    left: i64,
 }
 
 impl Ledger {
@@ -45,6 +58,9 @@ impl Ledger {
             spent: 0,
             used: 0,
             lost: 0,
+            leases: Vec::new(),
+            lost_of_leases: 0,
+            admitted: 0,
         }
     }
 
@@ -65,6 +81,7 @@ impl Ledger {
         match self.world.spend(How::Fast, &self.open, amount).await {
             Spent::Done(_) => {
                 self.spent += amount;
+                self.admitted += amount;
                 return true;
             }
             Spent::Lost(_) => self.reopen().await,
@@ -72,6 +89,58 @@ impl Ledger {
             Spent::Outside(now) => panic!("{now} is in this hour"),
         }
         false
+    }
+
+    async fn lease(&mut self, amount: i64) {
+        let id = LeaseId::new();
+        let wanted = Wanted {
+            amount,
+            least: 1,
+            noted_for: Duration::from_secs(3_600),
+        };
+        let of = self.open.lease_of(LIMIT - self.used - self.lost);
+        match self.world.0.lease(&id, wanted, &[of]).await.unwrap() {
+            Leased::Done { amount, .. } => {
+                self.spent += amount;
+                let of = self.open.clone();
+                let left = amount;
+                self.leases.push(Lease { id, of, left });
+            }
+            Leased::Lost(_) => self.reopen().await,
+            Leased::Scarce => {}
+            Leased::Outside(now) => panic!("{now} is in this hour"),
+        }
+    }
+
+    /// Admits from a lease, whatever became of the counter.
+    fn admit(&mut self) {
+        if let Some(lease) = self.leases.iter_mut().find(|lease| lease.left > 0) {
+            lease.left -= 1;
+            self.admitted += 1;
+        }
+    }
+
+    /// Ends the oldest lease; or its holder dies.
+    async fn end_lease(&mut self, dies: bool) {
+        if self.leases.is_empty() {
+            return;
+        }
+        let Lease { id, of, left } = self.leases.remove(0);
+        let before = self.fast().await;
+        if !dies {
+            let counters = [(&of.key, &of.opening)];
+            self.world.0.end_lease(&id, left, &counters).await.unwrap();
+        }
+        let back = before - self.fast().await;
+        assert!(back == 0 || back == left);
+        self.spent -= back;
+        self.lost_of_leases += left - back;
+    }
+
+    /// What the counter was spent; nothing where it is lost.
+    async fn fast(&self) -> i64 {
+        let counter = self.world.counter(&self.open).await;
+        counter.map_or(0, |counter| counter.fast)
     }
 
     /// Ends the opening, as it is known or not, and begins another.
@@ -106,11 +175,18 @@ impl Ledger {
 
     async fn step(&mut self) {
         match self.dice.random_range(0..200) {
-            0..140 => {
+            0..70 => {
                 let amount = self.dice.random_range(0..4);
                 self.spend(amount).await;
             }
-            140..180 => {
+            70..110 => self.admit(),
+            110..130 => {
+                let amount = self.dice.random_range(1..10);
+                self.lease(amount).await;
+            }
+            130..145 => self.end_lease(false).await,
+            145..150 => self.end_lease(true).await,
+            150..180 => {
                 let most = self.dice.random_range(1..20);
                 self.grant(most).await;
             }
@@ -145,16 +221,20 @@ async fn whatever_redis_forgets_the_limit_is_admitted_less_what_was_lost_and_nev
         for _ in 0..STEPS {
             ledger.step().await;
         }
+        while !ledger.leases.is_empty() {
+            ledger.end_lease(false).await;
+        }
         while ledger.left() > 0 {
             ledger.grant(50).await;
             while ledger.spend(1).await {}
         }
         while ledger.spend(1).await {}
-        let admitted = ledger.used + ledger.spent;
-        println!("seed {seed}: {admitted} admitted, {} lost", ledger.lost);
-        assert_eq!(admitted + ledger.lost, LIMIT, "seed {seed}");
+        let (admitted, lost) = (ledger.admitted, ledger.lost);
+        let lost_of_leases = ledger.lost_of_leases;
+        println!("seed {seed}: {admitted} admitted, {lost} lost, {lost_of_leases} of leases");
+        assert_eq!(admitted + lost + lost_of_leases, LIMIT, "seed {seed}");
         assert!(
-            !ledger.ended.is_empty() && ledger.lost > 0,
+            !ledger.ended.is_empty() && lost > 0 && lost_of_leases > 0,
             "something was lost"
         );
     }

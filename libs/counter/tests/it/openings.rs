@@ -24,6 +24,7 @@ async fn a_counter_that_was_closed_tells_what_it_spent_and_spends_nothing_more()
         granted: 10,
         fast: 3,
         durable: 2,
+        leased: 0,
     };
     assert_eq!(world.close(&open).await, Closed::Ended(ended));
     assert_eq!(world.spend(How::Fast, &open, 1).await, Spent::Lost(0));
@@ -53,6 +54,7 @@ async fn what_comes_late_of_an_opening_does_nothing_to_the_next_one() {
         granted: 2,
         fast: 0,
         durable: 1,
+        leased: 0,
     };
     assert_eq!(world.counter(&second).await, Some(expected));
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::ToSpan as _;
 use tenantry_core::{TenantId, clock};
 use tenantry_counter::{
-    Closed, Counter, CounterKey, Counters, Granted, How, Opened, Opening, Spend, Spent, Window,
+    Closed, Counter, CounterKey, Counters, Granted, How, LeaseOf, Opened, Opening, Spend, Spent,
+    Window,
 };
 use tenantry_testkit::redis::Redis;
 use tenantry_testkit::redis_cluster::RedisCluster;
@@ -117,6 +118,16 @@ impl Open {
             key: &self.key,
             opening: &self.opening,
             amount,
+            window: self.window,
+        }
+    }
+
+    /// What a lease is of, where the limit has so much for this opening.
+    pub(crate) const fn lease_of(&self, limit: i64) -> LeaseOf<'_> {
+        LeaseOf {
+            key: &self.key,
+            opening: &self.opening,
+            limit,
             window: self.window,
         }
     }

@@ -33,9 +33,10 @@ pub(super) struct Watched {
 impl Watched {
     /// The request for this path from this address; none where nothing of it is told or counted.
     pub(super) fn new(attempts: Option<&Arc<dyn Attempts>>, path: &str, ip: &str) -> Option<Self> {
+        let attempts = attempts?;
         let method = methods::find(path).filter(|method| !method.internal)?;
         Some(Self {
-            attempts: Arc::clone(attempts?),
+            attempts: Arc::clone(attempts),
             method,
             ip: ip.to_owned(),
             kept: None,

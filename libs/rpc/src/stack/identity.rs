@@ -29,7 +29,7 @@ pub(super) fn establish(
     source: Source,
 ) -> Result<Option<RequestContext>, Refusal> {
     let path = request.uri().path();
-    if path.starts_with(RATE_LIMIT) && source.sender != Sender::Gateway {
+    if is_rate_limit(path) && source.sender != Sender::Gateway {
         return Err(unauthenticated());
     }
     if is_exempt(path) {
@@ -116,6 +116,11 @@ pub(super) fn sender(verifier: &Verifier, request: &http::Request<Body>) -> Send
 /// Whether a method needs no identity, public or not.
 pub(super) fn is_exempt(path: &str) -> bool {
     EXEMPT.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Whether it is the gateway's question how much may pass, which comes with each request that it lets through.
+pub(super) fn is_rate_limit(path: &str) -> bool {
+    path.starts_with(RATE_LIMIT)
 }
 
 /// Whether a method is for the fleet's own services.

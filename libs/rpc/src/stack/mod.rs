@@ -57,6 +57,7 @@ struct Shared {
     service: &'static str,
     verifier: Verifier,
     load: load::Load,
+    meters: telemetry::Meters,
 }
 
 impl Stack {
@@ -68,6 +69,7 @@ impl Stack {
                 service,
                 verifier,
                 load: load::Load::new(),
+                meters: telemetry::Meters::new(service),
             }),
             attempts: None,
         }
@@ -157,6 +159,7 @@ where
     let (span, origin) = origin::open(shared.service, &request, sender);
     let source = Source { origin, sender };
     let method = telemetry::method_label(request.uri().path());
+    let attempts = attempts.filter(|_| !identity::is_exempt(request.uri().path()));
     let watched = Watched::new(attempts.as_ref(), request.uri().path(), &source.origin.ip);
     let response = match admit(&shared, watched, inner, request, source)
         .instrument(span.clone())
@@ -168,7 +171,7 @@ where
             status(refusal).into_http()
         }),
     };
-    telemetry::record(&span, shared.service, method, &response, began.elapsed());
+    telemetry::record(&span, &shared.meters, method, &response, began.elapsed());
     response
 }
 

@@ -10,7 +10,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::Sender;
-use super::identity::is_exempt;
+use super::identity::{is_exempt, is_rate_limit};
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 256;
@@ -52,6 +52,11 @@ pub(super) fn open(
     };
     let caller = parent.span().span_context().clone();
     let known = caller.is_valid().then(|| caller.trace_id());
+    if is_rate_limit(path) && !caller.is_sampled() {
+        // A span costs as much as the answer: without a trace that is kept it is for those who look for faults.
+        let span = tracing::debug_span!("request", rpc.method = path);
+        return (span, Origin::default());
+    }
     let span = tracing::info_span!(
         "request",
         otel.name = path,

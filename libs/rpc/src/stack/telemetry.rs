@@ -1,7 +1,10 @@
 //! Step 2: metrics per RPC, and the outcome on the span.
 
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use metrics::{Counter, Histogram};
 use tenantry_core::{Kind, Refusal};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -31,17 +34,70 @@ const CODES: [&str; 17] = [
 
 /// The method as a label: of ours exactly, everything else as one, so that callers can't make labels.
 pub(super) fn method_label(path: &str) -> &'static str {
-    const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
-    if path == CHECK {
-        return CHECK;
+    const ASKED_BY_ENVOY: [&str; 2] = [
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+        "/envoy.service.auth.v3.Authorization/Check",
+    ];
+    if let Some(asked) = ASKED_BY_ENVOY.into_iter().find(|asked| *asked == path) {
+        return asked;
     }
     tenantry_proto::methods::find(path).map_or("other", |method| method.path)
+}
+
+/// What counts and times requests, by method and code: looked up in the recorder once, which costs more than to count.
+#[derive(Debug)]
+pub(super) struct Meters {
+    service: &'static str,
+    known: RwLock<HashMap<(&'static str, usize), Meter>>,
+}
+
+#[derive(Clone, Debug)]
+struct Meter {
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new(service: &'static str) -> Self {
+        Self {
+            service,
+            known: RwLock::default(),
+        }
+    }
+
+    fn count(&self, method: &'static str, code: Code, took: Duration) {
+        let which = (method, code as usize);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meter) = known.get(&which) {
+            return meter.count(took);
+        }
+        drop(known);
+        let labels = [
+            ("service", self.service),
+            ("method", method),
+            ("code", CODES[code as usize]),
+        ];
+        let meter = Meter {
+            requests: metrics::counter!("tenantry_rpc_requests_total", &labels),
+            duration: metrics::histogram!("tenantry_rpc_duration_seconds", &labels[..2]),
+        };
+        meter.count(took);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(which, meter);
+    }
+}
+
+impl Meter {
+    fn count(&self, took: Duration) {
+        self.requests.increment(1);
+        self.duration.record(took.as_secs_f64());
+    }
 }
 
 /// Counts and times a finished request. A stream is finished when it begins.
 pub(super) fn record(
     span: &Span,
-    service: &'static str,
+    meters: &Meters,
     method: &'static str,
     response: &http::Response<Body>,
     took: Duration,
@@ -49,13 +105,7 @@ pub(super) fn record(
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
     // For traces alone: a log line has its own.
     span.set_attribute("rpc.grpc.status_code", i64::from(i32::from(code)));
-    let labels = [
-        ("service", service),
-        ("method", method),
-        ("code", CODES[code as usize]),
-    ];
-    metrics::counter!("tenantry_rpc_requests_total", &labels).increment(1);
-    metrics::histogram!("tenantry_rpc_duration_seconds", &labels[..2]).record(took.as_secs_f64());
+    meters.count(method, code, took);
     span.in_scope(
         || tracing::debug!(rpc.code = ?code, took_ms = took.as_secs_f64() * 1000.0, "request"),
     );

@@ -110,7 +110,8 @@ impl Tenants {
         if let Some(entry) = self.known(project, name) {
             return Ok(Some(entry));
         }
-        match self.ask(project, name).await {
+        // Seldom needed, and large: whoever waits for this has no place for it.
+        match Box::pin(self.ask(project, name)).await {
             Ok(found) => Ok(found),
             Err(refusal) => self
                 .remembered(project, name)

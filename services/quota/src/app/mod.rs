@@ -8,6 +8,7 @@ mod consuming;
 mod correcting;
 mod expiry;
 mod health;
+mod leases;
 mod ledger;
 mod limits;
 mod metrics;
@@ -36,12 +37,14 @@ use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
+use crate::Config;
 use crate::error::Error;
 
 use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
 pub(crate) use correcting::Correction;
 pub(crate) use health::{OfTenant, Page as HealthPage};
+use leases::Leases;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use metrics::{Month, PlatformTotals};
@@ -68,6 +71,7 @@ pub(crate) struct App {
     overrides: Overrides,
     counters: Counters,
     ledger: Ledger,
+    leases: Leases,
     committer: Committer,
     streams: TenantStreams,
     export_slots: StreamSlots,
@@ -83,13 +87,14 @@ impl App {
         overrides: Overrides,
         counters: Counters,
         streams: TenantStreams,
-        grace: Duration,
+        config: &Config,
         tasks: &Tasks,
     ) -> Arc<Self> {
         let ledger = Ledger::new(store.clone(), counters.clone());
         Arc::new(Self {
             committer: Committer::start(&store, &ledger, tasks),
             ledger,
+            leases: Leases::new(counters.clone(), tasks, config.leases),
             store,
             tenants,
             overrides,
@@ -97,7 +102,7 @@ impl App {
             streams,
             export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
             tasks: tasks.clone(),
-            grace,
+            grace: config.freshness_grace(),
         })
     }
 

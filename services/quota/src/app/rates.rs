@@ -29,6 +29,22 @@ impl App {
         resource_type: &str,
         hits: i64,
     ) -> Result<Option<Rated>, Error> {
+        if let Some(standing) = self.leases.admit(tenant, resource_type, hits).await {
+            return Ok(Some(Rated {
+                admitted: true,
+                standing: Some(standing),
+            }));
+        }
+        // A leased one needs no place for it.
+        Box::pin(self.rate_in_redis(tenant, resource_type, hits)).await
+    }
+
+    async fn rate_in_redis(
+        &self,
+        tenant: TenantId,
+        resource_type: &str,
+        hits: i64,
+    ) -> Result<Option<Rated>, Error> {
         let Some(tenant) = self.tenants.get(tenant).await? else {
             return Ok(None);
         };
@@ -39,8 +55,8 @@ impl App {
                 break Ok(None);
             }
             if bounds.iter().any(Bound::is_gauge) {
-                let rated = self.rate_gauge(&tenant, resource_type, hits).await?;
-                return Ok(Some(rated));
+                let rated = Box::pin(self.rate_gauge(&tenant, resource_type, hits));
+                return Ok(Some(rated.await?));
             }
             let demands = [Demand {
                 resource_type,
@@ -50,8 +66,13 @@ impl App {
             let tried = self.spend(&demands, How::Fast).await?;
             if let Some(decided) = trying.decided(tried).await? {
                 break decided.map(|spending| {
+                    let opens = spending.opens.iter().map(|(_, open)| open);
+                    self.leases.note(tenant.id, resource_type, opens);
+                    let left = self.leases.left(tenant.id, resource_type);
                     let parts = spending.parts(0);
-                    binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))))
+                    let standing =
+                        binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))));
+                    standing.map(|standing| standing.without(left))
                 });
             }
         };

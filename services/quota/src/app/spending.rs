@@ -336,7 +336,8 @@ impl App {
             fast: wanted.how == How::Fast,
             ..ask
         };
-        self.ledger.ask(bound, resource_type, holds, ask).await
+        // Large, and seldom needed.
+        Box::pin(self.ledger.ask(bound, resource_type, holds, ask)).await
     }
 }
 

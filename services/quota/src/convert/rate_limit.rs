@@ -1,5 +1,7 @@
 //! Between Envoy's rate limit messages and the use cases, and the headers that tell callers how their limit stands.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -18,6 +20,8 @@ use crate::error::Error;
 use crate::service::rate_limit::Asked;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// Of a refusal.
+const MOST_HEADERS: usize = 7;
 
 /// How one descriptor's limit stands. Envoy's numbers have 32 bits: a limit above them, and what remains of it, are scaled down
 /// alike, so that their ratio stays; the headers have the numbers themselves.
@@ -100,16 +104,16 @@ fn headers(resource_type: &str, standing: Standing) -> Vec<HeaderValue> {
     };
     let mut policy = format!("\"{resource_type}\";q={limit}");
     if let Some(seconds) = window_seconds(standing.reset_period) {
-        policy += &format!(";w={seconds}");
+        // A text takes all that is written.
+        let _ = write!(policy, ";w={seconds}");
     }
     let mut now = format!("\"{resource_type}\";r={remaining}");
-    let mut headers = vec![
-        header("x-ratelimit-limit", limit.to_string()),
-        header("x-ratelimit-remaining", remaining.to_string()),
-    ];
+    let mut headers = Vec::with_capacity(MOST_HEADERS);
+    headers.push(header("x-ratelimit-limit", limit.to_string()));
+    headers.push(header("x-ratelimit-remaining", remaining.to_string()));
     if let Some(at) = standing.reset_at {
         let seconds = seconds_until(at);
-        now += &format!(";t={seconds}");
+        let _ = write!(now, ";t={seconds}");
         headers.push(header("x-ratelimit-reset", seconds.to_string()));
     }
     headers.push(header("ratelimit-policy", policy));

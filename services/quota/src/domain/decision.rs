@@ -28,6 +28,12 @@ impl Standing {
             .map(|limit| limit.saturating_sub(self.usage).max(0))
     }
 
+    /// How it stands where so much of what counts as used isn't.
+    pub(crate) fn without(self, amount: i64) -> Self {
+        let usage = self.usage.saturating_sub(amount);
+        Self { usage, ..self }
+    }
+
     /// Whether more is used than the limit has.
     pub(crate) fn is_exceeded(&self) -> bool {
         self.limit.is_some_and(|limit| self.usage > limit)

@@ -7,6 +7,8 @@ mod exactness;
 mod gauges;
 mod health;
 mod input;
+mod leases;
+mod leases_lost;
 mod limits;
 mod losses;
 mod metrics;

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use tenantry_core::{Reason, TenantId};
 use tenantry_proto::quota::v1::{CheckQuotaRequest, OverrideLimitRequest};
+use tenantry_rpc::assertion::Claims;
 use tenantry_testkit::wait::until;
 
-use crate::support::{World, reason, to};
+use crate::support::{Replica, World, reason, to};
 
 /// What is promised between a changed limit and its effect.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A parent with a pool of so much, and two children of it.
-async fn pooled(world: &World, pool: i64) -> (TenantId, [TenantId; 2]) {
+pub(crate) async fn pooled(world: &World, pool: i64) -> (TenantId, [TenantId; 2]) {
     let parent = world.registry.add("reseller", "basic", None);
     let children = ["one", "two"].map(|slug| world.registry.add(slug, "basic", Some(parent)));
     let set = world.set_by(OverrideLimitRequest {
@@ -22,6 +23,21 @@ async fn pooled(world: &World, pool: i64) -> (TenantId, [TenantId; 2]) {
     });
     assert!(set.await.unwrap().shared);
     (parent, children)
+}
+
+/// Waits until a replica bounds who has these claims by the pool.
+pub(crate) async fn bounded_by(replica: &Replica, claims: &Claims, parent: TenantId, pool: i64) {
+    let mut checks = replica.quotas(claims);
+    let request = CheckQuotaRequest {
+        resource_type: "api_calls".to_owned(),
+        ..Default::default()
+    };
+    let known = until("the pool", AT_ONCE, async || {
+        let answer = checks.check_quota(request.clone()).await?.into_inner();
+        let bound = (answer.limit, answer.limit_tenant_id);
+        Ok((bound == (Some(pool), parent.to_string())).then_some(()))
+    });
+    known.await.unwrap();
 }
 
 #[tokio::test]
@@ -71,18 +87,9 @@ async fn a_child_spends_its_own_limit_and_the_pool_together() {
 async fn children_that_share_a_pool_use_exactly_it() {
     let world = World::start().await;
     let other = world.replica().await;
-    let (_, children) = pooled(&world, 300).await;
+    let (parent, children) = pooled(&world, 300).await;
     let claims = children.map(|child| world.program(child));
-    let mut checks = other.quotas(&claims[0]);
-    let request = CheckQuotaRequest {
-        resource_type: "api_calls".to_owned(),
-        ..Default::default()
-    };
-    let known = until("the pool on the other replica", AT_ONCE, async || {
-        let answer = checks.check_quota(request.clone()).await?.into_inner();
-        Ok((answer.limit == Some(300)).then_some(()))
-    });
-    known.await.unwrap();
+    bounded_by(&other, &claims[0], parent, 300).await;
     let admitted = crate::exactness::use_up(&[&*world, &other], &claims, 64).await;
     println!("a pool of 300, two children, 64 callers, 2 replicas: {admitted:?}");
     assert_eq!(admitted.iter().sum::<i64>(), 300);

@@ -37,19 +37,23 @@ pub(crate) fn one_of(tenant: TenantId) -> RateLimitRequest {
     about(vec![descriptor(&[("tenant", &tenant.to_string())])])
 }
 
-async fn ask(rates: &mut Rates, request: RateLimitRequest) -> RateLimitResponse {
+pub(crate) async fn ask(rates: &mut Rates, request: RateLimitRequest) -> RateLimitResponse {
     rates.should_rate_limit(request).await.unwrap().into_inner()
 }
 
-fn headers(response: &RateLimitResponse) -> BTreeMap<&str, &str> {
+pub(crate) fn headers(response: &RateLimitResponse) -> BTreeMap<&str, &str> {
     let headers = response.response_headers_to_add.iter();
     headers
         .map(|header| (header.key.as_str(), header.value.as_str()))
         .collect()
 }
 
-/// Asks for one request after the other until each caller is refused; how many each replica admitted.
-async fn use_up(replicas: &[&Replica], tenant: TenantId, callers: usize) -> Vec<i64> {
+/// Asks for one request of these tenants after the other until each caller is refused; how many each replica admitted.
+pub(crate) async fn use_up(
+    replicas: &[&Replica],
+    tenants: &[TenantId],
+    callers: usize,
+) -> Vec<i64> {
     let admitted: Vec<_> = replicas
         .iter()
         .map(|_| Arc::new(AtomicI64::new(0)))
@@ -57,6 +61,8 @@ async fn use_up(replicas: &[&Replica], tenant: TenantId, callers: usize) -> Vec<
     let calls = (0..callers).map(|caller| {
         let place = caller % replicas.len();
         let mut rates = replicas[place].rates();
+        // Those of one replica ask about each of them.
+        let tenant = tenants[caller / replicas.len() % tenants.len()];
         let admitted = Arc::clone(&admitted[place]);
         tokio::spawn(async move {
             while ask(&mut rates, one_of(tenant)).await.overall_code == i32::from(Code::Ok) {
@@ -90,7 +96,7 @@ async fn a_limit_admits_exactly_its_number_of_requests() {
         (1_000, 256, 1),
     ] {
         let tenant = world.limited(limit).await;
-        let admitted = use_up(&replicas[..of], tenant, callers).await;
+        let admitted = use_up(&replicas[..of], &[tenant], callers).await;
         println!("limit {limit}, {callers} callers, {of} replicas, fast: {admitted:?}");
         assert_eq!(admitted.iter().sum::<i64>(), limit);
     }
@@ -118,7 +124,7 @@ async fn requests_and_uses_share_one_limit_exactly() {
         })
     });
     let uses: Vec<_> = uses.collect();
-    let admitted = use_up(&[&*world, &other], tenant, 32).await;
+    let admitted = use_up(&[&*world, &other], &[tenant], 32).await;
     let mut used = 0_i64;
     for caller in uses {
         used += caller.await.unwrap();
@@ -236,6 +242,6 @@ async fn a_gauge_bounds_requests_too() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.set(tenant, "api_calls", 3, "never").await;
-    let admitted = use_up(&[&*world], tenant, 4).await;
+    let admitted = use_up(&[&*world], &[tenant], 4).await;
     assert_eq!(admitted, [3]);
 }

@@ -1,5 +1,5 @@
-//! What does a decision on how much may pass cost? Quota's ShouldRateLimit, and ConsumeQuota, which answers when Postgres has it,
-//! against an RPC that gives the same answer without doing anything for it, and against limitador with Redis and with its cached
+//! What does a decision on how much may pass cost? Quota's ShouldRateLimit, from leases and of a replica that asks Redis about each
+//! request, and ConsumeQuota, which answers when Postgres has it, against an RPC that gives the same answer without doing anything for it, and against limitador with Redis and with its cached
 //! Redis, all in turn: of one hot tenant, and of ten thousand; and how many each of them admits of a limit of a thousand.
 
 use std::net::SocketAddr;
@@ -112,6 +112,10 @@ async fn run(cores: &Cores) -> Result<()> {
     quota.unit().restart().await?;
     let ours = Target::of(&fleet, "quota", SHOULD_RATE_LIMIT, rate::is_ok).await?;
     let uses = Target::of(&fleet, "quota", CONSUME_QUOTA, is_decision).await?;
+    let plain = fleet.beside("quota", &[("TENANTRY_LEASES", "false")])?;
+    plain.unit().start().await?;
+    let word = fleet.keys().gateway_word();
+    let asking = Target::connect(plain.address(), SHOULD_RATE_LIMIT, rate::is_ok).await?;
     let all = Load::new("all", tenants.clone());
     let answer = ours.once(&all.asks[0]).await?;
     let redis = fleet.redis_url().as_bytes();
@@ -143,7 +147,13 @@ async fn run(cores: &Cores) -> Result<()> {
             what: What::Rate { exact },
         },
         Side {
-            name: "ShouldRateLimit",
+            name: "ShouldRateLimit, Redis",
+            target: asking.saying(word),
+            unit: plain.unit(),
+            what: What::Rate { exact: own },
+        },
+        Side {
+            name: "ShouldRateLimit, leases",
             target: ours,
             unit: quota.unit(),
             what: What::Rate { exact: own },
@@ -158,7 +168,7 @@ async fn run(cores: &Cores) -> Result<()> {
     for side in &sides {
         cores.put(side.unit)?;
     }
-    cores.tell(&["no-op", "limitador (both)", "quota"]);
+    cores.tell(&["no-op", "limitador (both)", "quota (both)"]);
     for side in &sides {
         let began = std::time::Instant::now();
         let asks = side.asks(&all, TENANTS)?;
@@ -187,7 +197,7 @@ async fn run(cores: &Cores) -> Result<()> {
             tell(&sides, &measured, &admitted, load.name, in_flight);
         }
     }
-    for unit in [nothing, alone, cached] {
+    for unit in [&nothing, &alone, &cached, plain.unit()] {
         unit.stop().await?;
     }
     fleet.stop().await

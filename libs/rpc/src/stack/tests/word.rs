@@ -1,5 +1,9 @@
 //! What comes around the gateway: its word is what a service knows it by.
 
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use super::attempts::{UPDATE, watched};
 use super::*;
 use crate::stack::origin;
@@ -71,6 +75,34 @@ fn only_the_gateway_says_where_a_request_came_from() {
         assert_eq!(origin.ip, ip, "{sender:?}");
         assert_eq!((&*origin.user_agent, &*origin.request_id), (agent, agent));
     }
+}
+
+#[test]
+fn the_gateway_s_question_has_a_span_where_its_trace_is_kept_and_all_else_always() {
+    const QUESTION: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let lines = tracing_subscriber::registry().with(LevelFilter::INFO);
+    let has_span = |path, flags: Option<&str>| {
+        let mut request = request(path, "");
+        if let Some(flags) = flags {
+            let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
+            let headers = request.headers_mut();
+            headers.insert("traceparent", parent.parse().unwrap());
+        }
+        let (span, _) = origin::open("quota", &request, Sender::Gateway);
+        !span.is_disabled()
+    };
+    tracing::subscriber::with_default(lines, || {
+        for (path, flags, has) in [
+            (QUESTION, None, false),
+            (QUESTION, Some("00"), false),
+            (QUESTION, Some("01"), true),
+            (GET, None, true),
+            (GET, Some("00"), true),
+        ] {
+            assert_eq!(has_span(path, flags), has, "{path} {flags:?}");
+        }
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod slot;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ use crate::store::{accounts, overrides, usage};
 use slot::Pace;
 pub(super) use slot::{Ask, Found, Open, Slot};
 
-/// Most counters that a replica knows at once; one that it has forgotten costs a look into the ledger.
+/// Most tenants whose counters a replica knows at once; one that it has forgotten costs a look into the ledger.
 const MOST_KNOWN: u64 = 1_000_000;
 /// After how long without a use one is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
@@ -38,37 +38,79 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 pub(super) struct Ledger {
     store: Store,
     counters: Counters,
-    slots: Cache<(TenantId, String, ResetPeriod), Arc<Slot>>,
+    tenants: Cache<TenantId, Arc<OfTenant>>,
+}
+
+/// What is known of one tenant: a few slots, looked through one after the other.
+#[derive(Debug, Default)]
+struct OfTenant(RwLock<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    resource_type: Box<str>,
+    period: ResetPeriod,
+    slot: Arc<Slot>,
+}
+
+impl OfTenant {
+    fn find(&self, resource_type: &str, period: ResetPeriod) -> Option<Arc<Slot>> {
+        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        find(&slots, resource_type, period)
+    }
+
+    fn slot(&self, resource_type: &str, period: ResetPeriod) -> Arc<Slot> {
+        if let Some(slot) = self.find(resource_type, period) {
+            return slot;
+        }
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have been first.
+        find(&slots, resource_type, period).unwrap_or_else(|| {
+            let slot = Arc::<Slot>::default();
+            slots.push(Known {
+                resource_type: resource_type.into(),
+                period,
+                slot: Arc::clone(&slot),
+            });
+            slot
+        })
+    }
+
+    fn forget(&self, resource_type: &str) {
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|known| &*known.resource_type != resource_type);
+    }
+}
+
+fn find(slots: &[Known], resource_type: &str, period: ResetPeriod) -> Option<Arc<Slot>> {
+    let mut slots = slots.iter();
+    let found =
+        slots.find(|known| known.period == period && &*known.resource_type == resource_type);
+    found.map(|known| Arc::clone(&known.slot))
 }
 
 impl Ledger {
     pub(super) fn new(store: Store, counters: Counters) -> Self {
-        let slots = Cache::builder()
+        let tenants = Cache::builder()
             .max_capacity(MOST_KNOWN)
             .time_to_idle(FORGOTTEN_AFTER)
             .build();
         Self {
             store,
             counters,
-            slots,
+            tenants,
         }
     }
 
     /// What this replica knows of the bound.
     pub(super) fn slot(&self, bound: &Bound, resource_type: &str) -> Arc<Slot> {
-        let key = (
-            bound.tenant.id,
-            resource_type.to_owned(),
-            bound.reset_period(),
-        );
-        self.slots.get_with(key, Arc::default)
+        let of_tenant = self.tenants.get_with(bound.tenant.id, Arc::default);
+        of_tenant.slot(resource_type, bound.reset_period())
     }
 
     /// Forgets what is known of a tenant's resource type.
     pub(super) fn forget(&self, tenant: TenantId, resource_type: &str) {
-        for period in ResetPeriod::ALL {
-            self.slots
-                .invalidate(&(tenant, resource_type.to_owned(), *period));
+        if let Some(of_tenant) = self.tenants.get(&tenant) {
+            of_tenant.forget(resource_type);
         }
     }
 
@@ -89,9 +131,8 @@ impl Ledger {
     }
 
     fn slot_of(&self, account: &AccountId) -> Option<Arc<Slot>> {
-        let resource_type = account.resource_type.clone();
-        self.slots
-            .get(&(account.tenant, resource_type, account.reset_period))
+        let of_tenant = self.tenants.get(&account.tenant)?;
+        of_tenant.find(&account.resource_type, account.reset_period)
     }
 
     /// Asks the ledger: opens what isn't open, ends what is over, and grants what is needed.
@@ -347,16 +388,24 @@ impl Ledger {
             reset_period: account.id.reset_period,
             reset_at: account.window.end,
         };
+        let (mut leased, mut uncommitted) = (0, true);
         if let Some(opening) = &account.opening {
             let (key, opening) = (counter_key(account), Opening::noted(opening.clone()));
             let look = self.counters.look(&[(&key, &opening)]).await?;
             if let Some(Some(counter)) = look.counters.first() {
                 standing.usage = account.used_with(counter.fast);
+                leased = counter.leased;
+                uncommitted = counter.durable > account.committed;
             }
         }
-        if standing.admits(amount) {
+        if standing.without(leased).admits(amount) {
             slot.note_pending();
-            pace.note_pending(account);
+            if uncommitted && standing.admits(amount) {
+                pace.note_pending(account);
+            } else {
+                // Leases end by themselves, or did meanwhile: nothing is to be given up for them.
+                pace.forget_pending();
+            }
             return Ok(Found::Pending);
         }
         slot.note_full(standing);

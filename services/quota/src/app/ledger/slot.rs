@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tenantry_core::{TenantId, Window, clock};
-use tenantry_counter::{Counter, CounterKey, How, Opening, Spend};
+use tenantry_counter::{Counter, CounterKey, How, LeaseOf, Opening, Spend};
 use tokio::sync::Mutex;
 
 use super::counter_key;
@@ -76,6 +76,17 @@ impl Open {
         })
     }
 
+    /// What a lease is to be of.
+    pub(crate) fn lease_of(&self) -> Option<LeaseOf<'_>> {
+        let (key, opening) = self.counter.as_ref()?;
+        Some(LeaseOf {
+            key,
+            opening,
+            limit: self.limit? - self.settled,
+            window: self.window,
+        })
+    }
+
     /// How the limit stands where the counter stands so.
     pub(crate) fn standing(&self, counter: &Counter) -> Standing {
         let spent = counter.fast.saturating_add(counter.durable);
@@ -100,7 +111,7 @@ impl Open {
 pub(crate) struct Slot {
     pub(super) open: ArcSwapOption<Open>,
     full: ArcSwapOption<(Instant, Standing)>,
-    /// When what others spent and hadn't committed was found to be missing.
+    /// When what others spent and hadn't committed, or had leased, was found to be missing.
     pending: ArcSwapOption<Instant>,
     /// Whoever asks the ledger has it: the others use what that one finds.
     pub(super) turn: Mutex<Pace>,
@@ -132,6 +143,11 @@ impl Pace {
         {
             self.pending = Some((account.clone(), Instant::now()));
         }
+    }
+
+    /// Notes that nothing that others have spent is missing.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending = None;
     }
 
     /// The next chunk of a limit, now that one is needed.

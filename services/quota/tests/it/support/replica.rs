@@ -23,14 +23,14 @@ use tenantry_store::{PoolConfig, Store};
 use tenantry_testkit::caller::Assertion;
 use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
-use tenantry_testkit::keys::Keys;
+use tenantry_testkit::keys::{GatewayWord, Keys};
 use tenantry_testkit::registry_double::RegistryDouble;
 use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 
-pub(crate) type Rates = RateLimitServiceClient<Channel>;
+pub(crate) type Rates = RateLimitServiceClient<InterceptedService<Channel, GatewayWord>>;
 type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Limits = LimitServiceClient<Authed>;
 pub(crate) type Quotas = QuotaServiceClient<Authed>;
@@ -53,7 +53,7 @@ impl Replica {
         database: &TestDatabase,
         keys: &Keys,
         registry: &RegistryDouble,
-        redis: &[String],
+        (redis, leases): (&[String], bool),
     ) -> Self {
         let tasks = Tasks::new();
         let options = |role| database.url("quota", role).as_str().parse().unwrap();
@@ -83,6 +83,7 @@ impl Replica {
             redis_urls: redis.iter().cloned().map(RedisUrl).collect(),
             redis_cluster: redis.len() > 1,
             redis_timeout_ms: 5_000,
+            leases,
             freshness_grace_ms: 60_000,
         };
         let routes = Quota::start(config, &runtime).await.unwrap();
@@ -148,7 +149,7 @@ impl Replica {
 
     /// An Envoy's client.
     pub(crate) fn rates(&self) -> Rates {
-        RateLimitServiceClient::new(self.channel.clone())
+        RateLimitServiceClient::with_interceptor(self.channel.clone(), self.keys.gateway_word())
     }
 
     /// A client that counts and purges what there is of tenants.

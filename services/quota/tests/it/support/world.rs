@@ -22,7 +22,7 @@ use tenantry_testkit::registry_double::RegistryDouble;
 use tenantry_testkit::{paths, port};
 use tonic::Status;
 
-use super::{Quotas, Replica};
+use super::{Process, Quotas, Replica};
 
 /// What callers of the product may do.
 const USE: &[Permission] = &[Permission::UsageRead, Permission::UsageRecord];
@@ -52,6 +52,14 @@ impl Kind {
         match self {
             Self::Alone(redis) => vec![redis.url()],
             Self::Cluster(cluster) => cluster.urls(),
+        }
+    }
+
+    /// Each of its processes.
+    pub(crate) fn nodes(&self) -> Vec<&Redis> {
+        match self {
+            Self::Alone(redis) => vec![redis],
+            Self::Cluster(cluster) => cluster.nodes().iter().collect(),
         }
     }
 
@@ -111,7 +119,7 @@ impl World {
             plan("free_of_limits", &[]),
         ];
         let registry = RegistryDouble::start(plans).await.unwrap();
-        let first = Replica::start(&database, &keys, &registry, &redis.urls()).await;
+        let first = Replica::start(&database, &keys, &registry, (&redis.urls(), true)).await;
         Self {
             database,
             redis,
@@ -123,7 +131,22 @@ impl World {
 
     /// One more replica on the same database and Redis.
     pub(crate) async fn replica(&self) -> Replica {
-        Replica::start(
+        self.leasing(true).await
+    }
+
+    /// The same, which leases nothing.
+    pub(crate) async fn replica_without_leases(&self) -> Replica {
+        self.leasing(false).await
+    }
+
+    async fn leasing(&self, leases: bool) -> Replica {
+        let redis = self.redis.urls();
+        Replica::start(&self.database, &self.keys, &self.registry, (&redis, leases)).await
+    }
+
+    /// One more, as a process that can be killed.
+    pub(crate) async fn process(&self) -> Process {
+        Process::start(
             &self.database,
             &self.keys,
             &self.registry,

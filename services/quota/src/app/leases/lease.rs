@@ -1,0 +1,408 @@
+//! One lease, as its holder has it.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tenantry_core::Window;
+use tenantry_counter::{Counter, LeaseId};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{LIVES_FOR, OFTEN};
+use crate::app::ledger::Open;
+use crate::domain::decision::{Standing, binding};
+
+/// When this part of a lease is left, of its amount or of its time, the next one is taken.
+const LOW: u32 = 4;
+/// What `left` is of a lease that is closed.
+const CLOSED: i64 = -1;
+/// Redis tells its time in whole milliseconds: it may be so much later.
+const TOLD_WITHIN: Duration = Duration::from_millis(1);
+
+/// Longest wait for the next lease, which is a call or two away: behind it a request is counted by itself.
+const NEXT_WITHIN: Duration = Duration::from_millis(50);
+
+/// Nobody has seen that the lease is low; one request that has is on its way; the next lease is asked for; there is none.
+const ENOUGH: u8 = 0;
+const SEEN_LOW: u8 = 1;
+const ASKED: u8 = 2;
+const LAST: u8 = 3;
+
+/// What was leased.
+#[derive(Debug)]
+pub(super) struct Held {
+    id: LeaseId,
+    amount: i64,
+    began: Instant,
+    ends: Instant,
+    /// How the limit that binds stood, without the lease.
+    standing: Standing,
+}
+
+impl Held {
+    /// So much of these accounts, whose counters are as they were behind it; none where one of them has more than its limit. It is
+    /// of the span that is given.
+    pub(super) fn new<'a>(
+        id: &LeaseId,
+        amount: i64,
+        counted: impl Iterator<Item = (&'a Arc<Open>, &'a Counter)>,
+        (began, ends): (Instant, Instant),
+    ) -> Option<Self> {
+        let mut standings = Vec::new();
+        for (open, counter) in counted {
+            if open.is_overgranted(counter) {
+                return None;
+            }
+            standings.push(open.standing(counter).without(amount));
+        }
+        Some(Self {
+            id: id.clone(),
+            amount,
+            began,
+            ends,
+            standing: binding(standings)?,
+        })
+    }
+
+    /// The same, once so much of what was counted as used is known not to be.
+    pub(super) fn without(mut self, left: i64) -> Self {
+        self.standing = self.standing.without(left);
+        self
+    }
+}
+
+/// From when until when a lease is admitted from that was asked for at `sent`, lives so long, and was taken when it was `now` by
+/// Redis's clock: no longer than the shortest of its windows. It counts from before the call was sent, so it is over before Redis's
+/// clock says so.
+pub(super) fn ends(
+    (sent, lives): (Instant, Duration),
+    now: Timestamp,
+    windows: impl Iterator<Item = Window>,
+) -> (Instant, Instant) {
+    let left = windows.filter_map(|window| {
+        let left = window.end?.duration_since(now);
+        let left = Duration::try_from(left).unwrap_or_default();
+        Some(left.saturating_sub(TOLD_WITHIN))
+    });
+    (sent, sent + left.min().unwrap_or(lives).min(lives))
+}
+
+/// A lease that is admitted from.
+#[derive(Debug)]
+pub(super) struct Lease {
+    resource_type: Box<str>,
+    held: Held,
+    left: AtomicI64,
+    low: AtomicU8,
+    /// Tells that nothing is left, or that another one is in its place.
+    early: Notify,
+    /// Tells that the next lease came, or won't.
+    next: Notify,
+    /// What was left when it was closed.
+    rest: OnceLock<i64>,
+}
+
+/// What a lease says to a request.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is admitted; so the limit that binds stands behind it.
+    Done(Standing),
+    /// There is too little left, and the next lease is on its way.
+    Later,
+    /// It is to be counted in Redis.
+    No,
+}
+
+impl Lease {
+    pub(super) fn new(resource_type: Box<str>, held: Held) -> Self {
+        Self {
+            resource_type,
+            left: AtomicI64::new(held.amount),
+            held,
+            low: AtomicU8::new(ENOUGH),
+            early: Notify::new(),
+            next: Notify::new(),
+            rest: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> &LeaseId {
+        &self.held.id
+    }
+
+    pub(super) fn is_of(&self, resource_type: &str) -> bool {
+        &*self.resource_type == resource_type
+    }
+
+    /// Admits a request, where as much is left in its time. The first one that finds it low isn't: it has the next lease taken,
+    /// while others are still admitted from this one.
+    pub(super) fn admit(&self, now: Instant, hits: i64) -> Admission {
+        let over = now >= self.held.ends;
+        if !over && self.is_low(now) && self.turn(ENOUGH, SEEN_LOW) {
+            return Admission::No;
+        }
+        let less = |left: i64| (!over && left >= hits).then(|| left - hits);
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        match before {
+            Ok(before) => {
+                let spent = self.held.amount - before + hits;
+                if spent == self.held.amount {
+                    self.early.notify_one();
+                }
+                let standing = self.held.standing;
+                let usage = standing.usage.saturating_add(spent);
+                Admission::Done(Standing { usage, ..standing })
+            }
+            Err(_) if hits <= self.held.amount && self.is_next_coming() => Admission::Later,
+            Err(_) => Admission::No,
+        }
+    }
+
+    /// How much the next lease is to be, where this one was found to be low and nobody has asked for that yet; none where this one
+    /// wasn't worth it.
+    pub(super) fn next(&self, now: Instant) -> Option<i64> {
+        if !self.turn(SEEN_LOW, ASKED) {
+            return None;
+        }
+        let spent = self.held.amount - self.left();
+        if self.is_spent() {
+            return Some(self.held.amount.saturating_mul(2));
+        }
+        let lived_ms = now.duration_since(self.held.began).as_millis().max(1);
+        let pace = i128::from(spent) * LIVES_FOR.as_millis() as i128 / lived_ms as i128;
+        // A little more, so that a steady pace finds enough.
+        let next = i64::try_from(pace + pace / 4).unwrap_or(i64::MAX);
+        (next >= OFTEN).then_some(next)
+    }
+
+    /// Ends it before its time: another one is in its place.
+    pub(super) fn end_early(&self) {
+        self.early.notify_one();
+        self.make_last();
+    }
+
+    /// Notes that no lease comes behind it for now.
+    pub(super) fn make_last(&self) {
+        self.low.store(LAST, Ordering::Relaxed);
+        self.next.notify_waiters();
+    }
+
+    /// Whether none does.
+    pub(super) fn is_last(&self) -> bool {
+        self.low.load(Ordering::Relaxed) == LAST
+    }
+
+    /// Waits until the next lease came, or won't.
+    pub(super) async fn next_came(&self) {
+        let came = self.next.notified();
+        if self.is_next_coming() {
+            let _ = tokio::time::timeout(NEXT_WITHIN, came).await;
+        }
+    }
+
+    fn is_next_coming(&self) -> bool {
+        matches!(self.low.load(Ordering::Relaxed), SEEN_LOW | ASKED)
+    }
+
+    /// Waits for its end, or until nothing is left of it.
+    pub(super) async fn ended(&self) {
+        tokio::select! {
+            () = tokio::time::sleep_until(self.held.ends) => {}
+            () = self.early.notified() => {}
+        }
+    }
+
+    /// Whether nothing is left of it, while its time isn't over and nothing is in its place.
+    pub(super) fn is_spent_early(&self) -> bool {
+        let left = self.left.load(Ordering::Relaxed);
+        left == 0 && self.rest.get().is_none() && Instant::now() < self.held.ends
+    }
+
+    /// Has nothing more admitted from it from now on; what is left of it.
+    pub(super) fn close(&self) -> i64 {
+        let close = || self.left.swap(CLOSED, Ordering::Relaxed);
+        *self.rest.get_or_init(close)
+    }
+
+    /// What was spent of it until it was closed.
+    pub(super) fn spent(&self) -> u64 {
+        (self.held.amount - self.close()).unsigned_abs()
+    }
+
+    /// What is left of it; nothing once it is closed.
+    pub(super) fn left(&self) -> i64 {
+        self.left.load(Ordering::Relaxed).max(0)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left() < self.held.amount / i64::from(LOW)
+    }
+
+    fn is_low(&self, now: Instant) -> bool {
+        let lives = self.held.ends.duration_since(self.held.began);
+        self.is_spent() || now + lives / LOW >= self.held.ends
+    }
+
+    /// Whether it was so, and is that from now on.
+    fn turn(&self, from: u8, to: u8) -> bool {
+        // Read first: writing keeps the others waiting.
+        self.low.load(Ordering::Relaxed) == from
+            && self
+                .low
+                .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+    use tenantry_core::TenantId;
+
+    use super::*;
+    use crate::domain::period::ResetPeriod;
+
+    fn lease(amount: i64) -> Lease {
+        let began = Instant::now();
+        let standing = Standing {
+            tenant: TenantId::new(),
+            limit: Some(1_000),
+            usage: 400,
+            reset_period: ResetPeriod::Hour,
+            reset_at: None,
+        };
+        let ends = began + LIVES_FOR;
+        let id = LeaseId::new();
+        let held = Held {
+            id,
+            amount,
+            began,
+            ends,
+            standing,
+        };
+        Lease::new("api_calls".into(), held)
+    }
+
+    /// What is used behind an admitted request.
+    fn usage(admission: Admission) -> Option<i64> {
+        match admission {
+            Admission::Done(standing) => Some(standing.usage),
+            Admission::Later | Admission::No => None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_admitted_behind_its_end_its_amount_or_once_it_is_closed() {
+        let lease = lease(10);
+        let (began, ends) = (lease.held.began, lease.held.ends);
+        let just_before = ends - Duration::from_nanos(1);
+        let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
+        assert_eq!(admit(&lease, began, 4), Some(404));
+        assert_eq!(admit(&lease, began, 7), None);
+        assert_eq!(admit(&lease, began, 0), Some(404));
+        assert_eq!(admit(&lease, ends, 1), None);
+        // It is low: this one has the next lease taken.
+        assert_eq!(admit(&lease, just_before, 1), None);
+        assert_eq!(admit(&lease, just_before, 1), Some(405));
+        assert_eq!(admit(&lease, began, 5), Some(410));
+        assert_eq!(admit(&lease, began, 1), None);
+        let lease = self::lease(10);
+        assert_eq!(admit(&lease, began, 3), Some(403));
+        assert_eq!((lease.close(), lease.spent()), (7, 3));
+        assert_eq!(admit(&lease, began, 0), None);
+        assert_eq!((lease.close(), lease.left()), (7, 0));
+    }
+
+    #[test]
+    fn it_is_over_before_redis_says_that_its_window_is() {
+        let sent = Instant::now();
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let till = |ms: i64| Window {
+            start: now - 1.hour(),
+            end: Some(now + ms.milliseconds()),
+        };
+        let lives_ms = |windows: &[Window]| {
+            let (_, ends) = ends((sent, LIVES_FOR), now, windows.iter().copied());
+            ends.duration_since(sent).as_millis()
+        };
+        assert_eq!(lives_ms(&[till(3_600_000)]), LIVES_FOR.as_millis());
+        assert_eq!(lives_ms(&[till(501)]), 500);
+        assert_eq!(lives_ms(&[till(500)]), 499);
+        assert_eq!(lives_ms(&[till(3_600_000), till(40)]), 39);
+        assert_eq!(lives_ms(&[till(1)]), 0);
+        assert_eq!(lives_ms(&[till(-5)]), 0);
+    }
+
+    #[test]
+    fn the_next_one_is_asked_for_once_and_is_as_large_as_this_one_was_worth() {
+        let began = |lease: &Lease| lease.held.began;
+        let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
+        // Spent before its time.
+        let fast = lease(100);
+        assert_eq!(fast.next(began(&fast)), None, "it isn't low");
+        assert!(admit(&fast, began(&fast), 76).is_some());
+        assert_eq!(admit(&fast, began(&fast), 1), None);
+        assert_eq!(fast.next(began(&fast)), Some(200));
+        assert_eq!(fast.next(began(&fast)), None);
+        assert!(admit(&fast, began(&fast), 24).is_some());
+        let waits = fast.admit(began(&fast), 1);
+        assert!(matches!(waits, Admission::Later), "{waits:?}");
+        fast.make_last();
+        assert!(matches!(fast.admit(began(&fast), 1), Admission::No));
+        assert!(fast.is_last());
+        // Half of it in most of its time.
+        let steady = lease(100);
+        let later = began(&steady) + LIVES_FOR * 4 / 5;
+        assert!(admit(&steady, began(&steady), 48).is_some());
+        assert_eq!(admit(&steady, later, 1), None);
+        assert_eq!(steady.next(later), Some(75));
+        // Hardly any.
+        let slow = lease(100);
+        assert!(admit(&slow, began(&slow), 4).is_some());
+        assert_eq!(admit(&slow, later, 1), None);
+        assert_eq!(slow.next(later), None);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_spent_before_its_time_ends_at_once() {
+        let lease = lease(8);
+        let began = lease.held.began;
+        assert!(usage(lease.admit(began, 7)).is_some());
+        assert!(!lease.is_spent_early());
+        assert_eq!(
+            usage(lease.admit(began, 1)),
+            None,
+            "it has the next one taken"
+        );
+        assert!(usage(lease.admit(began, 1)).is_some());
+        lease.ended().await;
+        assert!(lease.is_spent_early());
+        assert!(Instant::now() < lease.held.ends);
+        assert_eq!((lease.close(), lease.spent()), (0, 8));
+        assert!(!lease.is_spent_early());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_next_one_hears_that_it_came_or_not() {
+        for comes in [true, false] {
+            let lease = lease(8);
+            lease.low.store(ASKED, Ordering::Relaxed);
+            let told = async {
+                if comes {
+                    lease.end_early();
+                } else {
+                    lease.make_last();
+                }
+            };
+            let began = Instant::now();
+            tokio::join!(lease.next_came(), told);
+            // Nobody waits for what was told before.
+            lease.next_came().await;
+            assert!(began.elapsed() < NEXT_WITHIN);
+        }
+    }
+}
