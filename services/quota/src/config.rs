@@ -15,6 +15,14 @@ pub struct Config {
         required = true
     )]
     pub registry_addrs: Vec<String>,
+    /// Replicas of identity, as http://127.0.0.1:7101,http://127.0.0.1:7102
+    #[arg(
+        long,
+        env = "TENANTRY_IDENTITY_ADDRS",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub identity_addrs: Vec<String>,
     /// Redis that has the hot counters, as redis://:password@127.0.0.1:6379; of a Redis Cluster some of its nodes
     #[arg(
         long,

@@ -1,5 +1,6 @@
 //! Between the contract's messages and the use cases.
 
+pub(crate) mod hold;
 pub(crate) mod rate_limit;
 pub(crate) mod reservation;
 

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::internal::quota::v1::hold_service_server::HoldServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
 use tenantry_proto::quota::v1::reservation_service_server::ReservationServiceServer;
@@ -47,6 +48,7 @@ impl Service for Quota {
 
     async fn start(config: Config, runtime: &Runtime) -> anyhow::Result<Routes> {
         let registry = runtime.replicas(Self::NAME, "registry", &config.registry_addrs)?;
+        let identity = runtime.replicas(Self::NAME, "identity", &config.identity_addrs)?;
         let view = Arc::new(View::default());
         let follower = Follower::new(&registry, Arc::clone(&view));
         let tasks = &runtime.tasks;
@@ -63,6 +65,7 @@ impl Service for Quota {
             tenants,
             overrides,
             counters,
+            identity,
             config.freshness_grace(),
             tasks,
         );
@@ -72,9 +75,14 @@ impl Service for Quota {
         );
         let expire = Arc::clone(&app).expire_reservations(tasks.token());
         tasks.keep("ends of reservations", expire);
+        let settle_doubts = Arc::clone(&app).settle_doubts(tasks.token());
+        tasks.keep("doubtful holds", settle_doubts);
         let settle = Arc::clone(&app).settle_accounts(tasks.token());
         tasks.keep("settling of accounts", settle);
         Ok(Routes::new(tenant_data::server(Arc::clone(&app)))
+            .add_service(HoldServiceServer::new(service::holds::Holds(Arc::clone(
+                &app,
+            ))))
             .add_service(LimitServiceServer::new(service::limits::Limits(
                 Arc::clone(&app),
             )))

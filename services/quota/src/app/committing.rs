@@ -36,10 +36,12 @@ pub(super) struct Commission {
 }
 
 impl Commission {
-    /// Whether it counts in an account of one of these tenants.
+    /// Whether it changes something of one of these tenants.
     fn is_of(&self, tenants: &BTreeSet<TenantId>) -> bool {
-        self.accounts()
-            .any(|account| tenants.contains(&account.tenant))
+        tenants.contains(&self.entry.key.0)
+            || self
+                .accounts()
+                .any(|account| tenants.contains(&account.tenant))
     }
 
     fn accounts(&self) -> impl Iterator<Item = &AccountId> {
@@ -212,7 +214,9 @@ impl Writer {
                 (Some(kept), _) => Outcome::Again(kept),
                 (None, _) if commission.is_of(closed) => Outcome::Posted(Posted::Ended),
                 (None, Some(Reserving::Make(_))) if status.is_some() => Outcome::NotHeld(status),
-                (None, Some(Reserving::End(_))) if status != Some(Status::Held) => {
+                (None, Some(Reserving::End(ending)))
+                    if !status.is_some_and(|status| ending.is_of(status)) =>
+                {
                     Outcome::NotHeld(status)
                 }
                 (None, _) => Outcome::Posted(accounts.post(entry, now)),
@@ -230,10 +234,8 @@ impl Writer {
             accounts::save(tx.conn(), account).await?;
         }
         accounts::save_used(tx.conn(), accounts.changed()).await?;
-        let tenants: BTreeSet<_> = accounts
-            .changed()
-            .map(|account| account.id.tenant)
-            .collect();
+        let counted = accounts.changed().map(|account| account.id.tenant);
+        let tenants: BTreeSet<_> = counted.chain(done.tenants()).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
         let open = usage::open_tenants(tx.conn(), &tenants).await?;
         if open.len() < tenants.len() {
@@ -261,7 +263,13 @@ impl<'a> Done<'a> {
         Self(done)
     }
 
-    /// Writes the log, what it adds up to, and the reservations; false where another one committed a key meanwhile.
+    /// Those whose log or reservations it is in.
+    fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.0.iter().map(|(commission, _)| commission.entry.key.0)
+    }
+
+    /// Writes the log, what it adds up to, and the reservations; false where another one committed a key, or made one of the
+    /// reservations, meanwhile.
     async fn keep(&self, conn: &mut PgConnection, now: Timestamp) -> Result<bool, Error> {
         let entries: Vec<_> = self
             .0
@@ -285,7 +293,9 @@ impl<'a> Done<'a> {
             match &commission.reserving {
                 None => {}
                 Some(Reserving::Make(new)) => {
-                    reservations::insert(conn, tenant, new, now).await?;
+                    if !reservations::insert(conn, tenant, new, now).await? {
+                        return Ok(false);
+                    }
                 }
                 Some(Reserving::End(ending)) => {
                     reservations::end(conn, tenant, ending, now).await?;

@@ -4,7 +4,9 @@ mod bounds;
 mod checking;
 mod committing;
 mod consuming;
+mod doubts;
 mod expiry;
+mod holding;
 mod ledger;
 mod limits;
 mod overrides;
@@ -24,6 +26,7 @@ use tenantry_core::{Permission, RequestContext, TenantId};
 use tenantry_counter::Counters;
 use tenantry_proto::methods;
 use tenantry_rpc::Tasks;
+use tenantry_rpc::client::Replicas;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
 use tenantry_store::Store;
 
@@ -31,6 +34,7 @@ use crate::error::Error;
 
 use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
+pub(crate) use holding::Items;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use overrides::Overrides;
@@ -51,6 +55,8 @@ pub(crate) struct App {
     counters: Counters,
     ledger: Ledger,
     committer: Committer,
+    /// Identity, which holds places for members and keys.
+    identity: Replicas,
     /// How long overrides serve without news.
     grace: Duration,
 }
@@ -61,6 +67,7 @@ impl App {
         tenants: Tenants,
         overrides: Overrides,
         counters: Counters,
+        identity: Replicas,
         grace: Duration,
         tasks: &Tasks,
     ) -> Arc<Self> {
@@ -72,6 +79,7 @@ impl App {
             tenants,
             overrides,
             counters,
+            identity,
             grace,
         })
     }

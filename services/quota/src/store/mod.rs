@@ -1,6 +1,7 @@
 //! All SQL of quota.
 
 pub(crate) mod accounts;
+pub(crate) mod holds;
 pub(crate) mod overrides;
 pub(crate) mod reservations;
 pub(crate) mod series;

@@ -3,6 +3,7 @@
 
 mod exactness;
 mod gauges;
+mod holds;
 mod input;
 mod limits;
 mod losses;

@@ -22,7 +22,7 @@ use tenantry_testkit::registry_double::RegistryDouble;
 use tenantry_testkit::{paths, port};
 use tonic::Status;
 
-use super::{Quotas, Replica};
+use super::{Owner, Quotas, Replica};
 
 /// What callers of the product may do.
 const USE: &[Permission] = &[Permission::UsageRead, Permission::UsageRecord];
@@ -70,6 +70,7 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Kind,
     pub(crate) registry: RegistryDouble,
+    pub(crate) identity: Owner,
     keys: Keys,
     first: Replica,
 }
@@ -111,11 +112,13 @@ impl World {
             plan("free_of_limits", &[]),
         ];
         let registry = RegistryDouble::start(plans).await.unwrap();
-        let first = Replica::start(&database, &keys, &registry, &redis.urls()).await;
+        let identity = Owner::start().await;
+        let first = Replica::start(&database, &keys, &registry, &identity, &redis.urls()).await;
         Self {
             database,
             redis,
             registry,
+            identity,
             keys,
             first,
         }
@@ -127,6 +130,7 @@ impl World {
             &self.database,
             &self.keys,
             &self.registry,
+            &self.identity,
             &self.redis.urls(),
         )
         .await
