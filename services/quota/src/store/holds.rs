@@ -1,12 +1,12 @@
 //! Reservations of other services.
 
 use jiff::SignedDuration;
-use serde_json::Value;
 use sqlx::PgConnection;
 use tenantry_core::{ReservationId, TenantId};
 use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 
+use super::reservations::Row;
 use crate::domain::reservation::{Doubtful, Reservation};
 
 /// Those of these reservations that there are, and that the service owns.
@@ -18,7 +18,8 @@ pub(crate) async fn known(
     ids: &[ReservationId],
 ) -> Result<Vec<Reservation>, Error> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"SELECT reservation_id, status, lines, description, created_at AS "created_at: PgTime", expires_at AS "expires_at: PgTime",
                   ended_at AS "ended_at: PgTime"
            FROM reservations WHERE tenant_id = $1 AND reservation_id = ANY ($2) AND owner = $3"#,
@@ -28,18 +29,29 @@ pub(crate) async fn known(
     )
     .fetch_all(conn)
     .await?;
-    let rows = rows.into_iter().map(|row| {
-        Ok(Reservation {
-            id: row.reservation_id.into(),
-            status: serde_json::from_value(Value::String(row.status))?,
-            lines: serde_json::from_value(row.lines)?,
-            description: row.description,
-            created_at: row.created_at.into(),
-            expires_at: row.expires_at.into(),
-            ended_at: row.ended_at.map(Into::into),
-        })
-    });
-    rows.collect()
+    rows.into_iter().map(Reservation::try_from).collect()
+}
+
+/// Some that are counted of a tenant in pools above it too.
+#[tracing::instrument(name = "holds.pooled", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn pooled(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i64,
+) -> Result<Vec<Reservation>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT reservation_id, status, lines, description, created_at AS "created_at: PgTime", expires_at AS "expires_at: PgTime",
+                  ended_at AS "ended_at: PgTime"
+           FROM reservations WHERE tenant_id = $1 AND owner IS NOT NULL AND status IN ('held', 'committed')
+             AND jsonb_array_length(lines -> 0 -> 'accounts') > 1
+           LIMIT $2"#,
+        tenant.uuid(),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Reservation::try_from).collect()
 }
 
 /// Takes up some that are held past their time, the oldest first; nobody else does for so long, and whoever fails leaves them to the

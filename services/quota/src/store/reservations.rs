@@ -13,14 +13,15 @@ use crate::domain::reservation::{Ending, NewReservation, Reservation, Status};
 /// A reservation of a tenant.
 type Which = (TenantId, ReservationId);
 
-struct Row {
-    reservation_id: Uuid,
-    status: String,
-    lines: Value,
-    description: String,
-    created_at: PgTime,
-    expires_at: PgTime,
-    ended_at: Option<PgTime>,
+/// A reservation as it stands in its row.
+pub(super) struct Row {
+    pub(super) reservation_id: Uuid,
+    pub(super) status: String,
+    pub(super) lines: Value,
+    pub(super) description: String,
+    pub(super) created_at: PgTime,
+    pub(super) expires_at: PgTime,
+    pub(super) ended_at: Option<PgTime>,
 }
 
 impl TryFrom<Row> for Reservation {
