@@ -35,6 +35,7 @@ mod quota_storm;
 mod rate_limits;
 mod revocation;
 mod role_table;
+mod seats;
 mod shapes;
 mod sign_up;
 mod slugs;

@@ -125,6 +125,10 @@ id!(
     ReservationId
 );
 id!(
+    /// A place that a member or an API key takes of what its tenant may have.
+    SeatId
+);
+id!(
     /// An import of many tenants from one file.
     TenantImportId
 );

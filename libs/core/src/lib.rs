@@ -22,7 +22,7 @@ pub mod window;
 pub use context::{Origin, Principal, PrincipalKind, RequestContext, TenantSelection};
 pub use ids::{
     ApiKeyId, DomainId, EventId, IdentityProviderId, InvitationId, LegalHoldId, LimitOverrideId,
-    PlanId, ProjectId, ReservationId, RoleId, ServiceAccountId, SessionId, TenantId,
+    PlanId, ProjectId, ReservationId, RoleId, SeatId, ServiceAccountId, SessionId, TenantId,
     TenantImportId, UsageAlertId, UsageId, UserId,
 };
 pub use network::{network, site};

@@ -103,6 +103,15 @@ pub mod internal {
         }
     }
 
+    /// Package `tenantry.internal.quota`: counting what other services keep.
+    pub mod quota {
+        /// Version 1.
+        #[allow(missing_docs, unreachable_pub, clippy::all)]
+        pub mod v1 {
+            ours!("tenantry.internal.quota.v1");
+        }
+    }
+
     /// Package `tenantry.internal.registry`: the feed of tenants.
     pub mod registry {
         /// Version 1.

@@ -94,8 +94,18 @@ fn beside_details(reason: Reason, violations: &[Violation]) -> Option<String> {
     })
 }
 
-/// The refusal that another service of the fleet told, to be handed on; none where the status tells something else. Further
-/// facts for programs aren't kept.
+/// Facts that a refusal keeps when it is handed on: how a limit stands, in their order.
+const FACTS_OF_LIMITS: [&str; 6] = [
+    "resource_type",
+    "limit",
+    "usage",
+    "remaining",
+    "reset_at",
+    "limit_tenant_id",
+];
+
+/// The refusal that another service of the fleet told, to be handed on; none where the status tells something else. Of further
+/// facts for programs those are kept that say how a limit stands.
 #[must_use]
 pub fn refusal(status: &Status) -> Option<Refusal> {
     let details = status.get_error_details();
@@ -113,6 +123,11 @@ pub fn refusal(status: &Status) -> Option<Refusal> {
         })
         .collect();
     let retry = details.retry_info().and_then(|info| info.retry_delay);
+    for fact in FACTS_OF_LIMITS {
+        if let Some(value) = told.metadata.get(fact) {
+            refusal.metadata.push((fact, value.clone()));
+        }
+    }
     refusal.retry_after_ms = retry.and_then(|delay| u32::try_from(delay.as_millis()).ok());
     Some(refusal)
 }
@@ -191,6 +206,10 @@ mod tests {
         let mut told = Refusal::field("slug", "is too short");
         told.retry_after_ms = Some(1_500);
         assert_eq!(refusal(&status(told.clone())), Some(told));
+        let full = Refusal::new(Reason::QuotaExceeded, "No more.")
+            .with("resource_type", "users")
+            .with("limit", "5");
+        assert_eq!(refusal(&status(full.clone())), Some(full));
         assert_eq!(refusal(&Status::internal("not of ours")), None);
     }
 

@@ -190,6 +190,7 @@ const SERVICE_CALLS: [(&str, &[&str]); 4] = [
         "identity",
         &[
             "/tenantry.internal.audit.v1.",
+            "/tenantry.internal.quota.v1.",
             "/tenantry.internal.registry.v1.",
         ],
     ),

@@ -22,6 +22,7 @@ pub mod port;
 pub mod postgres;
 pub mod probe;
 pub mod process;
+pub mod quota_double;
 pub mod redis;
 pub mod redis_cluster;
 pub mod registry_double;

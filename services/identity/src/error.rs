@@ -126,6 +126,8 @@ impl From<tenantry_store::Error> for Error {
     fn from(error: tenantry_store::Error) -> Self {
         match &error {
             tenantry_store::Error::Constraint(name) => match name.as_str() {
+                // The place was held for too long, and given back meanwhile.
+                "seat_changes_pkey" => Self::Refused(Refusal::unavailable()),
                 "memberships_pkey" => Self::MemberExists,
                 "memberships_username" => Self::UsernameTaken,
                 "memberships_user" => Self::UserNotFound,

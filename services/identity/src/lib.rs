@@ -44,6 +44,7 @@ use tenantry_proto::identity::v1::service_account_service_server::ServiceAccount
 use tenantry_proto::identity::v1::session_service_server::SessionServiceServer;
 use tenantry_proto::internal::identity::v1 as internal;
 use tenantry_proto::internal::identity::v1::revocation_feed_service_server::RevocationFeedServiceServer;
+use tenantry_proto::internal::identity::v1::seat_service_server::SeatServiceServer;
 use tenantry_rpc::client::Replicas;
 use tenantry_rpc::keys::KeyRing;
 use tenantry_rpc::places::Places;
@@ -100,6 +101,7 @@ impl Service for Identity {
         let revocations =
             revocations::Feed::new(runtime.store.clone(), tail.clone(), runtime.tasks.clone());
         let (links, links_asked) = links::queue();
+        let (seats, unused_seats) = app::Seats::new();
         let app = Arc::new(app::App {
             store: runtime.store.clone(),
             tenants: follow_tenants(&registry, &config, runtime),
@@ -124,6 +126,7 @@ impl Service for Identity {
             registry,
             audit: runtime.audit.clone(),
             quota,
+            seats,
             look_ups: Places::new(authz::LOOK_UPS, authz::LOOK_UPS_OF_ONE),
             base_domain: config.base_domain.unwrap_or_default().to_ascii_lowercase(),
         });
@@ -141,6 +144,13 @@ impl Service for Identity {
         runtime
             .tasks
             .keep("mails", Arc::clone(&app).send_mails(runtime.tasks.clone()));
+        runtime
+            .tasks
+            .keep("places", Arc::clone(&app).tell_seats(runtime.tasks.clone()));
+        runtime.tasks.keep(
+            "unused places",
+            Arc::clone(&app).void_seats(unused_seats, runtime.tasks.clone()),
+        );
         runtime.tasks.keep(
             "links",
             Arc::clone(&app).make_links(links_asked, runtime.tasks.clone()),
@@ -208,6 +218,9 @@ impl Service for Identity {
             .add_service(PasswordServiceServer::new(service::passwords::Passwords(
                 Arc::clone(&app),
             )))
+            .add_service(SeatServiceServer::new(service::seats::Seats(Arc::clone(
+                &app,
+            ))))
             .add_service(SessionServiceServer::new(service::sessions::Sessions(
                 Arc::clone(&app),
             )))

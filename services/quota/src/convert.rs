@@ -1,6 +1,7 @@
 //! Between the contract's messages and the use cases.
 
 pub(crate) mod health;
+pub(crate) mod hold;
 pub(crate) mod rate_limit;
 pub(crate) mod reservation;
 pub(crate) mod usage;

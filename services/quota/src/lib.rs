@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::internal::quota::v1::hold_service_server::HoldServiceServer;
 use tenantry_proto::quota::v1::health_service_server::HealthServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
 use tenantry_proto::quota::v1::quota_service_server::QuotaServiceServer;
@@ -71,7 +72,7 @@ impl Service for Quota {
             tenants,
             overrides,
             counters,
-            streams,
+            (streams, identity),
             &config,
             tasks,
         );
@@ -81,9 +82,14 @@ impl Service for Quota {
         );
         let expire = Arc::clone(&app).expire_reservations(tasks.token());
         tasks.keep("ends of reservations", expire);
+        let settle_doubts = Arc::clone(&app).settle_doubts(tasks.token());
+        tasks.keep("doubtful holds", settle_doubts);
         let settle = Arc::clone(&app).settle_accounts(tasks.token());
         tasks.keep("settling of accounts", settle);
         Ok(Routes::new(tenant_data::server(Arc::clone(&app)))
+            .add_service(HoldServiceServer::new(service::holds::Holds(Arc::clone(
+                &app,
+            ))))
             .add_service(LimitServiceServer::new(service::limits::Limits(
                 Arc::clone(&app),
             )))

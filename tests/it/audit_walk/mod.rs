@@ -46,6 +46,22 @@ const INTERNAL: &[(&str, &str)] = &[
         "a part of PurgeTenant; services/identity/tests/it/tenant_data.rs shows its event",
     ),
     (
+        "/tenantry.internal.identity.v1.SeatService/SettleSeats",
+        "it says what became of a change, which has its event where it was made",
+    ),
+    (
+        "/tenantry.internal.quota.v1.HoldService/Confirm",
+        "it counts, and is no event of its own",
+    ),
+    (
+        "/tenantry.internal.quota.v1.HoldService/Hold",
+        "it counts, and is no event of its own",
+    ),
+    (
+        "/tenantry.internal.quota.v1.HoldService/Release",
+        "it counts, and is no event of its own",
+    ),
+    (
         "/tenantry.internal.registry.v1.SignUpService/CreateSignedUpTenant",
         "a part of SignUp, whose row has its event",
     ),

@@ -122,6 +122,7 @@ impl App {
         if hash.is_some() {
             self.open_link(&acceptance.token).await?;
         }
+        let seat = self.hold_seat(opened.tenant.id).await?;
         let mut tx = self.store.begin(opened.tenant.id).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
@@ -132,7 +133,7 @@ impl App {
             accepting_user(ctx, &mut tx, &proof, &invitation, &acceptance, hash).await?;
         let name = acceptance.name.unwrap_or_else(|| user.name.clone());
         let roles = invitation.roles.clone();
-        let member = add(&ctx, &mut tx, &user, name, roles).await?;
+        let member = add(&ctx, &mut tx, &user, (name, roles), &seat).await?;
         let now = clock::now();
         store::invitations::accept(&mut tx, invitation.id, user.id, now).await?;
         store::mails::forget(&mut tx, invitation.id.uuid()).await?;
@@ -140,6 +141,7 @@ impl App {
         tx.record(&event(&ctx, "invitation.accepted", before, &invitation))
             .await?;
         tx.finish(key.as_ref(), &member).await?;
+        self.seats.taken(seat);
         Ok(member)
     }
 

@@ -49,28 +49,24 @@ impl App {
         request: Option<RequestKey>,
         new: NewKey,
     ) -> Result<Made, Error> {
-        let mut tx = self.store.begin(new.tenant).await?;
-        if let Some(replay) = tx.claim::<ApiKey>(request.as_ref()).await? {
-            replay.answer.may_be_had_by(ctx.permissions)?;
-            return Ok(Made {
-                key: replay.answer,
-                secret: replay.secret,
-            });
-        }
-        let now = clock::now();
-        if let Some(at) = new.expires_at {
-            field::in_future(at, now).map_err(|why| Refusal::field("expires_at", why))?;
-        }
-        let (service_account, permissions) = match new.grant {
-            Grant::Decided(permissions) => (None, permissions),
-            Grant::Of(id, asked) => {
-                let account = store::service_accounts::lock(&mut tx, id).await?;
-                let account = account.filter(|account| !account.disabled);
-                let account = account.ok_or(Error::ServiceAccountNotFound)?;
-                (Some(id), account.grant(asked, ctx.permissions)?)
+        {
+            // What was done, or is refused, costs no place.
+            let mut tx = self.store.begin(new.tenant).await?;
+            if let Some(made) = made_before(ctx, &mut tx, request.as_ref()).await? {
+                return Ok(made);
             }
-        };
+            decide(ctx, &mut tx, &new).await?;
+        }
         let id = ApiKeyId::new();
+        let seat = self.hold_key_seat(new.tenant, id).await?;
+        let mut tx = self.store.begin(new.tenant).await?;
+        if let Some(made) = made_before(ctx, &mut tx, request.as_ref()).await? {
+            return Ok(made);
+        }
+        let (now, service_account, permissions) = decide(ctx, &mut tx, &new).await?;
+        if let Some(seat) = &seat {
+            seat.id()?;
+        }
         let (text, prefix) = api_key::new_secret(id);
         let key = ApiKey {
             id,
@@ -99,13 +95,17 @@ impl App {
         tx.record(&event).await?;
         admit_keys(&mut tx).await?;
         tx.finish_with_secret(request.as_ref(), &key, &text).await?;
+        if let Some(seat) = seat {
+            self.seats.taken(seat);
+        }
         Ok(Made {
             key,
             secret: Some(text),
         })
     }
 
-    /// Gives a key a new secret, shown as that of a new key is, while the one before goes on for the overlap.
+    /// Gives a key a new secret, shown as that of a new key is, while the one before goes on for the overlap. It stays one key, and counts
+    /// as one.
     pub(crate) async fn rotate_api_key(
         &self,
         ctx: &RequestContext,
@@ -115,12 +115,8 @@ impl App {
         overlap: SignedDuration,
     ) -> Result<Made, Error> {
         let mut tx = self.store.begin(scope).await?;
-        if let Some(replay) = tx.claim::<ApiKey>(request.as_ref()).await? {
-            replay.answer.may_be_had_by(ctx.permissions)?;
-            return Ok(Made {
-                key: replay.answer,
-                secret: replay.secret,
-            });
+        if let Some(made) = made_before(ctx, &mut tx, request.as_ref()).await? {
+            return Ok(made);
         }
         let key = store::api_keys::lock(&mut tx, id).await?;
         let mut key = key.ok_or(Error::ApiKeyNotFound)?;
@@ -191,7 +187,45 @@ impl App {
             tx.record(&event).await?;
         }
         tx.finish(request.as_ref(), &key).await?;
+        self.seats.changed();
         Ok(key)
+    }
+}
+
+/// The first answer to a request that was done before, to whoever may have it still.
+async fn made_before(
+    ctx: &RequestContext,
+    tx: &mut TenantTx,
+    request: Option<&RequestKey>,
+) -> Result<Option<Made>, Error> {
+    let Some(replay) = tx.claim::<ApiKey>(request).await? else {
+        return Ok(None);
+    };
+    replay.answer.may_be_had_by(ctx.permissions)?;
+    Ok(Some(Made {
+        key: replay.answer,
+        secret: replay.secret,
+    }))
+}
+
+/// Now, the account that a new key is of, and what it permits.
+async fn decide(
+    ctx: &RequestContext,
+    tx: &mut TenantTx,
+    new: &NewKey,
+) -> Result<(Timestamp, Option<ServiceAccountId>, Permissions), Error> {
+    let now = clock::now();
+    if let Some(at) = new.expires_at {
+        field::in_future(at, now).map_err(|why| Refusal::field("expires_at", why))?;
+    }
+    match new.grant {
+        Grant::Decided(permissions) => Ok((now, None, permissions)),
+        Grant::Of(id, asked) => {
+            let account = store::service_accounts::lock(tx, id).await?;
+            let account = account.filter(|account| !account.disabled);
+            let account = account.ok_or(Error::ServiceAccountNotFound)?;
+            Ok((now, Some(id), account.grant(asked, ctx.permissions)?))
+        }
     }
 }
 

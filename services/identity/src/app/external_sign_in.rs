@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use tenantry_core::event::Event;
 use tenantry_core::tenant::Admission;
 use tenantry_core::{
-    IdentityProviderId, Principal, PrincipalKind, RequestContext, TenantId, TenantRef, UserId,
-    clock,
+    IdentityProviderId, Principal, PrincipalKind, Refusal, RequestContext, TenantId, TenantRef,
+    UserId, clock,
 };
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
 use super::App;
+use super::seats::Seat;
 use super::sessions::stream;
 use super::sign_in::Pair;
 use crate::domain::external_sign_in::{Handed, Pending, Person, Ties};
@@ -26,6 +27,9 @@ use crate::error::Error;
 use crate::oidc::{Client, Returned};
 use crate::store;
 use crate::store::identity_providers::Known;
+
+/// What the log calls a new member.
+const MEMBER_ADDED: &str = "member.added";
 
 /// What a sign-in begins with.
 #[derive(Debug)]
@@ -195,6 +199,29 @@ impl App {
         }
     }
 
+    /// A place for whoever is about to become a member of the provider's tenant; none for who is one, or isn't to be.
+    async fn just_in_time_seat(
+        &self,
+        provider: &IdentityProvider,
+        person: &Person,
+        entry: Option<&TenantEntry>,
+    ) -> Result<Option<Seat>, Error> {
+        let Some(tenant) = entry.filter(|entry| makes_members(provider, entry)) else {
+            return Ok(None);
+        };
+        let mut tx = self.store.read(tenant.id).await?;
+        let (issuer, subject) = (&provider.issuer, &person.subject);
+        let user = store::external_sign_ins::user_of(tx.conn(), issuer, subject).await?;
+        if let Some(user) = user
+            && (store::members::find(&mut tx, user).await?.is_some()
+                || store::members::was_removed(&mut tx, user).await?)
+        {
+            return Ok(None);
+        }
+        drop(tx);
+        self.hold_seat(tenant.id).await.map(Some)
+    }
+
     async fn begin_external_session(
         &self,
         ctx: &RequestContext,
@@ -203,6 +230,9 @@ impl App {
         session_tenant: Option<TenantId>,
         entry: Option<TenantEntry>,
     ) -> Result<Pair, Error> {
+        let seat = self
+            .just_in_time_seat(provider, person, entry.as_ref())
+            .await?;
         let mut tx = self.store.begin(provider.tenant_id).await?;
         if !store::identity_providers::hold(&mut tx, provider).await? {
             return Err(Error::SignInFailed);
@@ -220,8 +250,16 @@ impl App {
         let session_tenant = match entry {
             None => session_tenant,
             Some(entry) => {
-                let member =
-                    just_in_time(&ctx, &mut tx, provider, person, user, &entry, &mut told).await?;
+                let seat = seat.as_ref();
+                let member = just_in_time(
+                    &ctx,
+                    &mut tx,
+                    provider,
+                    (person, user, seat),
+                    &entry,
+                    &mut told,
+                )
+                .await?;
                 match (member, entry.status.admission()) {
                     (true, Admission::Admitted) => Some(entry.id),
                     (true, Admission::Stopped(stop)) => return Err(Error::Stopped(stop)),
@@ -248,8 +286,12 @@ impl App {
         let after = json!({ "user_id": user, "identity_provider": provider.id });
         let started = Event::of(&ctx, "session.started", "session", id, Value::Null, after);
         told.push((stream(session_tenant), started));
+        let is_new = told.iter().any(|(_, event)| event.action == MEMBER_ADDED);
         tx.record_each(told).await?;
         tx.commit().await?;
+        if let Some(seat) = seat.filter(|_| is_new) {
+            self.seats.taken(seat);
+        }
         Ok(Pair {
             access: self.tokens.issue(session.id, user, session_tenant)?,
             refresh: refresh.text(),
@@ -285,26 +327,29 @@ async fn find_or_create_user(
     Ok((ctx, user))
 }
 
+/// Whether the provider makes members of this tenant, its own.
+fn makes_members(provider: &IdentityProvider, tenant: &TenantEntry) -> bool {
+    !provider.just_in_time_roles.is_empty() && tenant.status.admission() == Admission::Admitted
+}
+
 /// Whether the user is a member of the provider's tenant by now. It becomes one here where the provider says so, unless
 /// people removed it before: signing in again isn't being asked in again.
 async fn just_in_time(
     ctx: &RequestContext,
     tx: &mut TenantTx,
     provider: &IdentityProvider,
-    person: &Person,
-    user: UserId,
+    (person, user, seat): (&Person, UserId, Option<&Seat>),
     tenant: &TenantEntry,
     told: &mut Vec<(TenantId, Event)>,
 ) -> Result<bool, Error> {
     if store::members::lock(tx, user).await?.is_some() {
         return Ok(true);
     }
-    if provider.just_in_time_roles.is_empty()
-        || tenant.status.admission() != Admission::Admitted
-        || store::members::was_removed(tx, user).await?
-    {
+    if !makes_members(provider, tenant) || store::members::was_removed(tx, user).await? {
         return Ok(false);
     }
+    // One that was a member until a moment ago: at the next try there is a place.
+    let seat = seat.ok_or_else(Refusal::unavailable)?.id()?;
     let member = Member {
         tenant_id: tenant.id,
         user_id: user,
@@ -314,16 +359,9 @@ async fn just_in_time(
         created_at: clock::now(),
         username: None,
     };
-    let member = store::members::insert(tx, &member).await?;
+    let member = store::members::insert(tx, &member, seat).await?;
     let id = user.uuid();
-    let event = Event::of(
-        ctx,
-        "member.added",
-        "member",
-        id,
-        Value::Null,
-        member.facts(),
-    );
+    let event = Event::of(ctx, MEMBER_ADDED, "member", id, Value::Null, member.facts());
     told.push((tenant.id, event));
     Ok(true)
 }

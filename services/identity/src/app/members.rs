@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::roles::grantable;
+use super::seats::Seat;
 use crate::domain::field;
 use crate::domain::mail::{Letter, Mail};
 use crate::domain::member::{Member, Patch, User};
@@ -68,10 +69,13 @@ impl App {
             if !welcome && !may_make {
                 return Err(Error::InvitationRequired);
             }
+            if store::members::is_member(tx, &new.email).await? {
+                return Err(Error::MemberExists);
+            }
             Ok(None)
         };
-        if new.password.is_some() {
-            // What was done, or is refused, costs no hash.
+        {
+            // What was done, or is refused, costs no hash and no place.
             let mut tx = self.store.begin(tenant.id).await?;
             if let Some(member) = admit(&mut tx).await? {
                 return Ok(member);
@@ -79,6 +83,7 @@ impl App {
         }
         let about = [new.email.as_str(), &new.name];
         let hash = self.hashed(ctx, new.password.as_ref(), &about).await?;
+        let seat = self.hold_seat(tenant.id).await?;
         let mut tx = self.store.begin(tenant.id).await?;
         if let Some(member) = admit(&mut tx).await? {
             return Ok(member);
@@ -95,7 +100,7 @@ impl App {
                 return Err(here.map_or(Error::InvitationRequired, |_| Error::MemberExists));
             }
         };
-        let member = add(ctx, &mut tx, &user, new.name, new.roles).await?;
+        let member = add(ctx, &mut tx, &user, (new.name, new.roles), &seat).await?;
         let mail = Mail {
             to: member.email.clone(),
             letter: Letter::Welcome {
@@ -105,6 +110,7 @@ impl App {
         self.post(ctx, &mut tx, member.user_id.uuid(), &mail)
             .await?;
         tx.finish(key.as_ref(), &member).await?;
+        self.seats.taken(seat);
         self.mails_wait();
         Ok(member)
     }
@@ -191,16 +197,35 @@ impl App {
         roles: Vec<RoleKey>,
     ) -> Result<Member, Error> {
         let visible = ctx.is_operator() || self.is_related(tenant, user).await?;
-        let mut tx = self.store.begin(tenant.id).await?;
-        if let Some(replay) = tx.claim(key.as_ref()).await? {
-            return Ok(replay.answer);
+        let admit = async |tx: &mut TenantTx| {
+            if let Some(replay) = tx.claim(key.as_ref()).await? {
+                return Ok(Err(replay.answer));
+            }
+            grantable(ctx, tx, &roles).await?;
+            let user = store::users::by_id(tx.conn(), user).await?;
+            let user = user.filter(|_| visible).ok_or(Error::UserNotFound)?;
+            match store::members::find(tx, user.id).await? {
+                Some(_) => Err(Error::MemberExists),
+                None => Ok(Ok(user)),
+            }
+        };
+        {
+            // What was done, or is refused, costs no place.
+            let mut tx = self.store.begin(tenant.id).await?;
+            if let Err(member) = admit(&mut tx).await? {
+                return Ok(member);
+            }
         }
-        grantable(ctx, &mut tx, &roles).await?;
-        let user = store::users::by_id(tx.conn(), user).await?;
-        let user = user.filter(|_| visible).ok_or(Error::UserNotFound)?;
-        let name = user.name.clone();
-        let member = add(ctx, &mut tx, &user, name, roles).await?;
+        let seat = self.hold_seat(tenant.id).await?;
+        let mut tx = self.store.begin(tenant.id).await?;
+        let user = match admit(&mut tx).await? {
+            Ok(user) => user,
+            Err(member) => return Ok(member),
+        };
+        let new = (user.name.clone(), roles.clone());
+        let member = add(ctx, &mut tx, &user, new, &seat).await?;
         tx.finish(key.as_ref(), &member).await?;
+        self.seats.taken(seat);
         Ok(member)
     }
 
@@ -336,17 +361,19 @@ impl App {
             Value::Null,
         );
         tx.record(&event).await?;
-        Ok(tx.finish(key.as_ref(), &()).await?)
+        tx.finish(key.as_ref(), &()).await?;
+        self.seats.changed();
+        Ok(())
     }
 }
 
-/// Adds a user to the transaction's tenant, with the event.
+/// Adds a user to the transaction's tenant, with the event. The place is taken once the transaction is committed.
 pub(super) async fn add(
     ctx: &RequestContext,
     tx: &mut TenantTx,
     user: &User,
-    name: String,
-    roles: Vec<RoleKey>,
+    (name, roles): (String, Vec<RoleKey>),
+    seat: &Seat,
 ) -> Result<Member, Error> {
     let member = Member {
         tenant_id: tx.scope(),
@@ -357,7 +384,7 @@ pub(super) async fn add(
         created_at: clock::now(),
         username: None,
     };
-    let member = store::members::insert(tx, &member).await?;
+    let member = store::members::insert(tx, &member, seat.id()?).await?;
     let event = Event::of(
         ctx,
         "member.added",

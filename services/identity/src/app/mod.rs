@@ -18,6 +18,7 @@ mod proof;
 mod provider_ends;
 pub(crate) mod readiness;
 pub(crate) mod roles;
+mod seats;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
@@ -57,6 +58,8 @@ use crate::starts::Starts;
 use crate::tokens::Tokens;
 use crate::uses::Uses;
 
+pub(crate) use seats::Seats;
+
 /// Longest wait for registry to tell a tenant's name.
 const NAME_WITHIN: Duration = Duration::from_secs(2);
 
@@ -88,7 +91,9 @@ pub(crate) struct App {
     pub(crate) registry: Replicas,
     /// Audit, to ask how it is.
     pub(crate) audit: Replicas,
+    /// Quota, which counts members and keys.
     pub(crate) quota: Replicas,
+    pub(crate) seats: Seats,
     /// Look-ups of tenants that principals cause by what they name at the gateway.
     pub(crate) look_ups: Places<Uuid>,
     /// The domain whose subdomains are tenants', in lower case; empty for none.

@@ -124,6 +124,8 @@ impl App {
             Value::Null,
         );
         tx.record(&event).await?;
-        Ok(tx.finish(request.as_ref(), &()).await?)
+        tx.finish(request.as_ref(), &()).await?;
+        self.seats.changed();
+        Ok(())
     }
 }

@@ -19,6 +19,7 @@ use tenantry_rpc::status::refusal;
 use tenantry_rpc::{Tasks, contained};
 
 use super::App;
+use super::seats::Seat;
 use super::sessions::Own;
 use crate::domain::sign_up::{self, Asked, SignUp, State};
 use crate::error::Error;
@@ -173,10 +174,13 @@ impl App {
         // Operators see the tenant from the start: where one of them was first, their word stands.
         let member = store::members::lock(&mut tx, user.id).await?;
         if member.is_none() {
-            let (name, roles) = (user.name.clone(), vec![Role::Owner.into()]);
-            super::members::add(&sign_up.context(), &mut tx, &user, name, roles).await?;
+            let new = (user.name.clone(), vec![Role::Owner.into()]);
+            // Whatever the plan allows: without its first owner nobody could change that.
+            let seat = Seat::beyond_limits();
+            super::members::add(&sign_up.context(), &mut tx, &user, new, &seat).await?;
         }
         tx.commit().await?;
+        self.seats.changed();
         Ok(tenant)
     }
 

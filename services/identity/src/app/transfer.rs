@@ -15,11 +15,12 @@ use tenantry_store::TenantTx;
 
 use super::App;
 use super::roles::kept;
+use super::seats::Seat;
 use crate::authz::Caller;
 use crate::domain::member::Member;
 use crate::domain::rights::{self, Reach, Rights};
 use crate::domain::role::{Role, RoleKey};
-use crate::domain::transfer::{Outcome, Plan, Side, Standing, Verdict};
+use crate::domain::transfer::{Outcome, Plan, Side, Standing, Verdict, refused};
 use crate::error::Error;
 use crate::store;
 
@@ -77,7 +78,8 @@ impl App {
         Ok(Target { tenant, own })
     }
 
-    /// Moves members. Of a dry run the results are the same, and nothing is changed.
+    /// Moves members, as many as the target's limits have places for. Of a dry run the results are the same, but for those limits, and
+    /// nothing is changed.
     pub(crate) async fn transfer_members(
         &self,
         ctx: &RequestContext,
@@ -88,30 +90,34 @@ impl App {
         dry_run: bool,
     ) -> Result<Vec<Outcome>, Error> {
         let (from, to) = (source.id, target.tenant.id);
-        let mut tx = self.store.begin_between(from, to).await?;
         let key = key.filter(|_| !dry_run);
+        let outcomes = {
+            let mut tx = self.store.begin_between(from, to).await?;
+            if let Some(replay) = tx.claim(key.as_ref()).await? {
+                return Ok(replay.answer);
+            }
+            let mut locked = lock(&mut tx, from, to, plan).await?;
+            locked.decide(ctx, &mut tx, target, from, plan).await?
+        };
+        if dry_run {
+            return Ok(outcomes);
+        }
+        // Behind the locks that said for how many: quota may have to wait.
+        let moving = outcomes.iter().filter(|outcome| outcome.moves()).count();
+        let (seats, full) = self.hold_seats(to, moving).await?;
+        let mut tx = self.store.begin_between(from, to).await?;
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
         let mut locked = lock(&mut tx, from, to, plan).await?;
-        let mut side = |tenant, own| Side {
-            own,
-            roles: locked.roles.remove(&tenant).unwrap_or_default(),
-        };
-        let (in_from, in_to) = (side(from, Rights::of(ctx)), side(to, target.own));
-        let bound_elsewhere = store::transfer::bound_elsewhere(&mut tx, &plan.users, to).await?;
-        let mut outcomes = plan.decide(&Standing {
-            in_source: &locked.in_source,
-            in_target: &locked.in_target,
-            bound_elsewhere: &bound_elsewhere,
-            owners: &locked.owners,
-            source: &in_from,
-            target: &in_to,
-        });
-        if dry_run {
-            return Ok(outcomes);
+        let mut outcomes = locked.decide(ctx, &mut tx, target, from, plan).await?;
+        // Where more of them move than a moment ago, the others may be sent again.
+        let full = full.unwrap_or_else(Refusal::unavailable);
+        let beyond = outcomes.iter_mut().filter(|outcome| outcome.moves());
+        for outcome in beyond.skip(seats.len()) {
+            outcome.verdict = refused(full.clone());
         }
-        let added = add(&mut tx, to, &locked.in_source, &mut outcomes).await?;
+        let (added, taken) = add(&mut tx, to, &locked.in_source, &mut outcomes, seats).await?;
         let mut events = added_events(ctx, to, &added);
         if !plan.keep_in_source {
             let users: Vec<UserId> = added.iter().map(|member| member.user_id).collect();
@@ -121,7 +127,39 @@ impl App {
         }
         tx.record_each(events).await?;
         tx.finish(key.as_ref(), &outcomes).await?;
+        for seat in taken {
+            self.seats.taken(seat);
+        }
+        self.seats.changed();
         Ok(outcomes)
+    }
+}
+
+impl Locked {
+    /// What becomes of each user.
+    async fn decide(
+        &mut self,
+        ctx: &RequestContext,
+        tx: &mut TenantTx,
+        target: &Target,
+        from: TenantId,
+        plan: &Plan,
+    ) -> Result<Vec<Outcome>, Error> {
+        let to = target.tenant.id;
+        let mut side = |tenant, own| Side {
+            own,
+            roles: self.roles.remove(&tenant).unwrap_or_default(),
+        };
+        let (in_from, in_to) = (side(from, Rights::of(ctx)), side(to, target.own));
+        let bound_elsewhere = store::transfer::bound_elsewhere(tx, &plan.users, to).await?;
+        Ok(plan.decide(&Standing {
+            in_source: &self.in_source,
+            in_target: &self.in_target,
+            bound_elsewhere: &bound_elsewhere,
+            owners: &self.owners,
+            source: &in_from,
+            target: &in_to,
+        }))
     }
 }
 
@@ -166,15 +204,17 @@ async fn lock(
     Ok(locked)
 }
 
-/// Adds those who move to the other tenant; who was added by someone else meanwhile stays as they are in both.
+/// Adds those who move to the other tenant, each to one of these places, of which those are returned that were taken; who was added by
+/// someone else meanwhile stays as they are in both.
 async fn add(
     tx: &mut TenantTx,
     to: TenantId,
     in_source: &BTreeMap<UserId, Member>,
     outcomes: &mut [Outcome],
-) -> Result<Vec<Member>, Error> {
+    seats: Vec<Seat>,
+) -> Result<(Vec<Member>, Vec<Seat>), Error> {
     let now = clock::now();
-    let mut moving: Vec<Member> = outcomes
+    let moving: Vec<Member> = outcomes
         .iter()
         .filter_map(|outcome| match &outcome.verdict {
             Verdict::Moved { roles, .. } => Some((in_source.get(&outcome.user)?, roles)),
@@ -190,15 +230,22 @@ async fn add(
         })
         .collect();
     tx.turn_to(to).await?;
-    let written = store::transfer::insert(tx, &moving).await?;
-    moving.retain(|member| written.contains(&member.user_id));
+    let moving = moving.into_iter().zip(seats);
+    let moving: Vec<_> = moving
+        .map(|(member, seat)| Ok((seat.id()?, member, seat)))
+        .collect::<Result<_, Error>>()?;
+    let rows = moving.iter().map(|(id, member, _)| (member.clone(), *id));
+    let rows: Vec<_> = rows.collect();
+    let written = store::transfer::insert(tx, &rows).await?;
+    let moved = moving
+        .into_iter()
+        .filter(|(_, member, _)| written.contains(&member.user_id));
     for outcome in outcomes {
-        let moves = matches!(outcome.verdict, Verdict::Moved { .. });
-        if moves && !written.contains(&outcome.user) {
+        if outcome.moves() && !written.contains(&outcome.user) {
             outcome.verdict = Verdict::AlreadyMember;
         }
     }
-    Ok(moving)
+    Ok(moved.map(|(_, member, seat)| (member, seat)).unzip())
 }
 
 fn added_events(ctx: &RequestContext, to: TenantId, added: &[Member]) -> Vec<(TenantId, Event)> {

@@ -16,6 +16,7 @@ pub(crate) mod password;
 pub(crate) mod principal;
 pub(crate) mod rights;
 pub(crate) mod role;
+pub(crate) mod seat;
 pub(crate) mod secret;
 pub(crate) mod selection;
 pub(crate) mod service_account;

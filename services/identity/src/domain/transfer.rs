@@ -32,6 +32,13 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
 }
 
+impl Outcome {
+    /// Whether the user moves.
+    pub(crate) const fn moves(&self) -> bool {
+        matches!(self.verdict, Verdict::Moved { .. })
+    }
+}
+
 /// Whether a user moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Verdict {
@@ -97,7 +104,7 @@ impl Plan {
                 user: *user,
                 verdict: self
                     .verdict(now, *user, &mut owners)
-                    .unwrap_or_else(refused),
+                    .unwrap_or_else(|error| refused(error.into())),
             })
             .collect()
     }
@@ -128,8 +135,8 @@ impl Plan {
     }
 }
 
-fn refused(error: Error) -> Verdict {
-    let refusal: Refusal = error.into();
+/// That a user doesn't move, and why.
+pub(crate) fn refused(refusal: Refusal) -> Verdict {
     Verdict::Refused {
         reason: refusal.reason.word().to_owned(),
         message: refusal.message,

@@ -15,6 +15,7 @@ pub(crate) mod permissions;
 pub(crate) mod readiness;
 pub(crate) mod revocation_feed;
 pub(crate) mod roles;
+pub(crate) mod seats;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 

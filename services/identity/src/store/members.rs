@@ -1,6 +1,6 @@
 //! Memberships: a tenant's rows.
 
-use tenantry_core::{TenantId, UserId};
+use tenantry_core::{SeatId, TenantId, UserId};
 use tenantry_store::time::PgTime;
 use tenantry_store::{PlatformTx, TenantTx};
 use uuid::Uuid;
@@ -35,17 +35,22 @@ impl From<Row> for Member {
     }
 }
 
-/// Writes a new membership and returns it as it stands.
+/// Writes a new membership, which takes this place, and returns it as it stands.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
-pub(crate) async fn insert(tx: &mut TenantTx, member: &Member) -> Result<Member, Error> {
+pub(crate) async fn insert(
+    tx: &mut TenantTx,
+    member: &Member,
+    seat: SeatId,
+) -> Result<Member, Error> {
     let roles: Vec<_> = member.roles.iter().map(RoleKey::as_str).collect();
     let created_at = sqlx::query_scalar!(
-        "INSERT INTO memberships (tenant_id, user_id, email, name, roles) VALUES ($1, $2, $3, $4, $5) RETURNING created_at",
+        "INSERT INTO memberships (tenant_id, user_id, email, name, roles, seat_id) VALUES ($1, $2, $3, $4, $5, $6) RETURNING created_at",
         member.tenant_id.uuid(),
         member.user_id.uuid(),
         member.email,
         member.name,
         &roles as &[&str],
+        seat.uuid(),
     )
     .fetch_one(tx.conn())
     .await?;

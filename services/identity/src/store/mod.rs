@@ -14,6 +14,7 @@ pub(crate) mod password_resets;
 pub(crate) mod principals;
 pub(crate) mod provider_ends;
 pub(crate) mod roles;
+pub(crate) mod seats;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod sign_ups;

@@ -25,6 +25,8 @@ pub const TENANT_TABLES: &[TenantTable] = &[
     TenantTable::of("api_keys", "api_keys"),
     TenantTable::of("service_accounts", "service_accounts"),
     TenantTable::of("memberships", "members"),
+    // Behind the keys and members, whose end it has rows of.
+    TenantTable::of("seat_changes", "seat_changes"),
     TenantTable::of("roles", "roles"),
     TenantTable::of("removed_members", "removed_members"),
     TenantTable::of("request_record", "request_records"),

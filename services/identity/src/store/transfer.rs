@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenantry_core::{TenantId, UserId};
+use tenantry_core::{SeatId, TenantId, UserId};
 use tenantry_store::TenantTx;
 use uuid::Uuid;
 
@@ -46,28 +46,29 @@ pub(crate) async fn bound_elsewhere(
     Ok(bound.into_iter().map(UserId::from).collect())
 }
 
-/// Writes new memberships of the present tenant; gives the users that weren't members meanwhile.
+/// Writes new memberships of the present tenant, which take these places; gives the users that weren't members meanwhile.
 #[tracing::instrument(skip_all, fields(otel.kind = "client", db.system = "postgresql"))]
 pub(crate) async fn insert(
     tx: &mut TenantTx,
-    members: &[Member],
+    members: &[(Member, SeatId)],
 ) -> Result<BTreeSet<UserId>, Error> {
     let tenant = tx.scope().uuid();
-    let users: Vec<Uuid> = members.iter().map(|one| one.user_id.uuid()).collect();
-    let emails: Vec<String> = members.iter().map(|one| one.email.clone()).collect();
-    let names: Vec<String> = members.iter().map(|one| one.name.clone()).collect();
+    let users: Vec<Uuid> = members.iter().map(|(one, _)| one.user_id.uuid()).collect();
+    let seats: Vec<Uuid> = members.iter().map(|(_, seat)| seat.uuid()).collect();
+    let emails: Vec<String> = members.iter().map(|(one, _)| one.email.clone()).collect();
+    let names: Vec<String> = members.iter().map(|(one, _)| one.name.clone()).collect();
     // An array of arrays must be a rectangle; no role's key holds a comma.
     let words: Vec<String> = members
         .iter()
-        .map(|one| {
+        .map(|(one, _)| {
             let words: Vec<&str> = one.roles.iter().map(RoleKey::as_str).collect();
             words.join(",")
         })
         .collect();
     let rows = sqlx::query_scalar!(
-        "INSERT INTO memberships (tenant_id, user_id, email, name, roles)
-         SELECT $1, t.user_id, t.email, t.name, string_to_array(t.roles, ',')
-         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS t (user_id, email, name, roles)
+        "INSERT INTO memberships (tenant_id, user_id, email, name, roles, seat_id)
+         SELECT $1, t.user_id, t.email, t.name, string_to_array(t.roles, ','), t.seat_id
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[]) AS t (user_id, email, name, roles, seat_id)
          ORDER BY t.user_id
          ON CONFLICT DO NOTHING RETURNING user_id",
         tenant,
@@ -75,6 +76,7 @@ pub(crate) async fn insert(
         &emails,
         &names,
         &words,
+        &seats,
     )
     .fetch_all(tx.conn())
     .await?;

@@ -16,7 +16,11 @@ use crate::world::{World, until};
 /// Longest time until a key ends that was given two seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
-fn create(name: &str, permissions: &[&str], request_id: &str) -> wire::CreateApiKeyRequest {
+pub(crate) fn create(
+    name: &str,
+    permissions: &[&str],
+    request_id: &str,
+) -> wire::CreateApiKeyRequest {
     wire::CreateApiKeyRequest {
         name: name.to_owned(),
         permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
@@ -25,7 +29,7 @@ fn create(name: &str, permissions: &[&str], request_id: &str) -> wire::CreateApi
     }
 }
 
-async fn make(
+pub(crate) async fn make(
     world: &World,
     who: &Who,
     request: wire::CreateApiKeyRequest,
@@ -34,7 +38,7 @@ async fn make(
     Ok(world.api_keys().create_api_key(ask).await?.into_inner())
 }
 
-async fn revoke(world: &World, who: &Who, key: &str) -> Result<wire::ApiKey, Status> {
+pub(crate) async fn revoke(world: &World, who: &Who, key: &str) -> Result<wire::ApiKey, Status> {
     let request = wire::RevokeApiKeyRequest {
         api_key: key.to_owned(),
         ..Default::default()

@@ -23,6 +23,7 @@ mod registry;
 mod replica;
 mod roles;
 mod rotation;
+mod seats;
 mod service_accounts;
 mod sessions;
 mod sign_in;

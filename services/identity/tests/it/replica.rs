@@ -16,6 +16,7 @@ use tenantry_testkit::cluster::Role;
 use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::Keys;
 use tenantry_testkit::pgbouncer::PgBouncer;
+use tenantry_testkit::quota_double::QuotaDouble;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
@@ -36,7 +37,7 @@ pub(crate) struct MailTo {
 pub(crate) async fn replica(
     database: &TestDatabase,
     pooler: Option<&PgBouncer>,
-    registry: &Registry,
+    (registry, quota): (&Registry, &QuotaDouble),
     keys: &Keys,
     mail: &MailTo,
     tasks: &Tasks,
@@ -70,7 +71,7 @@ pub(crate) async fn replica(
         assertion_key_file: keys.assertion_ring(),
         token_key_file: keys.token_ring(),
         registry_addrs: vec![registry.address.clone()],
-        quota_addrs: vec!["http://127.0.0.1:1".to_owned()],
+        quota_addrs: vec![quota.address().to_owned()],
         issuer: "tenantry".to_owned(),
         base_domain: Some("tenants.example".to_owned()),
         mail_url: Some(mail.url.parse().unwrap()),

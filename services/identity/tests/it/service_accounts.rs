@@ -54,7 +54,7 @@ pub(crate) async fn update(
     Ok(updated.into_inner())
 }
 
-async fn delete(world: &World, who: &Who, account: &str) -> Result<(), Status> {
+pub(crate) async fn delete(world: &World, who: &Who, account: &str) -> Result<(), Status> {
     let request = wire::DeleteServiceAccountRequest {
         service_account: account.to_owned(),
         ..Default::default()

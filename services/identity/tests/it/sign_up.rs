@@ -19,12 +19,12 @@ const MOST_TRIES: usize = 50;
 const LOOKS_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A person who signs in with a password of their own, and belongs somewhere already.
-async fn person(world: &World, email: &str) -> Who {
+pub(crate) async fn person(world: &World, email: &str) -> Who {
     let elsewhere = world.tenant("elsewhere", None).await;
     world.member(elsewhere, email, "member").await
 }
 
-fn asked(slug: &str, request_id: &str) -> wire::SignUpRequest {
+pub(crate) fn asked(slug: &str, request_id: &str) -> wire::SignUpRequest {
     wire::SignUpRequest {
         name: format!("The {slug} company"),
         slug: slug.to_owned(),
@@ -33,7 +33,11 @@ fn asked(slug: &str, request_id: &str) -> wire::SignUpRequest {
     }
 }
 
-async fn sign_up(world: &World, who: &Who, request: wire::SignUpRequest) -> Result<Tenant, Status> {
+pub(crate) async fn sign_up(
+    world: &World,
+    who: &Who,
+    request: wire::SignUpRequest,
+) -> Result<Tenant, Status> {
     let ask = world.ask(who, request).await?;
     let mut organizations = world.organizations(who.replica);
     Ok(organizations.sign_up(ask).await?.into_inner())

@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::caller::{Who, reason};
 use crate::world::{PASSWORD, World};
 
-async fn transfer(
+pub(crate) async fn transfer(
     world: &World,
     who: &Who,
     request: wire::TransferMembersRequest,
@@ -19,7 +19,7 @@ async fn transfer(
     Ok(world.members().transfer_members(ask).await?.into_inner())
 }
 
-fn to(target: TenantId, users: &[String]) -> wire::TransferMembersRequest {
+pub(crate) fn to(target: TenantId, users: &[String]) -> wire::TransferMembersRequest {
     wire::TransferMembersRequest {
         target_tenant: target.to_string(),
         users: users.to_vec(),

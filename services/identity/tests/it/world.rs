@@ -38,6 +38,7 @@ use tenantry_testkit::database::TestDatabase;
 use tenantry_testkit::keys::{GatewayWord, Keys};
 use tenantry_testkit::mail::Post;
 use tenantry_testkit::pgbouncer::PgBouncer;
+use tenantry_testkit::quota_double::QuotaDouble;
 use tenantry_testkit::{paths, wait};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -61,6 +62,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) registry: Registry,
+    pub(crate) quota: QuotaDouble,
     pooler: Option<PgBouncer>,
     keys: Keys,
     /// Where the mails come as files.
@@ -127,12 +129,14 @@ impl World {
         .await
         .unwrap();
         let registry = Registry::start().await;
+        let quota = QuotaDouble::start().await.unwrap();
         let folder = paths::scratch("identity").unwrap();
         let keys = Keys::create(&folder).unwrap();
         let mail = folder.join("mail");
         let mut world = Self {
             database,
             registry,
+            quota,
             pooler,
             keys,
             replicas: Vec::new(),
@@ -170,8 +174,9 @@ impl World {
         self.attempts.clear();
         for _ in 0..2 {
             let pooler = self.pooler.as_ref();
-            let (database, registry, keys) = (&self.database, &self.registry, &self.keys);
-            let started = replica(database, pooler, registry, keys, &self.mail_to, &self.tasks);
+            let (database, keys) = (&self.database, &self.keys);
+            let called = (&self.registry, &self.quota);
+            let started = replica(database, pooler, called, keys, &self.mail_to, &self.tasks);
             let (address, attempts) = started.await;
             self.replicas.push(channel(&address).unwrap());
             self.addresses.push(address);
@@ -286,6 +291,11 @@ impl World {
     /// The same of another replica.
     pub(crate) fn auth_of(&self, replica: usize) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.replicas[replica].clone())
+    }
+
+    /// A replica, for any client.
+    pub(crate) fn channel(&self, replica: usize) -> Channel {
+        self.replicas[replica].clone()
     }
 
     pub(crate) fn organizations(&self, replica: usize) -> OrganizationServiceClient<Channel> {

@@ -36,10 +36,12 @@ pub(super) struct Commission {
 }
 
 impl Commission {
-    /// Whether it counts in an account of one of these tenants.
+    /// Whether it changes something of one of these tenants.
     fn is_of(&self, tenants: &BTreeSet<TenantId>) -> bool {
-        self.accounts()
-            .any(|account| tenants.contains(&account.tenant))
+        tenants.contains(&self.entry.key.0)
+            || self
+                .accounts()
+                .any(|account| tenants.contains(&account.tenant))
     }
 
     fn accounts(&self) -> impl Iterator<Item = &AccountId> {
@@ -212,7 +214,9 @@ impl Writer {
                 (Some(kept), _) => Outcome::Again(kept),
                 (None, _) if commission.is_of(closed) => Outcome::Posted(Posted::Ended),
                 (None, Some(Reserving::Make(_))) if status.is_some() => Outcome::NotHeld(status),
-                (None, Some(Reserving::End(_))) if status != Some(Status::Held) => {
+                (None, Some(Reserving::End(ending)))
+                    if !status.is_some_and(|status| ending.is_of(status)) =>
+                {
                     Outcome::NotHeld(status)
                 }
                 (None, _) => Outcome::Posted(accounts.post(entry, now)),
@@ -225,7 +229,11 @@ impl Writer {
         if !done.keep(tx.conn(), now).await? {
             return Ok(None);
         }
-        let gone = self.ledger.keep(&mut tx, &mut accounts, Vec::new()).await?;
+        let further = done.tenants();
+        let gone = self
+            .ledger
+            .keep(&mut tx, &mut accounts, (further, Vec::new()));
+        let gone = gone.await?;
         if !gone.is_empty() {
             closed.extend(gone);
             return Ok(None);
@@ -251,7 +259,13 @@ impl<'a> Done<'a> {
         Self(done)
     }
 
-    /// Writes the log, what it adds up to, and the reservations; false where another one committed a key meanwhile.
+    /// Those whose log or reservations it is in.
+    fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.0.iter().map(|(commission, _)| commission.entry.key.0)
+    }
+
+    /// Writes the log, what it adds up to, and the reservations; false where another one committed a key, or made one of the
+    /// reservations, meanwhile.
     async fn keep(&self, conn: &mut PgConnection, now: Timestamp) -> Result<bool, Error> {
         let entries: Vec<_> = self
             .0
@@ -275,14 +289,16 @@ impl<'a> Done<'a> {
         series::add(conn, &sums).await?;
         for (commission, _) in &self.0 {
             let tenant = commission.entry.key.0;
-            match &commission.reserving {
-                None => {}
-                Some(Reserving::Make(new)) => {
-                    reservations::insert(conn, tenant, new, now).await?;
-                }
+            let first = match &commission.reserving {
+                None => true,
+                Some(Reserving::Make(new)) => reservations::insert(conn, tenant, new, now).await?,
                 Some(Reserving::End(ending)) => {
                     reservations::end(conn, tenant, ending, now).await?;
+                    true
                 }
+            };
+            if !first {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -1,5 +1,7 @@
 //! Corrections: what the log says was used is amended by a line of its own, in the window of the use, and with an event.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenantry_core::event::Event;
@@ -104,12 +106,9 @@ impl App {
         series::add(tx.conn(), &sums).await?;
         let event = event(ctx, correction, present);
         let told = vec![(tenant.id, event)];
-        if !self
-            .ledger
-            .keep(&mut tx, &mut accounts, told)
-            .await?
-            .is_empty()
-        {
+        let own = iter::once(tenant.id);
+        let closed = self.ledger.keep(&mut tx, &mut accounts, (own, told));
+        if !closed.await?.is_empty() {
             return Err(Error::TenantNotFound);
         }
         let counted = counted.into_iter().next().ok_or(Error::UsageNotFound)?;

@@ -6,8 +6,10 @@ mod checking;
 mod committing;
 mod consuming;
 mod correcting;
+mod doubts;
 mod expiry;
 mod health;
+mod holding;
 mod leases;
 mod ledger;
 mod limits;
@@ -32,6 +34,7 @@ use tenantry_core::{Permission, RequestContext, TenantId};
 use tenantry_counter::Counters;
 use tenantry_proto::methods;
 use tenantry_rpc::Tasks;
+use tenantry_rpc::client::Replicas;
 use tenantry_rpc::stream::StreamSlots;
 use tenantry_rpc::tenant_stream::TenantStreams;
 use tenantry_rpc::tenants::{TenantEntry, Tenants};
@@ -44,6 +47,7 @@ use committing::Committer;
 pub(crate) use consuming::{Consumed, Consumption, Mode};
 pub(crate) use correcting::Correction;
 pub(crate) use health::{OfTenant, Page as HealthPage};
+pub(crate) use holding::Items;
 use leases::Leases;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
@@ -76,6 +80,8 @@ pub(crate) struct App {
     streams: TenantStreams,
     export_slots: StreamSlots,
     tasks: Tasks,
+    /// Identity, which holds places for members and keys.
+    identity: Replicas,
     /// How long overrides serve without news.
     grace: Duration,
 }
@@ -86,7 +92,7 @@ impl App {
         tenants: Tenants,
         overrides: Overrides,
         counters: Counters,
-        streams: TenantStreams,
+        (streams, identity): (TenantStreams, Replicas),
         config: &Config,
         tasks: &Tasks,
     ) -> Arc<Self> {
@@ -100,6 +106,7 @@ impl App {
             overrides,
             counters,
             streams,
+            identity,
             export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
             tasks: tasks.clone(),
             grace: config.freshness_grace(),

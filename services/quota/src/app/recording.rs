@@ -2,6 +2,7 @@
 //! happened in, whatever the limits are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::iter;
 
 use jiff::{Timestamp, ToSpan as _};
 use tenantry_core::{Reason, Refusal, TenantId, UsageId, Window};
@@ -147,12 +148,9 @@ impl App {
                 );
             }
             series::add(tx.conn(), &spans).await?;
-            if !self
-                .ledger
-                .keep(&mut tx, &mut accounts, Vec::new())
-                .await?
-                .is_empty()
-            {
+            let own = iter::once(tenant.id);
+            let closed = self.ledger.keep(&mut tx, &mut accounts, (own, Vec::new()));
+            if !closed.await?.is_empty() {
                 return Err(Error::TenantNotFound);
             }
         }

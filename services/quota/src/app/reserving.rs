@@ -72,6 +72,7 @@ impl App {
             lines: Vec::new(),
             description: wish.description.clone(),
             ttl: wish.ttl,
+            owned: None,
         });
         let receipt = self.post_all(&posting).await?;
         let reservation = self.reservation(tenant.id, receipt.usage_id.into());
@@ -115,7 +116,8 @@ impl App {
         })
     }
 
-    async fn end(
+    /// Ends a reservation so, and counts what that changes.
+    pub(super) async fn end(
         &self,
         posting: Posting<'_>,
         before: &Reservation,
@@ -123,7 +125,8 @@ impl App {
         lines: Vec<Held>,
     ) -> Result<Vec<Counted>, Error> {
         let mut entry = posting.entry;
-        entry.occurred_at = Some(before.created_at);
+        // What wasn't used of what was held never was; what is gone was there until now.
+        entry.occurred_at = (status != Status::Released).then_some(before.created_at);
         entry.refers_to = Some(before.id.uuid());
         let both = before.lines.iter().zip(&lines);
         entry.lines = both.map(|(held, used)| given_back(held, used)).collect();
@@ -197,7 +200,7 @@ impl App {
 
 impl Used {
     /// What was used of each line of a reservation.
-    fn of(&self, reservation: &Reservation) -> Result<Vec<Held>, Error> {
+    pub(super) fn of(&self, reservation: &Reservation) -> Result<Vec<Held>, Error> {
         let mut lines = reservation.lines.clone();
         match self {
             Self::Nothing => lines.iter_mut().for_each(|line| line.amount = 0),

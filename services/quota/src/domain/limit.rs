@@ -12,8 +12,9 @@ const MAX_RESOURCE_TYPE_CHARS: usize = 63;
 pub(crate) const MAX_AMOUNT: i64 = (1 << 53) - 1;
 
 /// Resource types that every project has.
-pub(crate) const RESOURCE_TYPES: [&str; 9] = [
+pub(crate) const RESOURCE_TYPES: [&str; 10] = [
     "users",
+    "api_keys",
     "devices",
     "classes",
     "storage_bytes",
@@ -25,8 +26,9 @@ pub(crate) const RESOURCE_TYPES: [&str; 9] = [
 ];
 
 /// Those of them that there are, and that nothing uses up: gauges.
-const GAUGES: [&str; 6] = [
+const GAUGES: [&str; 7] = [
     "users",
+    "api_keys",
     "devices",
     "classes",
     "storage_bytes",

@@ -1,6 +1,7 @@
 //! Handlers: each authorises, parses, calls one use case, and converts.
 
 pub(crate) mod health;
+pub(crate) mod holds;
 pub(crate) mod limits;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;

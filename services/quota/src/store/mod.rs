@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod active_users;
+pub(crate) mod holds;
 pub(crate) mod overrides;
 pub(crate) mod reservations;
 pub(crate) mod series;

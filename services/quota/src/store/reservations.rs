@@ -13,14 +13,15 @@ use crate::domain::reservation::{Ending, NewReservation, Reservation, Status};
 /// A reservation of a tenant.
 type Which = (TenantId, ReservationId);
 
-struct Row {
-    reservation_id: Uuid,
-    status: String,
-    lines: Value,
-    description: String,
-    created_at: PgTime,
-    expires_at: PgTime,
-    ended_at: Option<PgTime>,
+/// A reservation as it stands in its row.
+pub(super) struct Row {
+    pub(super) reservation_id: Uuid,
+    pub(super) status: String,
+    pub(super) lines: Value,
+    pub(super) description: String,
+    pub(super) created_at: PgTime,
+    pub(super) expires_at: PgTime,
+    pub(super) ended_at: Option<PgTime>,
 }
 
 impl TryFrom<Row> for Reservation {
@@ -39,7 +40,7 @@ impl TryFrom<Row> for Reservation {
     }
 }
 
-/// One reservation of a tenant.
+/// One reservation of a tenant's own.
 #[tracing::instrument(name = "reservations.find", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn find(
     conn: &mut PgConnection,
@@ -50,7 +51,7 @@ pub(crate) async fn find(
         Row,
         r#"SELECT reservation_id, status, lines, description, created_at AS "created_at: PgTime", expires_at AS "expires_at: PgTime",
                   ended_at AS "ended_at: PgTime"
-           FROM reservations WHERE tenant_id = $1 AND reservation_id = $2"#,
+           FROM reservations WHERE tenant_id = $1 AND reservation_id = $2 AND owner IS NULL"#,
         tenant.uuid(),
         id.uuid(),
     )
@@ -83,32 +84,35 @@ pub(crate) async fn lock(
     rows.collect()
 }
 
-/// Keeps a new reservation.
+/// Keeps a new reservation; false where there is one of its id.
 #[tracing::instrument(name = "reservations.insert", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
     new: &NewReservation,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let expires_at = now.saturating_add(new.ttl).unwrap_or(Timestamp::MAX);
-    sqlx::query!(
-        "INSERT INTO reservations (tenant_id, reservation_id, status, lines, description, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    let ended_at = (new.status() == Status::Released).then_some(PgTime(now));
+    let made = sqlx::query!(
+        "INSERT INTO reservations (tenant_id, reservation_id, status, lines, description, created_at, expires_at, owner, ended_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         tenant.uuid(),
         new.id.uuid(),
-        Status::Held.word(),
+        new.status().word(),
         serde_json::to_value(&new.lines)?,
         new.description,
         PgTime(now) as PgTime,
         PgTime(expires_at) as PgTime,
+        new.owned.as_ref().map(|owned| owned.owner.as_str()),
+        ended_at as Option<PgTime>,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(made.rows_affected() > 0)
 }
 
-/// Ends a reservation.
+/// Ends a reservation. One of another service that is committed lasts as long as what it is for.
 #[tracing::instrument(name = "reservations.end", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn end(
     conn: &mut PgConnection,
@@ -117,7 +121,8 @@ pub(crate) async fn end(
     now: Timestamp,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE reservations SET status = $3, lines = $4, ended_at = $5 WHERE tenant_id = $1 AND reservation_id = $2",
+        "UPDATE reservations SET status = $3, lines = $4, ended_at = CASE WHEN owner IS NULL OR $3 <> 'committed' THEN $5::timestamptz END
+         WHERE tenant_id = $1 AND reservation_id = $2",
         tenant.uuid(),
         ending.id.uuid(),
         ending.status.word(),
@@ -129,7 +134,7 @@ pub(crate) async fn end(
     Ok(())
 }
 
-/// Reservations that are held past their time, the oldest first.
+/// Reservations of tenants' own that are held past their time, the oldest first.
 #[tracing::instrument(name = "reservations.due", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn due(
     conn: &mut PgConnection,
@@ -138,7 +143,7 @@ pub(crate) async fn due(
     let rows = sqlx::query!(
         r#"SELECT tenant_id, reservation_id, status, lines, description, created_at AS "created_at: PgTime",
                   expires_at AS "expires_at: PgTime", ended_at AS "ended_at: PgTime"
-           FROM reservations WHERE status = 'held' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1"#,
+           FROM reservations WHERE status = 'held' AND owner IS NULL AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1"#,
         limit,
     )
     .fetch_all(conn)

@@ -6,6 +6,7 @@ mod events;
 mod exactness;
 mod gauges;
 mod health;
+mod holds;
 mod input;
 mod leases;
 mod leases_lost;

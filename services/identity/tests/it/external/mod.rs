@@ -71,7 +71,7 @@ fn finish(begun: &wire::ExternalSignIn, code: &str) -> wire::FinishExternalSignI
 }
 
 /// Signs a person in, from one replica to the other.
-async fn sign_in(
+pub(crate) async fn sign_in(
     world: &World,
     at: &OidcProvider,
     provider: &wire::IdentityProvider,

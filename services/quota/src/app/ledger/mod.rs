@@ -325,12 +325,13 @@ impl Ledger {
     }
 
     /// Writes what entries have made of accounts, and what there is to tell of it besides these events, at the end of a transaction.
-    /// Returns the tenants among theirs that are closed: then nothing of it may be committed.
+    /// Returns the tenants that are closed, among theirs and those of whom something else was written: then nothing of it may be
+    /// committed.
     pub(super) async fn keep(
         &self,
         tx: &mut AcrossTx,
         accounts: &mut Accounts,
-        mut events: Vec<(TenantId, Event)>,
+        (further, mut events): (impl Iterator<Item = TenantId>, Vec<(TenantId, Event)>),
     ) -> Result<Vec<TenantId>, Error> {
         for account in accounts.overgranted() {
             self.end(account).await?;
@@ -341,10 +342,8 @@ impl Ledger {
         if !events.is_empty() {
             tx.record_all(&events).await?;
         }
-        let tenants: BTreeSet<_> = accounts
-            .changed()
-            .map(|account| account.id.tenant)
-            .collect();
+        let counted = accounts.changed().map(|account| account.id.tenant);
+        let tenants: BTreeSet<_> = counted.chain(further).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
         let open = usage::open_tenants(tx.conn(), &tenants).await?;
         Ok(tenants

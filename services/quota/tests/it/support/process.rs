@@ -12,7 +12,7 @@ use tenantry_testkit::service::Service;
 use tenantry_testkit::unit::Unit;
 use tenantry_testkit::{paths, port};
 
-use super::Rates;
+use super::{Owner, Rates};
 
 /// The process. It ends when it is dropped.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl Process {
         database: &TestDatabase,
         keys: &Keys,
         registry: &RegistryDouble,
+        identity: &Owner,
         redis: &[String],
     ) -> Self {
         let url = |role| database.url("quota", role).to_string();
@@ -42,6 +43,7 @@ impl Process {
             ),
             ("TENANTRY_SEAL_KEY_FILE", file(keys.seal_key("quota"))),
             ("TENANTRY_REGISTRY_ADDRS", registry.address().to_owned()),
+            ("TENANTRY_IDENTITY_ADDRS", identity.address().to_owned()),
             ("TENANTRY_AUDIT_ADDRS", format!("http://{nobody}")),
             ("TENANTRY_REDIS_URLS", redis.join(",")),
             ("TENANTRY_REDIS_CLUSTER", (redis.len() > 1).to_string()),

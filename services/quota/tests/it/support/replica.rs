@@ -6,6 +6,7 @@ use std::time::Duration;
 use tenantry_core::seal::Sealer;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 use tenantry_proto::internal::data::v1::tenant_data_service_client::TenantDataServiceClient;
+use tenantry_proto::internal::quota::v1::hold_service_client::HoldServiceClient;
 use tenantry_proto::quota::v1::health_service_client::HealthServiceClient;
 use tenantry_proto::quota::v1::limit_service_client::LimitServiceClient;
 use tenantry_proto::quota::v1::quota_service_client::QuotaServiceClient;
@@ -30,6 +31,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 
+use super::Owner;
+
 pub(crate) type Rates = RateLimitServiceClient<InterceptedService<Channel, GatewayWord>>;
 type Authed = InterceptedService<Channel, Assertion>;
 pub(crate) type Limits = LimitServiceClient<Authed>;
@@ -38,6 +41,7 @@ pub(crate) type Reservations = ReservationServiceClient<Authed>;
 pub(crate) type UsageEvents = UsageEventServiceClient<Authed>;
 pub(crate) type Healths = HealthServiceClient<Authed>;
 pub(crate) type Usages = UsageServiceClient<Authed>;
+pub(crate) type Holds = HoldServiceClient<Authed>;
 pub(crate) type Data = TenantDataServiceClient<Authed>;
 
 /// One replica. It ends when it is dropped.
@@ -53,6 +57,7 @@ impl Replica {
         database: &TestDatabase,
         keys: &Keys,
         registry: &RegistryDouble,
+        identity: &Owner,
         (redis, leases): (&[String], bool),
     ) -> Self {
         let tasks = Tasks::new();
@@ -79,7 +84,7 @@ impl Replica {
         };
         let config = Config {
             registry_addrs: vec![registry.address().to_owned()],
-            identity_addrs: vec!["http://127.0.0.1:1".to_owned()],
+            identity_addrs: vec![identity.address().to_owned()],
             redis_urls: redis.iter().cloned().map(RedisUrl).collect(),
             redis_cluster: redis.len() > 1,
             redis_timeout_ms: 5_000,
@@ -145,6 +150,11 @@ impl Replica {
     /// A client that reads what was used.
     pub(crate) fn usages(&self, claims: &Claims) -> Usages {
         UsageServiceClient::new(self.as_caller(claims))
+    }
+
+    /// A client of another service that holds.
+    pub(crate) fn holds(&self, claims: &Claims) -> Holds {
+        HoldServiceClient::new(self.as_caller(claims))
     }
 
     /// An Envoy's client.

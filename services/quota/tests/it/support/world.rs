@@ -22,7 +22,7 @@ use tenantry_testkit::registry_double::RegistryDouble;
 use tenantry_testkit::{paths, port};
 use tonic::Status;
 
-use super::{Process, Quotas, Replica};
+use super::{Owner, Process, Quotas, Replica};
 
 /// What callers of the product may do.
 const USE: &[Permission] = &[Permission::UsageRead, Permission::UsageRecord];
@@ -78,6 +78,7 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Kind,
     pub(crate) registry: RegistryDouble,
+    pub(crate) identity: Owner,
     keys: Keys,
     first: Replica,
 }
@@ -119,11 +120,14 @@ impl World {
             plan("free_of_limits", &[]),
         ];
         let registry = RegistryDouble::start(plans).await.unwrap();
-        let first = Replica::start(&database, &keys, &registry, (&redis.urls(), true)).await;
+        let identity = Owner::start().await;
+        let redis_urls = (&redis.urls()[..], true);
+        let first = Replica::start(&database, &keys, &registry, &identity, redis_urls).await;
         Self {
             database,
             redis,
             registry,
+            identity,
             keys,
             first,
         }
@@ -141,7 +145,15 @@ impl World {
 
     async fn leasing(&self, leases: bool) -> Replica {
         let redis = self.redis.urls();
-        Replica::start(&self.database, &self.keys, &self.registry, (&redis, leases)).await
+        let redis = (&redis[..], leases);
+        Replica::start(
+            &self.database,
+            &self.keys,
+            &self.registry,
+            &self.identity,
+            redis,
+        )
+        .await
     }
 
     /// One more, as a process that can be killed.
@@ -150,6 +162,7 @@ impl World {
             &self.database,
             &self.keys,
             &self.registry,
+            &self.identity,
             &self.redis.urls(),
         )
         .await
