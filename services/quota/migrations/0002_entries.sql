@@ -11,10 +11,6 @@ UPDATE usage_log SET occurred_at = recorded_at;
 ALTER TABLE usage_log DROP CONSTRAINT usage_log_pkey;
 ALTER TABLE usage_log ADD PRIMARY KEY (tenant_id, principal, request_id, line);
 
-ALTER TABLE accounts
-    -- Of what the opening was spent fast, what the log has by now.
-    ADD COLUMN flushed bigint NOT NULL DEFAULT 0 CHECK (flushed >= 0),
-    ADD CONSTRAINT accounts_used_is_granted CHECK (committed + flushed <= granted);
 
 -- What the log adds up to in spans of time: in minutes, which are kept for as long as the log is, and in quarters of an hour, of which
 -- the days and months of every time zone are made.

@@ -84,6 +84,8 @@ impl Service for Quota {
         tasks.keep("ends of reservations", expire);
         let settle_doubts = Arc::clone(&app).settle_doubts(tasks.token());
         tasks.keep("doubtful holds", settle_doubts);
+        let log = Arc::clone(&app).log_requests(tasks.token());
+        tasks.keep("requests in the log", log);
         let settle = Arc::clone(&app).settle_accounts(tasks.token());
         tasks.keep("settling of accounts", settle);
         Ok(Routes::new(tenant_data::server(Arc::clone(&app)))

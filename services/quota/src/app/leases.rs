@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::ledger::Open;
+use super::tally::Tally;
 use crate::domain::decision::Standing;
 
 use demand::Demand;
@@ -61,6 +62,7 @@ struct Shared {
     /// Whether any are taken.
     taken: bool,
     counters: Counters,
+    tally: Tally,
     tasks: Tasks,
     shards: [Shard; SHARDS],
     demand: Demand,
@@ -79,11 +81,12 @@ struct Want {
 
 impl Leases {
     /// None yet; and none ever, where none are to be taken.
-    pub(super) fn new(counters: Counters, tasks: &Tasks, taken: bool) -> Self {
+    pub(super) fn new(counters: Counters, tally: &Tally, tasks: &Tasks, taken: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
                 taken,
                 counters,
+                tally: tally.clone(),
                 tasks: tasks.clone(),
                 shards: std::array::from_fn(|_| Shard::default()),
                 demand: Demand::new(LIVES_FOR),
@@ -195,7 +198,7 @@ impl Leases {
             }
             return;
         };
-        let lease = self.put(want.tenant, want.resource_type, held);
+        let lease = self.put(want.tenant, want.resource_type.clone(), held);
         self.until_end(&lease).await;
         if lease.is_spent_early() {
             // Nobody is to wait for it in Redis; here it is still the one behind which the next comes.
@@ -206,7 +209,10 @@ impl Leases {
             self.remove(want.tenant, &lease);
             self.give_back(&want.opens, lease.id(), lease.close()).await;
         }
-        metrics::counter!("tenantry_quota_leased_total").increment(lease.spent());
+        let spent = lease.spent();
+        metrics::counter!("tenantry_quota_leased_total").increment(spent);
+        let spent = i64::try_from(spent).unwrap_or(i64::MAX);
+        self.shared.tally.add(want.tenant, &want.resource_type, spent);
     }
 
     async fn until_end(&self, lease: &Lease) {

@@ -21,6 +21,7 @@ pub(crate) mod recording;
 mod reserving;
 mod settling;
 mod spending;
+pub(crate) mod tally;
 mod tenant_data;
 mod usage;
 
@@ -49,6 +50,7 @@ pub(crate) use correcting::Correction;
 pub(crate) use health::{OfTenant, Page as HealthPage};
 pub(crate) use holding::Items;
 use leases::Leases;
+use tally::Tally;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use metrics::{Month, PlatformTotals};
@@ -76,6 +78,7 @@ pub(crate) struct App {
     counters: Counters,
     ledger: Ledger,
     leases: Leases,
+    tally: Tally,
     committer: Committer,
     streams: TenantStreams,
     export_slots: StreamSlots,
@@ -97,10 +100,12 @@ impl App {
         tasks: &Tasks,
     ) -> Arc<Self> {
         let ledger = Ledger::new(store.clone(), counters.clone());
+        let tally = Tally::default();
         Arc::new(Self {
             committer: Committer::start(&store, &ledger, tasks),
             ledger,
-            leases: Leases::new(counters.clone(), tasks, config.leases),
+            leases: Leases::new(counters.clone(), &tally, tasks, config.leases),
+            tally,
             store,
             tenants,
             overrides,

@@ -81,7 +81,8 @@ impl<'a> Posting<'a> {
             | Kind::Cancelled
             | Kind::Expired
             | Kind::Recorded
-            | Kind::Corrected => Change::Amend,
+            | Kind::Corrected
+            | Kind::Requests => Change::Amend,
         }
     }
 }

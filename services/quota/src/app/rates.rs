@@ -66,6 +66,7 @@ impl App {
             let tried = self.spend(&demands, How::Fast).await?;
             if let Some(decided) = trying.decided(tried).await? {
                 break decided.map(|spending| {
+                    self.tally.add(tenant.id, resource_type, hits);
                     let opens = spending.opens.iter().map(|(_, open)| open);
                     self.leases.note(tenant.id, resource_type, opens);
                     let left = self.leases.left(tenant.id, resource_type);

@@ -42,8 +42,6 @@ pub(crate) struct Account {
     pub(crate) granted: i64,
     /// Of that committed as used.
     pub(crate) committed: i64,
-    /// Of that spent fast, as far as the log has it.
-    pub(crate) flushed: i64,
     /// How many percent of the limit were told to be used.
     pub(crate) told_percent: i16,
     /// Whether it was told that it refused something.
@@ -93,7 +91,6 @@ impl Account {
             fast: false,
             granted: 0,
             committed: 0,
-            flushed: 0,
             told_percent: 0,
             told_refusal: false,
         }
@@ -113,12 +110,11 @@ impl Account {
     pub(crate) const fn used(&self) -> i64 {
         self.settled
             .saturating_add(self.committed)
-            .saturating_add(self.flushed)
     }
 
     /// What is used where its counter was spent so much fast.
     pub(crate) fn used_with(&self, fast: i64) -> i64 {
-        self.used().saturating_add((fast - self.flushed).max(0))
+        self.used().saturating_add(fast)
     }
 
     /// Whether more is granted than the limit has.
@@ -140,7 +136,6 @@ impl Account {
         self.fast = false;
         self.granted = 0;
         self.committed = 0;
-        self.flushed = 0;
     }
 
     /// Begins an opening of which nothing is granted yet.
@@ -187,7 +182,7 @@ impl Account {
             return Committing::Ended;
         }
         let committed = self.committed.saturating_add(amount);
-        if opening.is_some() && committed.saturating_add(self.flushed) > self.granted {
+        if opening.is_some() && committed > self.granted {
             return Committing::Ended;
         }
         // What was granted is within the limit, unless something was counted beyond it meanwhile.

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Recorded,
     /// What was told was wrong by so much.
     Corrected,
+    /// The gateway let as many requests pass, within the limits.
+    Requests,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Expired => "expired",
             Self::Recorded => "recorded",
             Self::Corrected => "corrected",
+            Self::Requests => "requests",
         }
     }
 }

@@ -25,7 +25,6 @@ struct Row {
     fast: bool,
     granted: i64,
     committed: i64,
-    flushed: i64,
     told_percent: i16,
     told_refusal: bool,
 }
@@ -54,7 +53,6 @@ impl TryFrom<Row> for Account {
             fast: row.fast,
             granted: row.granted,
             committed: row.committed,
-            flushed: row.flushed,
             told_percent: row.told_percent,
             told_refusal: row.told_refusal,
         })
@@ -79,7 +77,7 @@ pub(crate) async fn lock_last(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start <= $4
            ORDER BY window_start DESC LIMIT 1 FOR UPDATE"#,
         tenant.uuid(),
@@ -102,7 +100,7 @@ pub(crate) async fn newest(
         Row,
         r#"SELECT DISTINCT ON (resource_type, reset_period)
                   tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 ORDER BY resource_type, reset_period, window_start DESC"#,
         tenant.uuid(),
     )
@@ -120,7 +118,7 @@ pub(crate) async fn lock_open(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND opening IS NOT NULL
            ORDER BY resource_type, reset_period, window_start FOR UPDATE"#,
         tenant.uuid(),
@@ -162,7 +160,7 @@ pub(crate) async fn find_newest(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, flushed, told_percent, told_refusal
+                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3
            ORDER BY window_start DESC LIMIT 1"#,
         tenant.uuid(),
@@ -179,8 +177,8 @@ pub(crate) async fn find_newest(
 pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result<bool, Error> {
     let done = sqlx::query!(
         r#"INSERT INTO accounts (tenant_id, resource_type, reset_period, window_start, window_end, root_id, "limit", settled,
-                                 opening, fast, granted, committed, superseded, flushed)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                                 opening, fast, granted, committed, superseded)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
            ON CONFLICT DO NOTHING"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -195,7 +193,6 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
         account.granted,
         account.committed,
         account.superseded,
-        account.flushed,
     )
     .execute(conn)
     .await?;
@@ -206,8 +203,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
 #[tracing::instrument(name = "accounts.save", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(), Error> {
     sqlx::query!(
-        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12, flushed = $13,
-                               told_percent = $14, told_refusal = $15
+        r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12,
+                               told_percent = $13, told_refusal = $14
            WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start = $4"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -221,7 +218,6 @@ pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(
         account.granted,
         account.committed,
         account.superseded,
-        account.flushed,
         account.told_percent,
         account.told_refusal,
     )
@@ -264,7 +260,7 @@ pub(crate) async fn lock(
         Row,
         r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
                   a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed,
-                  a.flushed, a.told_percent, a.told_refusal
+                  a.told_percent, a.told_refusal
            FROM accounts AS a
            JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS asked (tenant_id, resource_type, reset_period, window_start)
                 USING (tenant_id, resource_type, reset_period, window_start)
@@ -355,10 +351,10 @@ pub(crate) async fn newest_of(
     let periods: Vec<_> = asked.iter().map(|(.., period)| period.word()).collect();
     let rows = sqlx::query!(
         r#"SELECT place AS "place!", a.window_start AS "window_start: PgTime", a.window_end AS "window_end: PgTime", a.root_id, a."limit",
-                  a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed, a.flushed, a.told_percent, a.told_refusal
+                  a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed, a.told_percent, a.told_refusal
            FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, resource_type, reset_period, place),
            LATERAL (SELECT one.window_start, one.window_end, one.root_id, one."limit", one.superseded, one.settled, one.opening, one.fast,
-                           one.granted, one.committed, one.flushed, one.told_percent, one.told_refusal FROM accounts AS one
+                           one.granted, one.committed, one.told_percent, one.told_refusal FROM accounts AS one
                     WHERE one.tenant_id = asked.tenant_id AND one.resource_type = asked.resource_type
                       AND one.reset_period = asked.reset_period
                     ORDER BY one.window_start DESC LIMIT 1) AS a"#,
@@ -396,7 +392,6 @@ pub(crate) async fn newest_of(
             fast: row.fast,
             granted: row.granted,
             committed: row.committed,
-            flushed: row.flushed,
             told_percent: row.told_percent,
             told_refusal: row.told_refusal,
         });

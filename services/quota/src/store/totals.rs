@@ -30,16 +30,16 @@ pub(crate) async fn totals(
         r#"WITH pools AS (SELECT tenant_id, resource_type FROM unnest($2::uuid[], $3::text[]) AS pool (tenant_id, resource_type)),
                 -- The indexes of accounts by their end are of open ones, and of closed ones.
                 under_way AS (
-                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed AS used FROM accounts
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed AS used FROM accounts
                     WHERE opening IS NULL AND window_end > $1
                     UNION ALL
-                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed FROM accounts
                     WHERE opening IS NOT NULL AND window_end > $1
                     UNION ALL
-                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed FROM accounts
                     WHERE opening IS NULL AND window_end IS NULL
                     UNION ALL
-                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed + flushed FROM accounts
+                    SELECT tenant_id, resource_type, window_start, superseded, settled::numeric + committed FROM accounts
                     WHERE opening IS NOT NULL AND window_end IS NULL),
                 used AS (
                     SELECT a.tenant_id, a.resource_type, CASE WHEN pool.tenant_id IS NULL

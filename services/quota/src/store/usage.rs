@@ -1,6 +1,6 @@
 //! The log of what was used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
 use crate::app::recording;
+use crate::app::tally::Sum;
 use crate::domain::entry::{Counted, Entry, Key, Kind};
 
 /// What is kept of a line, to answer whoever tells of it again.
@@ -147,6 +148,35 @@ pub(crate) async fn record(
     .fetch_all(conn)
     .await?;
     Ok(kept)
+}
+
+/// Keeps sums of requests that aren't there yet, in the order in which they are given. Returns the ids of those that were kept.
+#[tracing::instrument(name = "usage_log.log_requests", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+pub(crate) async fn log_requests(
+    conn: &mut PgConnection,
+    sums: &[&Sum],
+    now: Timestamp,
+) -> Result<HashSet<Uuid>, Error> {
+    let tenants: Vec<_> = sums.iter().map(|sum| sum.tenant.uuid()).collect();
+    let ids: Vec<_> = sums.iter().map(|sum| sum.id).collect();
+    let types: Vec<_> = sums.iter().map(|sum| &*sum.resource_type).collect();
+    let amounts: Vec<_> = sums.iter().map(|sum| sum.amount).collect();
+    let kept = sqlx::query_scalar!(
+        "INSERT INTO usage_log (tenant_id, principal, request_id, usage_id, digest, kind, resource_type, amount, description, occurred_at,
+                                recorded_at, answer)
+         SELECT tenant_id, 'service:quota', usage_id::text, usage_id, '', $5, resource_type, amount, '', $6, $6, 'null'
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) AS r (tenant_id, usage_id, resource_type, amount)
+         ON CONFLICT DO NOTHING RETURNING usage_id",
+        &tenants,
+        &ids,
+        &types as &[&str],
+        &amounts,
+        Kind::Requests.word(),
+        PgTime(now) as PgTime,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(kept.into_iter().collect())
 }
 
 /// What tells the requests under these keys from others.

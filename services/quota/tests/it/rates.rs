@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
@@ -10,8 +11,12 @@ use tenantry_proto::envoy::extensions::common::ratelimit::v3::RateLimitDescripto
 use tenantry_proto::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tenantry_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
+use tenantry_testkit::wait::until;
 
 use crate::support::{Rates, Replica, World, decided, reason, using};
+
+/// Longest wait for requests to be in the log.
+const LOGGED_WITHIN: Duration = Duration::from_secs(20);
 
 fn descriptor(entries: &[(&str, &str)]) -> RateLimitDescriptor {
     let entries = entries.iter().map(|(key, value)| Entry {
@@ -244,4 +249,40 @@ async fn a_gauge_bounds_requests_too() {
     world.set(tenant, "api_calls", 3, "never").await;
     let admitted = use_up(&[&*world], &[tenant], 4).await;
     assert_eq!(admitted, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_in_the_log_and_in_what_it_adds_up_to_within_seconds() {
+    let world = World::start().await;
+    let other = world.replica().await;
+    // Of one many are admitted from leases.
+    let tenants = [world.limited(100_000).await, world.limited(50).await];
+    let (mut here, mut there) = (world.rates(), other.rates());
+    for tenant in tenants {
+        for _ in 0..150 {
+            ask(&mut here, one_of(tenant)).await;
+            ask(&mut there, one_of(tenant)).await;
+        }
+    }
+    for (tenant, admitted) in tenants.into_iter().zip([300, 50]) {
+        let logged = until("the log", LOGGED_WITHIN, async || {
+            let mut owner = world.owner().await;
+            let logged: i64 = sqlx::query_scalar(
+                "SELECT coalesce(sum(amount), 0)::bigint FROM usage_log WHERE tenant_id = $1 AND kind = 'requests'",
+            )
+            .bind(tenant.uuid())
+            .fetch_one(&mut owner)
+            .await?;
+            Ok((logged >= admitted).then_some(logged))
+        });
+        assert_eq!(logged.await.unwrap(), admitted);
+        let spans: Vec<i64> = sqlx::query_scalar(
+            "SELECT sum(amount)::bigint FROM usage_series WHERE tenant_id = $1 GROUP BY minutes",
+        )
+        .bind(tenant.uuid())
+        .fetch_all(&mut world.owner().await)
+        .await
+        .unwrap();
+        assert_eq!(spans, [admitted, admitted]);
+    }
 }
