@@ -212,7 +212,9 @@ impl Leases {
         let spent = lease.spent();
         metrics::counter!("tenantry_quota_leased_total").increment(spent);
         let spent = i64::try_from(spent).unwrap_or(i64::MAX);
-        self.shared.tally.add(want.tenant, &want.resource_type, spent);
+        self.shared
+            .tally
+            .add(want.tenant, &want.resource_type, spent);
     }
 
     async fn until_end(&self, lease: &Lease) {

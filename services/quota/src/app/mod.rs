@@ -50,7 +50,6 @@ pub(crate) use correcting::Correction;
 pub(crate) use health::{OfTenant, Page as HealthPage};
 pub(crate) use holding::Items;
 use leases::Leases;
-use tally::Tally;
 use ledger::Ledger;
 pub(crate) use limits::{NewOverride, Quota};
 pub(crate) use metrics::{Month, PlatformTotals};
@@ -59,6 +58,7 @@ pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
 pub(crate) use recording::{Recorded, Told};
 pub(crate) use reserving::{Reserved, Used, Wish};
+use tally::Tally;
 pub use tenant_data::TENANT_TABLES;
 pub(crate) use usage::{AskedSeries, Forecast, Part, Present, ResourceUse, Series};
 

@@ -86,7 +86,10 @@ impl App {
             }
             while waiting.len() > MOST_WAITING {
                 let sums = waiting.pop_front().unwrap_or_default();
-                tracing::error!(tenants = sums.len(), "requests are not in the log: the database was away for too long");
+                tracing::error!(
+                    tenants = sums.len(),
+                    "requests are not in the log: the database was away for too long"
+                );
             }
         }
     }
@@ -96,7 +99,10 @@ impl App {
         let mut tx = self.store.across(TenantId::PLATFORM).await?;
         let tenants: Vec<_> = sums.iter().map(|sum| sum.tenant).collect();
         let open = usage::open_tenants(tx.conn(), &tenants).await?;
-        let mut sums: Vec<_> = sums.iter().filter(|sum| open.contains(&sum.tenant)).collect();
+        let mut sums: Vec<_> = sums
+            .iter()
+            .filter(|sum| open.contains(&sum.tenant))
+            .collect();
         sums.sort_by(|one, other| {
             let key = |sum: &Sum| (sum.tenant, sum.id);
             key(one).cmp(&key(other))

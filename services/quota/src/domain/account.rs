@@ -108,8 +108,7 @@ impl Account {
 
     /// What the ledger knows to be used.
     pub(crate) const fn used(&self) -> i64 {
-        self.settled
-            .saturating_add(self.committed)
+        self.settled.saturating_add(self.committed)
     }
 
     /// What is used where its counter was spent so much fast.
