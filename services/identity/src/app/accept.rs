@@ -122,11 +122,13 @@ impl App {
         if hash.is_some() {
             self.open_link(&acceptance.token).await?;
         }
-        let seat = self.hold_seat(opened.tenant.id).await?;
+        let seat = self.hold_seat(opened.tenant.id).await;
         let mut tx = self.store.begin(opened.tenant.id).await?;
+        // Where there is no place, the same request may have had the last one.
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
+        let seat = seat?;
         let mut invitation = locked(&mut tx, &opened.presented).await?;
         let before = invitation.facts();
         let (ctx, user) =

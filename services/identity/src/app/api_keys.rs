@@ -58,11 +58,13 @@ impl App {
             decide(ctx, &mut tx, &new).await?;
         }
         let id = ApiKeyId::new();
-        let seat = self.hold_key_seat(new.tenant, id).await?;
+        let seat = self.hold_key_seat(new.tenant, id).await;
         let mut tx = self.store.begin(new.tenant).await?;
+        // Where there is no place, the same request may have had the last one.
         if let Some(made) = made_before(ctx, &mut tx, request.as_ref()).await? {
             return Ok(made);
         }
+        let seat = seat?;
         let (now, service_account, permissions) = decide(ctx, &mut tx, &new).await?;
         if let Some(seat) = &seat {
             seat.id()?;

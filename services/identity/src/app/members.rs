@@ -83,11 +83,13 @@ impl App {
         }
         let about = [new.email.as_str(), &new.name];
         let hash = self.hashed(ctx, new.password.as_ref(), &about).await?;
-        let seat = self.hold_seat(tenant.id).await?;
+        let seat = self.hold_seat(tenant.id).await;
         let mut tx = self.store.begin(tenant.id).await?;
+        // Where there is no place, the same request may have had the last one.
         if let Some(member) = admit(&mut tx).await? {
             return Ok(member);
         }
+        let seat = seat?;
         let found = self
             .find_or_create_user(ctx, &mut tx, &new.email, &new.name, hash.as_deref())
             .await?;
@@ -216,12 +218,13 @@ impl App {
                 return Ok(member);
             }
         }
-        let seat = self.hold_seat(tenant.id).await?;
+        let seat = self.hold_seat(tenant.id).await;
         let mut tx = self.store.begin(tenant.id).await?;
         let user = match admit(&mut tx).await? {
             Ok(user) => user,
             Err(member) => return Ok(member),
         };
+        let seat = seat?;
         let new = (user.name.clone(), roles.clone());
         let member = add(ctx, &mut tx, &user, new, &seat).await?;
         tx.finish(key.as_ref(), &member).await?;
