@@ -187,7 +187,7 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
         "quota_list",
         &operator.get(&format!("{quota}/quotas")).await?.ok()?,
     );
-    let several = json!({"resources": [{"resource_type": "alerts", "amount": 2}, {"resource_type": "users"}]});
+    let several = json!({"resources": [{"resource_type": "alerts", "amount": 2}, {"resource_type": "devices"}]});
     let uses =
         json!({"uses": [{"resource_type": "alerts"}, {"resource_type": "alerts", "amount": 100}]});
     for (name, path, body) in [
@@ -201,7 +201,7 @@ async fn answers_have_the_fields_that_callers_rely_on() -> Result<()> {
         (
             "quota_released",
             "usage/release",
-            json!({"resource_type": "users"}),
+            json!({"resource_type": "devices"}),
         ),
     ] {
         let answer = operator.post(&format!("{quota}/{path}"), body).await?;

@@ -159,6 +159,7 @@ reasons! {
     NotAGauge = "NOT_A_GAUGE", FailedPrecondition;
     ReservationNotFound = "RESERVATION_NOT_FOUND", NotFound;
     ReservationEnded = "RESERVATION_ENDED", FailedPrecondition;
+    CountedByFleet = "COUNTED_BY_FLEET", FailedPrecondition;
     UsageNotFound = "USAGE_NOT_FOUND", NotFound;
     UsageNotCorrectable = "USAGE_NOT_CORRECTABLE", FailedPrecondition;
 }

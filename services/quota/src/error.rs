@@ -38,6 +38,8 @@ pub(crate) enum Error {
         resource_type: String,
         period: ResetPeriod,
     },
+    #[error("counted by the fleet")]
+    CountedByFleet(String),
     #[error("no such use")]
     UsageNotFound,
     #[error("nothing to correct")]
@@ -119,6 +121,13 @@ impl From<Error> for Refusal {
             )
             .with("resource_type", resource_type)
             .with("reset_period", period.word()),
+            Error::CountedByFleet(resource_type) => Self::new(
+                Reason::CountedByFleet,
+                format!(
+                    "{resource_type} are counted as they are added and removed: nothing of them is given back or set here. Remove some of them, or have the limit raised."
+                ),
+            )
+            .with("resource_type", resource_type),
             Error::UsageNotFound => Self::new(
                 Reason::UsageNotFound,
                 "The log has no such use of that resource type. It keeps uses for 35 days; list them with GET /api/v1/tenants/{tenant}/usage-logs.",

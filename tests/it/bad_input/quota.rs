@@ -183,7 +183,9 @@ fn of_several(post: &dyn Fn(&str, Value) -> Sent) -> Vec<Wrong> {
         post("usage/release", body)
     };
     wrong.push((release("alerts"), "NOT_A_GAUGE"));
-    wrong.push((release("users"), "RELEASE_BEYOND_USAGE"));
+    wrong.push((release("devices"), "RELEASE_BEYOND_USAGE"));
+    wrong.push((release("users"), "COUNTED_BY_FLEET"));
+    wrong.push((set("users", json!({"value": "1"})), "COUNTED_BY_FLEET"));
     wrong
 }
 

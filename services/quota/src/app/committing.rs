@@ -36,12 +36,9 @@ pub(super) struct Commission {
 }
 
 impl Commission {
-    /// Whether it changes something of one of these tenants.
+    /// Whether it is in the log of one of these tenants.
     fn is_of(&self, tenants: &BTreeSet<TenantId>) -> bool {
         tenants.contains(&self.entry.key.0)
-            || self
-                .accounts()
-                .any(|account| tenants.contains(&account.tenant))
     }
 
     fn accounts(&self) -> impl Iterator<Item = &AccountId> {
@@ -124,6 +121,11 @@ impl Writer {
             }
             while !batch.is_empty() {
                 batch = self.write(batch).await;
+                // What has to wait for one of its kind doesn't hold up others.
+                while !batch.is_empty() && batch.len() < BATCH {
+                    let Ok(next) = receiver.try_recv() else { break };
+                    batch.push(next);
+                }
             }
         }
     }
@@ -148,8 +150,21 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(error = %error, entries = commissions.len(), "usage can't be committed");
-                for reply in replies {
-                    let _ = reply.send(Err(tenantry_core::Refusal::unavailable().into()));
+                let away = matches!(
+                    error,
+                    Error::Store(tenantry_store::Error::Unavailable(_)) | Error::Refused(_)
+                );
+                let singly = !away && commissions.len() > 1;
+                for (commission, reply) in commissions.into_iter().zip(replies) {
+                    // One that can't be committed at all takes no other with it.
+                    let alone = if singly {
+                        self.commit(&[commission]).await.ok()
+                    } else {
+                        None
+                    };
+                    let outcome = alone.and_then(|mut outcomes| outcomes.pop());
+                    let unavailable = || tenantry_core::Refusal::unavailable().into();
+                    let _ = reply.send(outcome.ok_or_else(unavailable));
                 }
             }
         }
@@ -181,7 +196,9 @@ impl Writer {
     ) -> Result<Option<Vec<Outcome>>, Error> {
         let mut tx = self.store.across(TenantId::PLATFORM).await?;
         let ids: BTreeSet<_> = commissions.iter().flat_map(Commission::accounts).collect();
-        let locked = accounts::lock(tx.conn(), ids).await?;
+        let mut locked = accounts::lock(tx.conn(), ids).await?;
+        // Nothing is counted any more in those of a tenant that is purged.
+        locked.retain(|account| !closed.contains(&account.id.tenant));
         let reservations: BTreeSet<_> = commissions
             .iter()
             .filter_map(Commission::reservation)

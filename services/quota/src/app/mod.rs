@@ -65,6 +65,8 @@ pub(crate) use usage::{AskedSeries, Forecast, Part, Present, ResourceUse, Series
 /// Name of this service.
 pub(crate) const OWN: &str = "quota";
 
+/// How many requests' events a replica takes down at once.
+const INTAKES: u32 = 4;
 /// Most exports that a replica has open, and with one credential: each of them works until it has all.
 const EXPORTS: usize = 16;
 const EXPORTS_OF_ONE: usize = 4;
@@ -79,6 +81,8 @@ pub(crate) struct App {
     ledger: Ledger,
     leases: Leases,
     tally: Tally,
+    /// Takes down events by connections of its own: they come many at once, and hold up nobody.
+    intake: Store,
     committer: Committer,
     streams: TenantStreams,
     export_slots: StreamSlots,
@@ -106,6 +110,7 @@ impl App {
             ledger,
             leases: Leases::new(counters.clone(), &tally, tasks, config.leases),
             tally,
+            intake: store.apart(INTAKES),
             store,
             tenants,
             overrides,

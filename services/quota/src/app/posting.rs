@@ -1,5 +1,6 @@
 //! The way of an entry: what it counts in is spent or opened, then it is committed to the ledger, and acknowledged only then.
 
+use sha2::{Digest as _, Sha256};
 use tenantry_core::request_id::RequestKey;
 use tenantry_core::{RequestContext, UsageId};
 use tenantry_counter::How;
@@ -12,6 +13,7 @@ use super::committing::{Commission, Outcome};
 use super::spending::{Demand, Refused, Spending, Tried, Trying};
 use crate::domain::decision::Standing;
 use crate::domain::entry::{Amount, Change, Counted, Entry, Kind, Line, Part, Posted};
+use crate::domain::limit;
 use crate::domain::reservation::{Held, NewReservation, Reserving};
 use crate::error::Error;
 use crate::store::usage::{self, Kept};
@@ -42,7 +44,7 @@ impl<'a> Posting<'a> {
             entry: Entry {
                 key: (tenant.id, ctx.principal.key(), request_id),
                 usage_id,
-                digest: key.map(|key| key.digest.to_vec()).unwrap_or_default(),
+                digest: key.map(digest).unwrap_or_default(),
                 kind,
                 description: description.to_owned(),
                 occurred_at: None,
@@ -93,6 +95,14 @@ pub(super) struct Receipt {
     /// The id of the entry that it was counted by, which is an earlier one where it was sent again.
     pub(super) usage_id: Uuid,
     pub(super) counted: Vec<Counted>,
+}
+
+/// What tells a request from another under the same id, be that of another method, whose message may have the same bytes.
+fn digest(key: &RequestKey) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    digest.update(key.method.as_bytes());
+    digest.update(key.digest);
+    digest.finalize().to_vec()
 }
 
 impl App {
@@ -191,6 +201,9 @@ impl App {
         for line in &posting.entry.lines {
             let mut bounds = self.bounds(posting.tenant, &line.resource_type).await?;
             if matches!(posting.entry.kind, Kind::Released | Kind::Set) {
+                if limit::is_counted_by_fleet(&line.resource_type) {
+                    return Err(Error::CountedByFleet(line.resource_type.clone()));
+                }
                 let own = bounds.first().map(Bound::reset_period);
                 if let Some(period) = own.filter(|period| !period.is_never()) {
                     return Err(Error::NotAGauge {

@@ -24,7 +24,7 @@ const LATE_DAYS: i64 = 35;
 /// How far ahead of the database's clock whoever tells may be.
 const AHEAD_MINUTES: i64 = 5;
 /// Most windows of one limit that the events of a request lie in.
-const MOST_WINDOWS: usize = 1_000;
+const MOST_WINDOWS: usize = 200;
 
 /// One event, as it was told.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl App {
         if events.is_empty() {
             return Ok(Some(recorded));
         }
-        let mut tx = self.store.across(TenantId::PLATFORM).await?;
+        let mut tx = self.intake.across(TenantId::PLATFORM).await?;
         let inserted = usage::record(tx.conn(), tenant.id, &events, now).await?;
         let inserted: HashSet<_> = inserted.into_iter().collect();
         let (new, known): (Vec<_>, Vec<_>) = events

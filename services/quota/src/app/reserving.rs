@@ -223,7 +223,10 @@ impl Used {
         }
         let beyond = reservation.lines.iter().zip(&lines);
         let mut beyond = beyond.filter(|(held, used)| used.amount > held.amount);
-        if let Some((held, used)) = beyond.next() {
+        // Of one that has ended it is to be said that it has.
+        if reservation.status == Status::Held
+            && let Some((held, used)) = beyond.next()
+        {
             let why = format!(
                 "has {} of {}, and {} are reserved: commit those, and consume the rest",
                 used.amount, used.resource_type, held.amount

@@ -94,26 +94,27 @@ impl App {
         }
     }
 
-    /// Writes sums in one transaction, those that aren't there yet. A tenant that is purged has none.
+    /// Writes sums that aren't there yet. A tenant that is purged has none.
     async fn log_sums(&self, sums: &[Sum]) -> Result<(), Error> {
-        let mut tx = self.store.across(TenantId::PLATFORM).await?;
-        let tenants: Vec<_> = sums.iter().map(|sum| sum.tenant).collect();
-        let open = usage::open_tenants(tx.conn(), &tenants).await?;
-        let mut sums: Vec<_> = sums
-            .iter()
-            .filter(|sum| open.contains(&sum.tenant))
-            .collect();
-        sums.sort_by(|one, other| {
-            let key = |sum: &Sum| (sum.tenant, sum.id);
-            key(one).cmp(&key(other))
-        });
-        let now = accounts::now(tx.conn()).await?;
-        let written = usage::log_requests(tx.conn(), &sums, now).await?;
-        let mut spans = series::Sums::default();
-        for sum in sums.iter().filter(|sum| written.contains(&sum.id)) {
-            spans.add(sum.tenant, &sum.resource_type, now, sum.amount);
+        let mut sums: Vec<_> = sums.iter().collect();
+        sums.sort_by_key(|sum| (sum.tenant, sum.id));
+        while !sums.is_empty() {
+            let mut tx = self.store.across(TenantId::PLATFORM).await?;
+            let now = accounts::now(tx.conn()).await?;
+            let written = usage::log_requests(tx.conn(), &sums, now).await?;
+            let mut spans = series::Sums::default();
+            for sum in sums.iter().filter(|sum| written.contains(&sum.id)) {
+                spans.add(sum.tenant, &sum.resource_type, now, sum.amount);
+            }
+            series::add(tx.conn(), &spans).await?;
+            let mut tenants: Vec<_> = sums.iter().map(|sum| sum.tenant).collect();
+            tenants.dedup();
+            let open = usage::open_tenants(tx.conn(), &tenants).await?;
+            if open.len() == tenants.len() {
+                return Ok(tx.finish(None, &()).await?);
+            }
+            sums.retain(|sum| open.contains(&sum.tenant));
         }
-        series::add(tx.conn(), &spans).await?;
-        Ok(tx.finish(None, &()).await?)
+        Ok(())
     }
 }

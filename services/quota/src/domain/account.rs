@@ -118,8 +118,9 @@ impl Account {
 
     /// Whether more is granted than the limit has.
     pub(crate) fn is_overgranted(&self) -> bool {
-        self.limit
-            .is_some_and(|limit| self.granted > 0 && self.settled + self.granted > limit)
+        self.limit.is_some_and(|limit| {
+            self.granted > 0 && self.settled.saturating_add(self.granted) > limit
+        })
     }
 
     /// Ends the opening. What was granted and isn't used may be granted again; of one that is lost all that was granted counts as
@@ -144,9 +145,11 @@ impl Account {
 
     /// What may still be granted.
     fn grantable(&self) -> i64 {
-        let within_limit = self
-            .limit
-            .map_or(MAX_AMOUNT, |limit| limit - self.settled - self.granted);
+        let within_limit = self.limit.map_or(MAX_AMOUNT, |limit| {
+            limit
+                .saturating_sub(self.settled)
+                .saturating_sub(self.granted)
+        });
         within_limit.min(MAX_AMOUNT - self.granted).max(0)
     }
 

@@ -213,6 +213,10 @@ impl Accounts {
             let mut standings = Vec::with_capacity(line.parts.len());
             for (nth, part) in line.parts.iter().enumerate() {
                 let Some(mut account) = self.accounts.get(&part.account).cloned() else {
+                    // A pool that it counted in may have gone with its tenant.
+                    if nth > 0 && part.change == Change::Amend {
+                        continue;
+                    }
                     return Posted::Ended;
                 };
                 let (changed, committing) = change(&mut account, &part.change, amount, now);

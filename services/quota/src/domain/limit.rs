@@ -36,6 +36,14 @@ const GAUGES: [&str; 7] = [
     "asset_bytes",
 ];
 
+/// Those that services of the fleet count themselves, item by item.
+const COUNTED_BY_FLEET: [&str; 2] = ["users", "api_keys"];
+
+/// Whether a service of the fleet counts it: nobody else says how many there are, or that some are gone.
+pub(crate) fn is_counted_by_fleet(resource_type: &str) -> bool {
+    COUNTED_BY_FLEET.contains(&resource_type)
+}
+
 /// Over which window a resource type is counted that nothing bounds.
 pub(crate) fn unbounded_period(resource_type: &str) -> ResetPeriod {
     if GAUGES.contains(&resource_type) {

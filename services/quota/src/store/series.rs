@@ -49,7 +49,7 @@ pub(crate) async fn add(conn: &mut PgConnection, sums: &Sums<'_>) -> Result<(), 
         "INSERT INTO usage_series AS s (tenant_id, resource_type, minutes, start, amount)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[])
          ON CONFLICT (tenant_id, resource_type, minutes, start) DO UPDATE
-             SET amount = least(s.amount::numeric + excluded.amount, 9223372036854775807)::bigint",
+             SET amount = greatest(least(s.amount::numeric + excluded.amount, 9223372036854775807), -9223372036854775808)::bigint",
         &tenants,
         &types as &[&str],
         &widths,

@@ -445,9 +445,9 @@ async fn only_what_there_is_and_what_can_be_wrong_is_corrected() {
     let world = World::start().await;
     let (operator, tenant) = (operator(), world.tenant());
     let mut quotas = world.quotas(&world.program(tenant));
-    decided(&mut quotas, using("users", 3)).await.unwrap();
+    decided(&mut quotas, using("devices", 3)).await.unwrap();
     let release = tenantry_proto::quota::v1::ReleaseQuotaRequest {
-        resource_type: "users".to_owned(),
+        resource_type: "devices".to_owned(),
         ..Default::default()
     };
     quotas.release_quota(release).await.unwrap();
@@ -456,27 +456,27 @@ async fn only_what_there_is_and_what_can_be_wrong_is_corrected() {
     let absent = tenantry_core::UsageId::new().to_string();
     for (tenant, id, resource_type) in [
         (tenant, ids[0].as_str(), "api_calls"),
-        (tenant, absent.as_str(), "users"),
-        (tenant, "none", "users"),
-        (strangers, ids[0].as_str(), "users"),
+        (tenant, absent.as_str(), "devices"),
+        (tenant, "none", "devices"),
+        (strangers, ids[0].as_str(), "devices"),
     ] {
         let refused = correct(&world, (&operator, tenant), (id, resource_type, 1), "").await;
         assert_eq!(reason(&refused.unwrap_err()), Reason::UsageNotFound);
     }
-    let released = correct(&world, (&operator, tenant), (&ids[1], "users", 0), "").await;
+    let released = correct(&world, (&operator, tenant), (&ids[1], "devices", 0), "").await;
     assert_eq!(reason(&released.unwrap_err()), Reason::UsageNotCorrectable);
-    let negative = correct(&world, (&operator, tenant), (&ids[0], "users", -1), "").await;
+    let negative = correct(&world, (&operator, tenant), (&ids[0], "devices", -1), "").await;
     assert_eq!(reason(&negative.unwrap_err()), Reason::InvalidArgument);
     // Who records what is used doesn't amend it.
     let mut events = world.usage_events(&world.program(tenant));
     let own = CorrectUsageRequest {
         usage: ids[0].clone(),
-        resource_type: "users".to_owned(),
+        resource_type: "devices".to_owned(),
         amount: Some(0),
         reason: "Mine".to_owned(),
         ..Default::default()
     };
     let denied = events.correct_usage(own).await.unwrap_err();
     assert_eq!(reason(&denied), Reason::PermissionDenied);
-    assert_eq!(usage(&world, tenant, "users").await, 2);
+    assert_eq!(usage(&world, tenant, "devices").await, 2);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
 use tenantry_proto::quota::v1::{
-    OverrideLimitRequest, QuotaDecision, ReleaseQuotaRequest, SetGaugeRequest,
+    ConsumeQuotaRequest, OverrideLimitRequest, QuotaDecision, ReleaseQuotaRequest, SetGaugeRequest,
 };
 use tonic::Status;
 
@@ -50,27 +50,39 @@ async fn what_is_given_back_can_be_used_again_and_no_more_than_there_is() {
     let world = World::start().await;
     let other = world.replica().await;
     let tenant = world.tenant();
+    world.set(tenant, "devices", 5, "never").await;
     let mut quotas = world.quotas(&world.program(tenant));
-    decided(&mut quotas, using("users", 5)).await.unwrap();
+    decided(&mut quotas, using("devices", 5)).await.unwrap();
     let mut others = other.quotas(&world.program(tenant));
-    let full = decided(&mut others, using("users", 1)).await;
+    let full = decided(&mut others, using("devices", 1)).await;
     assert_eq!(full, Err(Reason::QuotaExceeded));
-    let released = release(&mut quotas, "users", 2, "gone").await.unwrap();
+    let released = release(&mut quotas, "devices", 2, "gone").await.unwrap();
     assert_eq!(
         (released.amount, released.usage, released.remaining),
         (-2, 3, Some(2))
     );
     // Once for its id.
-    let again = release(&mut quotas, "users", 2, "gone").await.unwrap();
+    let again = release(&mut quotas, "devices", 2, "gone").await.unwrap();
     assert_eq!(again, released);
-    let another = release(&mut quotas, "users", 1, "gone").await.unwrap_err();
+    let another = release(&mut quotas, "devices", 1, "gone")
+        .await
+        .unwrap_err();
     assert_eq!(reason(&another), Reason::RequestIdReused);
-    let beyond = release(&mut quotas, "users", 4, "").await.unwrap_err();
+    // So is one of another method, whose message has the same bytes.
+    let used = ConsumeQuotaRequest {
+        request_id: "gone".to_owned(),
+        ..using("devices", 2)
+    };
+    assert_eq!(
+        decided(&mut quotas, used).await,
+        Err(Reason::RequestIdReused)
+    );
+    let beyond = release(&mut quotas, "devices", 4, "").await.unwrap_err();
     assert_eq!(reason(&beyond), Reason::ReleaseBeyondUsage);
     assert!(beyond.message().contains("3 are used"));
     let window = release(&mut quotas, "api_calls", 1, "").await.unwrap_err();
     assert_eq!(reason(&window), Reason::NotAGauge);
-    let used = decided(&mut quotas, using("users", 2)).await.unwrap();
+    let used = decided(&mut quotas, using("devices", 2)).await.unwrap();
     assert_eq!(used.remaining, Some(0));
     assert_eq!(crate::exactness::used(&world, tenant).await, 5);
 }
@@ -119,38 +131,49 @@ async fn never_more_are_there_at_once_than_the_limit_however_many_come_and_go() 
 async fn a_gauge_that_is_set_is_a_fact_and_refuses_what_is_beyond_the_limit() {
     let world = World::start().await;
     let tenant = world.tenant();
+    world.set(tenant, "devices", 5, "never").await;
     let mut quotas = world.quotas(&world.program(tenant));
-    let first = set(&mut quotas, "users", 4, "night").await.unwrap();
+    let first = set(&mut quotas, "devices", 4, "night").await.unwrap();
     assert_eq!(
         (first.allowed, first.amount, first.usage, first.remaining),
         (true, 4, 4, Some(1))
     );
-    let over = set(&mut quotas, "users", 9, "").await.unwrap();
+    let over = set(&mut quotas, "devices", 9, "").await.unwrap();
     assert_eq!(
         (over.allowed, over.amount, over.usage, over.remaining),
         (false, 5, 9, Some(0))
     );
-    let refused = decided(&mut quotas, using("users", 1)).await;
+    let refused = decided(&mut quotas, using("devices", 1)).await;
     assert_eq!(refused, Err(Reason::QuotaExceeded));
     // Sent again it sets nothing back.
-    let again = set(&mut quotas, "users", 4, "night").await.unwrap();
+    let again = set(&mut quotas, "devices", 4, "night").await.unwrap();
     assert_eq!(again, first);
-    assert_eq!(usage(&world, tenant, "users").await, 9);
-    let fewer = set(&mut quotas, "users", 2, "").await.unwrap();
+    assert_eq!(usage(&world, tenant, "devices").await, 9);
+    let fewer = set(&mut quotas, "devices", 2, "").await.unwrap();
     assert_eq!((fewer.amount, fewer.remaining), (-7, Some(3)));
-    decided(&mut quotas, using("users", 3)).await.unwrap();
+    decided(&mut quotas, using("devices", 3)).await.unwrap();
     // What nothing bounds is a gauge all the same.
     let free = set(&mut quotas, "storage_bytes", 1 << 50, "").await;
     assert_eq!(free.unwrap().usage, 1 << 50);
     let window = set(&mut quotas, "api_calls", 1, "").await.unwrap_err();
     assert_eq!(reason(&window), Reason::NotAGauge);
+    // What the fleet counts nobody else says.
+    for owned in ["users", "api_keys"] {
+        let refused = [
+            set(&mut quotas, owned, 0, "").await,
+            release(&mut quotas, owned, 1, "").await,
+        ];
+        for refused in refused {
+            assert_eq!(reason(&refused.unwrap_err()), Reason::CountedByFleet);
+        }
+    }
     let nothing = SetGaugeRequest {
-        resource_type: "users".to_owned(),
+        resource_type: "devices".to_owned(),
         ..Default::default()
     };
     let nothing = quotas.set_gauge(nothing).await.unwrap_err();
     assert_eq!(reason(&nothing), Reason::InvalidArgument);
-    assert_eq!(usage(&world, tenant, "users").await, 5);
+    assert_eq!(usage(&world, tenant, "devices").await, 5);
 }
 
 async fn pool(world: &World, tenant: TenantId, limit: i64) {

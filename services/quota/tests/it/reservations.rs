@@ -133,8 +133,12 @@ async fn each_step_of_a_reservation_is_done_once_and_an_ended_one_is_not_ended_a
         (&replayed.id, replayed.status.as_str()),
         (&first.id, "committed")
     );
+    // Another method is another request, though its message has the same bytes.
+    let all = commit(&mut here, &first, None, "end").await.unwrap_err();
+    assert_eq!(reason(&all), Reason::RequestIdReused);
     for ended in [
         commit(&mut here, &first, Some(4), "other").await,
+        commit(&mut here, &first, Some(9), "more").await,
         cancel(&mut there, &first).await,
     ] {
         assert_eq!(reason(&ended.unwrap_err()), Reason::ReservationEnded);
@@ -234,7 +238,7 @@ async fn what_nobody_ends_is_given_back_when_its_time_has_passed() {
     assert!(seconds(expired.ended_at) > seconds(held.created_at));
     assert_eq!(usage(&world, tenant, "api_calls").await, 0);
     world.consume(tenant, 10).await.unwrap();
-    let late = commit(&mut here, &held, None, "").await.unwrap_err();
+    let late = commit(&mut here, &held, Some(3), "").await.unwrap_err();
     assert_eq!(reason(&late), Reason::ReservationEnded);
     assert_eq!(crate::exactness::used(&world, tenant).await, 10);
 }
