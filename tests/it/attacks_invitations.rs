@@ -122,7 +122,7 @@ async fn an_invitation_leads_to_its_own_tenant_whatever_the_request_names() -> R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_sixteen_who_accept_at_once_over_two_replicas_one_succeeds() -> Result<()> {
     let fleet = fleet().await?;
-    let a = Party::create(fleet).await?;
+    let a = Party::on_plan(fleet, "basic").await?;
     let invited = invite(fleet, &a.rest(fleet)?, &a.id, "member").await?;
     // One that signs in already, so that no queue of password hashes puts them in a row.
     add_user(&fleet.operator_rest()?, &a.child, &invited.email, "viewer").await?;

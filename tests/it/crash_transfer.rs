@@ -34,7 +34,8 @@ impl Pair {
         let operator = fleet.operator_rest()?;
         let mut tenants = [String::new(), String::new()];
         for tenant in &mut tenants {
-            let made = create_tenant(&operator, json!({"name": unique("Pair")})).await?;
+            let body = json!({"name": unique("Pair"), "subscription_tier": "business"});
+            let made = create_tenant(&operator, body).await?;
             *tenant = text(&made, "id");
         }
         tenants.sort_unstable();

@@ -195,7 +195,7 @@ async fn sixty_four_uses_with_one_request_id_count_once() -> Result<()> {
     let before = served(fleet, "quota", "ConsumeQuota").await?;
     let request_id = unique("use");
     // A counter that is spent from, and a gauge.
-    for (resource_type, amount) in [("alerts", 7), ("users", 2)] {
+    for (resource_type, amount) in [("alerts", 7), ("devices", 2)] {
         let id = format!("{request_id}-{resource_type}");
         let body = json!({"resource_type": resource_type, "amount": amount, "request_id": id});
         let owner = a.rest(fleet)?;
@@ -276,10 +276,10 @@ async fn what_is_held_ended_given_back_or_set_again_counts_once() -> Result<()> 
     )
     .await?;
     assert_eq!(used(&owner, &a.id, "devices").await?, 4);
-    let uses = json!({"uses": [{"resource_type": "alerts"}, {"resource_type": "users"}]});
+    let uses = json!({"uses": [{"resource_type": "alerts"}, {"resource_type": "classes"}]});
     post("usage:batchIncrement", uses).await?;
     assert_eq!(used(&owner, &a.id, "alerts").await?, 5);
-    assert_eq!(used(&owner, &a.id, "users").await?, 1);
+    assert_eq!(used(&owner, &a.id, "classes").await?, 1);
     Ok(())
 }
 

@@ -208,6 +208,8 @@ async fn a_foreign_id_is_answered_exactly_like_an_absent_one() -> Result<()> {
     let of_tenants = rows.iter().filter(|(_, class)| *class == Class::Tenant);
     let attacks = of_tenants.map(|(path, _)| async {
         let (a, b) = tokio::try_join!(Party::create(fleet), Party::create(fleet))?;
+        // Who was just added is still being told to quota.
+        crate::seats::told_of(fleet, &b.id).await?;
         let mut intruders = credentials(fleet, &a)?;
         intruders.push(bound_session(fleet, &at, &a, &b).await?);
         attack(fleet, &channel, path, intruders, (&a, &b)).await

@@ -163,6 +163,7 @@ async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Re
     let a = Party::create(fleet).await?;
     let path = format!("/api/v1/tenants/{}", a.id);
     use_some(&operator, &a.id).await?;
+    crate::seats::told_of(fleet, &a.id).await?;
     let refused = operator
         .send(Method::DELETE, &format!("{path}?hard=true"), None)
         .await?;
@@ -194,8 +195,10 @@ async fn a_purged_tenants_names_are_nobodys_and_its_credentials_are_dead() -> Re
     );
     let quota = services.iter().find(|part| part["service"] == "quota");
     for (kind, count) in [
-        ("usage_accounts", 2),
-        ("usage_records", 2),
+        // Its two members and its key are counted too.
+        ("usage_accounts", 3),
+        ("usage_records", 8),
+        ("reservations", 3),
         ("limit_overrides", 1),
     ] {
         let data = quota.context("quota")?["data"].as_array();

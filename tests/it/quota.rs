@@ -49,7 +49,7 @@ async fn of_sixty_four_uses_at_once_a_limit_admits_exactly_its_number() -> Resul
     let owner = a.rest(fleet)?;
     let before = served(fleet, "quota", "ConsumeQuota").await?;
     // A counter that is spent from, and a gauge.
-    for (resource_type, limit) in [("alerts", 20), ("users", 5)] {
+    for (resource_type, limit) in [("alerts", 20), ("classes", 5)] {
         set(&operator, &a.id, resource_type, limit).await?.ok()?;
         let answers = (0..AT_ONCE).map(|_| one(&owner, &a.id, resource_type));
         let answers = try_join_all(answers).await?;

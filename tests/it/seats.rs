@@ -68,6 +68,21 @@ async fn settled(fleet: &Fleet, tenant: &str, within: Duration) -> Result<i64> {
     .await
 }
 
+/// Waits until quota has heard of each member and key of a tenant.
+pub async fn told_of(fleet: &Fleet, tenant: &str) -> Result<()> {
+    let mut database = PgConnection::connect(fleet.superuser_url().as_str()).await?;
+    until("word of all members", SETTLED_WITHIN, async || {
+        let untold: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM identity.seat_changes WHERE tenant_id = $1::uuid",
+        )
+        .bind(tenant)
+        .fetch_one(&mut database)
+        .await?;
+        Ok((untold == 0).then_some(()))
+    })
+    .await
+}
+
 /// The tenant's own word for how many users it has.
 async fn told(operator: &Rest, tenant: &str) -> Result<(i64, i64)> {
     let quotas = operator

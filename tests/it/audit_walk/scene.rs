@@ -41,7 +41,9 @@ pub(super) struct Person {
 impl<'f> Scene<'f> {
     pub async fn start(fleet: &'f Fleet) -> Result<Self> {
         let rest = fleet.operator_rest()?;
-        let made = create_tenant(&rest, json!({"name": unique("Walk")})).await?;
+        // It has room for everyone who comes.
+        let body = json!({"name": unique("Walk"), "subscription_tier": "business"});
+        let made = create_tenant(&rest, body).await?;
         let (tenant, slug) = (text(&made, "id"), text(&made, "slug"));
         let endpoint = Endpoint::from_shared(fleet.gateway())?.user_agent(USER_AGENT)?;
         let me = rest.get("/api/v1/auth/me").await?.ok()?;

@@ -70,9 +70,15 @@ pub fn text(value: &Value, field: &str) -> String {
 
 impl Party {
     pub async fn create(fleet: &Fleet) -> Result<Self> {
+        Self::on_plan(fleet, "free").await
+    }
+
+    /// The same on a plan that has room for more people than five.
+    pub async fn on_plan(fleet: &Fleet, plan: &str) -> Result<Self> {
         let _turn = TURNS.acquire().await?;
         let operator = fleet.operator_rest()?;
-        let tenant = create_tenant(&operator, json!({"name": unique("Party")})).await?;
+        let body = json!({"name": unique("Party"), "subscription_tier": plan});
+        let tenant = create_tenant(&operator, body).await?;
         let (id, slug) = (text(&tenant, "id"), text(&tenant, "slug"));
         let owner_email = format!("{}@example.com", unique("owner"));
         let owner = add_user(&operator, &id, &owner_email, "owner").await?;

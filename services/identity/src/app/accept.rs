@@ -128,8 +128,8 @@ impl App {
         if let Some(replay) = tx.claim(key.as_ref()).await? {
             return Ok(replay.answer);
         }
-        let seat = seat?;
         let mut invitation = locked(&mut tx, &opened.presented).await?;
+        let seat = seat?;
         let before = invitation.facts();
         let (ctx, user) =
             accepting_user(ctx, &mut tx, &proof, &invitation, &acceptance, hash).await?;
