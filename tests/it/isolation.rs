@@ -87,6 +87,8 @@ const MOVE: &[&str] = &["feed_n", "mail_state", "mail_state_at"];
 /// Everything that is stored of B's tree, in one text: rows, outbox and counters of registry, identity and quota; and of audit,
 /// whose log grows by what the others wrote before, what it writes itself.
 async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
+    // Who was just added is still being told to quota.
+    crate::seats::told_of(fleet, &b.id).await?;
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.columns

@@ -73,7 +73,7 @@ pub async fn told_of(fleet: &Fleet, tenant: &str) -> Result<()> {
     let mut database = PgConnection::connect(fleet.superuser_url().as_str()).await?;
     until("word of all members", SETTLED_WITHIN, async || {
         let untold: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM identity.seat_changes WHERE tenant_id = $1::uuid",
+            "SELECT count(*) FROM identity.seat_changes WHERE tenant_id = $1::uuid AND change <> 'gone'",
         )
         .bind(tenant)
         .fetch_one(&mut database)
