@@ -290,16 +290,16 @@ impl<'a> Done<'a> {
         series::add(conn, &sums).await?;
         for (commission, _) in &self.0 {
             let tenant = commission.entry.key.0;
-            match &commission.reserving {
-                None => {}
-                Some(Reserving::Make(new)) => {
-                    if !reservations::insert(conn, tenant, new, now).await? {
-                        return Ok(false);
-                    }
-                }
+            let kept = match &commission.reserving {
+                None => true,
+                Some(Reserving::Make(new)) => reservations::insert(conn, tenant, new, now).await?,
                 Some(Reserving::End(ending)) => {
                     reservations::end(conn, tenant, ending, now).await?;
+                    true
                 }
+            };
+            if !kept {
+                return Ok(false);
             }
         }
         Ok(true)
