@@ -32,6 +32,11 @@ const REVIEWED: &[(&str, &str)] = &[
     ("SEC035", "registry.tenants (tenants_external_id)"),
     // It keeps a purged tenant's id from coming back, reads a table without tenants, and runs as who inserts.
     ("SEC013", "registry.tenants.refuse_purged_tenant"),
+    // Members and keys leave word of the places that they take, in a table of the same tenant, as who writes them.
+    ("SEC013", "identity.api_keys.note_seat"),
+    ("SEC013", "identity.api_keys.note_seat_gone"),
+    ("SEC013", "identity.api_keys.note_seat_left"),
+    ("SEC013", "identity.memberships.note_seat"),
     // Partitions are made and dropped as their owner, who is behind the walls too; they touch no rows, drop only what has had its
     // time, and the application's role may not call them.
     ("SEC014", "audit.ensure_partition"),

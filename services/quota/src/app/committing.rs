@@ -306,7 +306,7 @@ impl<'a> Done<'a> {
         series::add(conn, &sums).await?;
         for (commission, _) in &self.0 {
             let tenant = commission.entry.key.0;
-            let first = match &commission.reserving {
+            let kept = match &commission.reserving {
                 None => true,
                 Some(Reserving::Make(new)) => reservations::insert(conn, tenant, new, now).await?,
                 Some(Reserving::End(ending)) => {
@@ -314,7 +314,7 @@ impl<'a> Done<'a> {
                     true
                 }
             };
-            if !first {
+            if !kept {
                 return Ok(false);
             }
         }
