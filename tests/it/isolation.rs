@@ -84,6 +84,10 @@ const WAITS: &[&str] = &["mails", "relay_held"];
 /// Columns that move by themselves: numbers for followers, and what became of a mail.
 const MOVE: &[&str] = &["feed_n", "mail_state", "mail_state_at"];
 
+/// All but what B's own requests add up to, which comes into the log a few seconds behind them.
+const OWN_REQUESTS: &str = "coalesce(to_jsonb(t) ->> 'kind', '') <> 'requests'
+    AND NOT (to_jsonb(t) ? 'minutes' AND to_jsonb(t) ->> 'resource_type' = 'api_calls')";
+
 /// Everything that is stored of B's tree, in one text: rows, outbox and counters of registry, identity and quota; and of audit,
 /// whose log grows by what the others wrote before, what it writes itself.
 async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
@@ -105,7 +109,7 @@ async fn stored(fleet: &Fleet, b: &Party) -> Result<String> {
         let sql = format!(
             "SELECT coalesce(string_agg(kept, ',' ORDER BY kept), '') \
              FROM {table} AS t, LATERAL (SELECT (to_jsonb(t) - $3)::text AS kept) AS row \
-             WHERE tenant_id IN ($1::uuid, $2::uuid)"
+             WHERE tenant_id IN ($1::uuid, $2::uuid) AND {OWN_REQUESTS}"
         );
         let rows: String = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(&b.id)

@@ -105,6 +105,8 @@ async fn a_limit_that_is_refused_uses_nothing_up() -> Result<()> {
     let fleet = fleet().await?;
     let (a, operator) = (Party::create(fleet).await?, fleet.operator_rest()?);
     let owner = a.rest(fleet)?;
+    // Of a small limit nothing is leased, so what is used is told exactly.
+    set(&operator, &a.id, "api_calls", 500).await?.ok()?;
     let mut asked = 0;
     for _ in 0..20 {
         for _ in 0..2 {
