@@ -19,6 +19,8 @@ use tonic::{Request, Status};
 use crate::several::usage;
 use crate::support::{UsageEvents, World, decided, reason, using};
 
+/// A client's pause before it tells again what nobody answered: nothing is awaited by it.
+const TELLS_AGAIN_AFTER: Duration = Duration::from_millis(20);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn event(id: &str, amount: i64) -> UsageEvent {
@@ -36,6 +38,7 @@ fn ago(ago: Duration) -> Option<Timestamp> {
     Some(timestamp(clock::now() - ago))
 }
 
+/// Tells of events; again, where nobody says what became of them, as each has an id.
 async fn record(
     events: &mut UsageEvents,
     told: Vec<UsageEvent>,
@@ -44,8 +47,14 @@ async fn record(
         events: told,
         ..Default::default()
     };
-    let recorded = events.record_usage_events(request).await?;
-    Ok(recorded.into_inner())
+    loop {
+        match events.record_usage_events(request.clone()).await {
+            Err(refused) if reason(&refused) == Reason::Unavailable => {
+                tokio::time::sleep(TELLS_AGAIN_AFTER).await;
+            }
+            recorded => return Ok(recorded?.into_inner()),
+        }
+    }
 }
 
 /// The ids of events that were refused, each with the reason.

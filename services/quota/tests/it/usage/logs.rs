@@ -63,7 +63,7 @@ async fn each_use_is_a_line_and_pages_show_each_once_the_newest_first() {
     let claims = world.program(tenant);
     let mut quotas = world.quotas(&claims);
     let both = ConsumeQuotaRequest {
-        resources: ["alerts", "users"]
+        resources: ["alerts", "devices"]
             .map(|name| ResourceAmount {
                 resource_type: name.to_owned(),
                 amount: Some(3),
@@ -75,7 +75,7 @@ async fn each_use_is_a_line_and_pages_show_each_once_the_newest_first() {
     };
     quotas.consume_quota(both).await.unwrap();
     let back = ReleaseQuotaRequest {
-        resource_type: "users".to_owned(),
+        resource_type: "devices".to_owned(),
         amount: Some(2),
         ..Default::default()
     };
@@ -98,8 +98,8 @@ async fn each_use_is_a_line_and_pages_show_each_once_the_newest_first() {
             ("api_calls", 3, "used"),
             ("api_calls", 2, "used"),
             ("api_calls", 1, "used"),
-            ("users", -2, "released"),
-            ("users", 3, "used"),
+            ("devices", -2, "released"),
+            ("devices", 3, "used"),
             ("alerts", 3, "used"),
         ]
     );

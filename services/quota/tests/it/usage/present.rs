@@ -108,5 +108,5 @@ async fn each_resource_type_shows_what_is_used_of_its_limit_and_where_it_goes() 
         .iter()
         .map(|used| (used.resource_type.as_str(), used.current))
         .collect();
-    assert_eq!(others, [("gpu_seconds", 2)]);
+    assert_eq!(others, [("api_keys", 0), ("gpu_seconds", 2)]);
 }
