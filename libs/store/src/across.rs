@@ -52,7 +52,7 @@ impl AcrossTx {
         sqlx::query!(
             r#"
             WITH given AS (
-                SELECT g.*, row_number() OVER (PARTITION BY tenant_id ORDER BY place) AS nth, count(*) OVER (PARTITION BY tenant_id) AS of_all
+                SELECT tenant_id, event_id, action, event, row_number() OVER (PARTITION BY tenant_id ORDER BY place) AS nth, count(*) OVER (PARTITION BY tenant_id) AS of_all
                 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) WITH ORDINALITY AS g (tenant_id, event_id, action, event, place)
             ), counted AS (
                 INSERT INTO outbox_counter AS c (tenant_id, n, at)

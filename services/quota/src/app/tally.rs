@@ -20,9 +20,12 @@ const AT_ONCE: usize = 1_000;
 /// Most transactions that wait for a database that doesn't answer; what is beyond them is given up, and said so.
 const MOST_WAITING: usize = 1_000;
 
+/// How much of each resource type.
+type OfTenant = Vec<(Box<str>, i64)>;
+
 /// What was admitted and isn't written yet. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(Arc<Mutex<HashMap<TenantId, Vec<(Box<str>, i64)>>>>);
+pub(super) struct Tally(Arc<Mutex<HashMap<TenantId, OfTenant>>>);
 
 /// What one tenant's requests of one resource type add up to. It is written once for its id.
 #[derive(Clone, Debug)]

@@ -47,7 +47,9 @@ pub(crate) async fn add(conn: &mut PgConnection, sums: &Sums<'_>) -> Result<(), 
     let amounts: Vec<_> = sums.0.values().copied().collect();
     sqlx::query!(
         "INSERT INTO usage_series AS s (tenant_id, resource_type, minutes, start, amount)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[])
+         SELECT tenant_id, resource_type, minutes, start, amount
+         FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[])
+              AS u (tenant_id, resource_type, minutes, start, amount)
          ON CONFLICT (tenant_id, resource_type, minutes, start) DO UPDATE
              SET amount = greatest(least(s.amount::numeric + excluded.amount, 9223372036854775807), -9223372036854775808)::bigint",
         &tenants,

@@ -39,8 +39,12 @@ pub(crate) async fn insert(
     let kept = sqlx::query!(
         "INSERT INTO usage_log (tenant_id, principal, request_id, line, usage_id, digest, kind, resource_type, amount, description,
                                 occurred_at, refers_to, answer, recorded_at)
-         SELECT r.*, $14 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::uuid[], $6::bytea[], $7::text[], $8::text[],
-                                $9::bigint[], $10::text[], $11::timestamptz[], $12::uuid[], $13::jsonb[]) AS r
+         SELECT tenant_id, principal, request_id, line, usage_id, digest, kind, resource_type, amount, description, occurred_at, refers_to,
+                answer, $14
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::uuid[], $6::bytea[], $7::text[], $8::text[],
+                     $9::bigint[], $10::text[], $11::timestamptz[], $12::uuid[], $13::jsonb[])
+              AS r (tenant_id, principal, request_id, line, usage_id, digest, kind, resource_type, amount, description, occurred_at,
+                    refers_to, answer)
          ON CONFLICT DO NOTHING",
         &columns.tenants,
         &columns.principals as &[&str],
