@@ -13,6 +13,7 @@ mod leases_lost;
 mod limits;
 mod losses;
 mod metrics;
+mod overrides;
 mod pools;
 mod purge;
 mod rates;
