@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::keys::GatewayWord;
@@ -158,6 +158,66 @@ async fn caller(rest: &Rest, path: &str, admitted: &AtomicI64, over: &AtomicBool
     Ok(())
 }
 
+/// Tells of events until all is over, each as often as nobody says what became of it; how many are acknowledged.
+async fn teller(rest: &Rest, tenant: &str, over: &AtomicBool) -> Result<i64> {
+    let path = format!("/api/v1/tenants/{tenant}/usage-events");
+    let mut told = 0;
+    while !over.load(Ordering::Relaxed) {
+        let events = (0..3).map(|_| json!({"id": unique("event"), "resource_type": "alerts"}));
+        let body = json!({"events": events.collect::<Vec<_>>()});
+        sent(rest, &path, &body).await?;
+        told += 3;
+        tokio::time::sleep(FULL_PAUSE).await;
+    }
+    Ok(told)
+}
+
+/// Holds something and ends that, one time after the other, until all is over: nothing of it is used.
+async fn holder(rest: &Rest, tenant: &str, over: &AtomicBool) -> Result<i64> {
+    let path = format!("/api/v1/tenants/{tenant}/reservations");
+    let mut ended = 0;
+    while !over.load(Ordering::Relaxed) {
+        let body =
+            json!({"resource_type": "classes", "ttl_seconds": 3_600, "request_id": unique("hold")});
+        let held = sent(rest, &path, &body).await?;
+        let id = held["id"].as_str().context("an id")?;
+        let end = if ended % 2 == 0 {
+            json!({"request_id": unique("end")})
+        } else {
+            json!({"amount": 0, "request_id": unique("end")})
+        };
+        let verb = if ended % 2 == 0 { "cancel" } else { "commit" };
+        sent(rest, &format!("{path}/{id}:{verb}"), &end).await?;
+        ended += 1;
+        tokio::time::sleep(FULL_PAUSE).await;
+    }
+    Ok(ended)
+}
+
+/// Sends a request as often as nobody says what became of it.
+async fn sent(rest: &Rest, path: &str, body: &Value) -> Result<Value> {
+    loop {
+        match rest.post(path, body.clone()).await {
+            Ok(answer) if answer.status == 200 => return Ok(answer.json()),
+            Ok(answer) if answer.status < 500 && answer.reason() != "OVERLOADED" => {
+                anyhow::bail!("{path}: {} {}", answer.status, answer.text);
+            }
+            Ok(_) | Err(_) => tokio::time::sleep(LOST_PAUSE).await,
+        }
+    }
+}
+
+/// What the ledger has of a resource type, and what its log adds up to.
+async fn counted(connection: &mut PgConnection, resource_type: &str) -> Result<(i64, i64)> {
+    let counted = "SELECT coalesce(sum(settled + committed), 0)::bigint FROM quota.accounts WHERE resource_type = $1";
+    let logged =
+        "SELECT coalesce(sum(amount), 0)::bigint FROM quota.usage_log WHERE resource_type = $1";
+    let counted = sqlx::query_scalar(counted).bind(resource_type);
+    let logged = sqlx::query_scalar(logged).bind(resource_type);
+    let counted = counted.fetch_one(&mut *connection).await?;
+    Ok((counted, logged.fetch_one(connection).await?))
+}
+
 /// Waits until each replica of quota bounds these tenants by the pool.
 async fn known_everywhere(fleet: &Fleet, children: &[String], pool: i64) -> Result<()> {
     let word = fleet.keys().gateway_word().value().to_str()?.to_owned();
@@ -237,7 +297,9 @@ async fn storm(rounds: usize) -> Result<()> {
         over.store(true, Ordering::Relaxed);
         anyhow::Ok(())
     };
-    tokio::try_join!(callers, striker)?;
+    let told = teller(&operator, &children[0], &over);
+    let held = holder(&operator, &children[1], &over);
+    let (_, (), told, ended) = tokio::try_join!(callers, striker, told, held)?;
 
     let admitted = admitted.load(Ordering::Relaxed);
     let mut connection = PgConnection::connect(fleet.superuser_url().as_str()).await?;
@@ -247,13 +309,25 @@ async fn storm(rounds: usize) -> Result<()> {
     .bind(id)
     .fetch_one(&mut connection)
     .await?;
-    let logged: i64 = sqlx::query_scalar("SELECT sum(amount)::bigint FROM quota.usage_log")
-        .fetch_one(&mut connection)
-        .await?;
+    let (_, logged) = counted(&mut connection, "api_calls").await?;
     println!(
         "{blows} blows, {admitted} of {limit} acknowledged; the pool has {pool}, the log {logged}"
     );
     assert_eq!((admitted, pool, logged), (limit, limit, limit));
+    println!("{told} events told of, {ended} reservations ended");
+    assert!(told > 0 && ended > 0);
+    assert_eq!(counted(&mut connection, "alerts").await?, (told, told));
+    assert_eq!(counted(&mut connection, "classes").await?, (0, 0));
+    // Each threshold of the pool was told once.
+    let alerts: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT event -> 'after' ->> 'threshold', count(*) FROM quota.outbox
+         WHERE tenant_id = $1::uuid AND action = 'usage_alert.raised' GROUP BY 1 ORDER BY 1",
+    )
+    .bind(id)
+    .fetch_all(&mut connection)
+    .await?;
+    let once = ["80_percent", "95_percent", "refused"];
+    assert_eq!(alerts, once.map(|threshold| (threshold.to_owned(), 1)));
     fleet.stop().await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod call;
 pub mod client;
 pub mod convert;
+pub mod export;
 pub mod keys;
 pub mod places;
 pub mod revocations;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use metrics::counter;
 use tenantry_core::{Refusal, RequestContext, clock};
-use tenantry_rpc::tenant_stream::{END_WITHIN, Stop, TenantStream};
+use tenantry_rpc::export::{Client, PART_BYTES, Part, parts};
+use tenantry_rpc::tenant_stream::{Stop, TenantStream};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 use tenantry_transparency::{Hash, Tiles, TreeHead};
@@ -26,19 +27,6 @@ const READ_BYTES: usize = 512 * 1024;
 const FIRST_READ: usize = 20;
 /// Most places of the log that are looked at for them at once: where few fit the filter, a read ends nevertheless.
 const PLACES: i64 = 50_000;
-/// A part is handed on once it has grown this large, and at the end of what was read.
-const PART_BYTES: usize = 256 * 1024;
-/// Most parts that wait for a slow client.
-const WAITING: usize = 2;
-
-/// Some whole records of an export.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) bytes: Vec<u8>,
-    /// Why the export breaks off behind them, where it does.
-    pub(crate) broken_off: Option<Refusal>,
-}
-
 impl App {
     /// Begins an export of a tenant's log, as far as its newest checkpoint goes.
     pub(crate) async fn export(
@@ -66,7 +54,7 @@ impl App {
         range.from = first_shown(range.from, hidden, gone_to, range.below);
         let proved_by = (log.tree.size, log.checkpoint);
         let head = Head::new(&wanted, (tenant.id, range.from), proved_by, &consistency);
-        let (sender, receiver) = mpsc::channel(WAITING);
+        let (client, receiver) = parts();
         let export = Export {
             app: Arc::clone(self),
             range,
@@ -74,7 +62,7 @@ impl App {
             limit: FIRST_READ,
             writer: Writer::begin(wanted.format, &head, clock::now()),
             wanted,
-            sender,
+            client,
         };
         self.tasks.spawn("audit export", export.run(open));
         Ok(receiver)
@@ -106,7 +94,7 @@ struct Export {
     limit: usize,
     wanted: Wanted,
     writer: Writer,
-    sender: mpsc::Sender<Part>,
+    client: Client,
 }
 
 impl Export {
@@ -120,12 +108,7 @@ impl Export {
             .as_ref()
             .map_or(COMPLETE, |why| why.reason.word());
         self.writer.end(reason, clock::now());
-        let last = Part {
-            bytes: self.writer.take(),
-            broken_off,
-        };
-        // A client that doesn't read isn't waited for.
-        let _ = tokio::time::timeout(END_WITHIN, self.sender.send(last)).await;
+        self.client.end(self.writer.take(), broken_off).await;
         counter!("tenantry_audit_exported_events_total").increment(self.writer.events());
     }
 
@@ -173,16 +156,12 @@ impl Export {
         Ok((rows, proofs))
     }
 
-    /// Hands on what was written. Where it is cancelled as it waits for a place, the last part has it.
+    /// Hands on what was written.
     async fn hand_on(&mut self) -> Result<(), Stop> {
         if self.writer.size() == 0 {
             return Ok(());
         }
-        let place = self.sender.reserve().await.map_err(|_| Stop::ClientGone)?;
-        place.send(Part {
-            bytes: self.writer.take(),
-            broken_off: None,
-        });
-        Ok(())
+        let writer = &mut self.writer;
+        self.client.hand_on(|| writer.take()).await
     }
 }

@@ -32,7 +32,6 @@ use crate::domain::query::Scope;
 use crate::error::Error;
 
 pub(crate) use checkpoints::Signing;
-pub(crate) use export::Part;
 pub(crate) use proofs::{Asked, FleetProved, InFleet, Proved};
 pub(crate) use reading::{Page, Reading};
 use record::Recordings;

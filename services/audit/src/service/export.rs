@@ -1,26 +1,19 @@
 //! Taking events out of the log.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt as _, stream};
 use tenantry_core::Permission;
 use tenantry_proto::audit::v1 as wire;
 use tenantry_proto::audit::v1::audit_export_service_server::AuditExportService;
-use tenantry_proto::google::api::HttpBody;
-use tenantry_rpc::{answer, open, status};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tenantry_rpc::export::{Parts, on_the_wire};
+use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use crate::app::{App, Part};
+use crate::app::App;
 use crate::convert;
-use crate::domain::export::Format;
 
 #[derive(Debug)]
 pub(crate) struct Export(pub(crate) Arc<App>);
-
-type Parts = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AuditExportService for Export {
@@ -38,25 +31,13 @@ impl AuditExportService for Export {
                 .authorise(ctx, &message.tenant, Permission::AuditRead)
                 .await?;
             let wanted = convert::export(message)?;
-            let format = wanted.format;
+            let content_type = wanted.format.content_type();
             self.0
                 .record_reading(ctx, tenant.id, "audit_log.exported")
                 .await?;
             let parts = self.0.export(ctx, &tenant, wanted).await?;
-            Ok(on_the_wire(parts, format))
+            Ok(on_the_wire(parts, content_type))
         })
         .await
     }
-}
-
-/// An export on the wire. One that broke off says so in its last record, for REST, and then by a status, for gRPC.
-fn on_the_wire(parts: mpsc::Receiver<Part>, format: Format) -> Parts {
-    Box::pin(ReceiverStream::new(parts).flat_map(move |part| {
-        let body = HttpBody {
-            content_type: format.content_type().to_owned(),
-            data: part.bytes.into(),
-        };
-        let broken_off = part.broken_off.map(|refusal| Err(status(refusal)));
-        stream::iter([Some(Ok(body)), broken_off].into_iter().flatten())
-    }))
 }

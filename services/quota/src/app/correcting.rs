@@ -9,7 +9,9 @@ use tenantry_core::request_id::RequestKey;
 use tenantry_core::{RequestContext, UsageId};
 use tenantry_rpc::tenants::TenantEntry;
 
+use super::bounds::Bound;
 use super::{App, Consumed};
+use crate::domain::account::AccountId;
 use crate::domain::decision::Standing;
 use crate::domain::entry::{Accounts, Amount, Change, Counted, Entry, Kind, Line, Part, Posted};
 use crate::error::Error;
@@ -48,6 +50,9 @@ impl App {
             resource_type,
             ..
         } = correction;
+        let bounds = self.bounds(tenant, resource_type).await?;
+        let accounts = self.counted_in(tenant, (*of, resource_type), &bounds);
+        let found = accounts.await?;
         let mut tx = self.store.across(tenant.id).await?;
         if let Some(replay) = tx.claim::<Answer>(key).await? {
             return Ok(consumed(resource_type, replay.answer));
@@ -61,10 +66,6 @@ impl App {
             return Err(Error::NotCorrectable(line.kind));
         }
         let present = line.amount.saturating_add(line.corrected);
-        let bounds = self.bounds(tenant, resource_type).await?;
-        let mut known = vec![Vec::new(); bounds.len()];
-        let found = self.windows(resource_type, &bounds, &mut known, line.occurred_at);
-        let found = found.await?.ok_or(Error::UsageNotFound)?;
         let mut accounts = Accounts::new(accounts::lock(tx.conn(), found.iter()).await?);
         let now = accounts::now(tx.conn()).await?;
         let parts = found.into_iter().map(|account| Part {
@@ -122,6 +123,24 @@ impl App {
             self.ledger.note_room(&account.id);
         }
         Ok(consumed(resource_type, answer))
+    }
+}
+
+impl App {
+    /// The accounts that a use counts in.
+    async fn counted_in(
+        &self,
+        tenant: &TenantEntry,
+        (of, resource_type): (UsageId, &str),
+        bounds: &[Bound],
+    ) -> Result<Vec<AccountId>, Error> {
+        let mut tx = self.store.begin(tenant.id).await?;
+        let line = usage::lock(tx.conn(), tenant.id, (of.uuid(), resource_type)).await?;
+        drop(tx);
+        let at = line.ok_or(Error::UsageNotFound)?.occurred_at;
+        let mut known = vec![Vec::new(); bounds.len()];
+        let found = self.windows(resource_type, bounds, &mut known, at).await?;
+        found.ok_or(Error::UsageNotFound)
     }
 }
 

@@ -1,12 +1,13 @@
 //! How tenants are doing.
 
+use std::collections::HashMap;
+
 use tenantry_core::page::PageTokens;
 use tenantry_core::{RequestContext, TenantId, TenantStatus};
 use tenantry_counter::{CounterKey, Opening};
 use tenantry_rpc::tenants::{FRESH, TenantEntry};
 
 use super::App;
-use crate::domain::account::Account;
 use crate::domain::health::{Health, Mark, Status, Use};
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
@@ -136,14 +137,23 @@ impl App {
         let now = accounts::now(tx.conn()).await?;
         let newest = accounts::newest_of(tx.conn(), &asked).await?;
         drop(tx);
-        let mut uses = bounded.into_iter().zip(newest).peekable();
+        let used: HashMap<_, _> = newest
+            .iter()
+            .filter(|account| account.window.end.is_none_or(|end| end > now))
+            .map(|account| {
+                let id = &account.id;
+                let of = (id.tenant, id.resource_type.as_str(), id.reset_period);
+                (of, account.used())
+            })
+            .collect();
+        let mut uses = bounded.iter().peekable();
         let of_each = tenants.iter().map(|tenant| {
             let mut own = Vec::new();
-            while let Some((of, account)) = uses.next_if(|(of, _)| of.tenant == tenant.id) {
-                let open = |account: &Account| account.window.end.is_none_or(|end| end > now);
+            while let Some(of) = uses.next_if(|of| of.tenant == tenant.id) {
+                let known = used.get(&(of.tenant, of.resource_type.as_str(), of.reset_period));
                 own.push(Use {
-                    used: account.filter(open).map_or(0, |account| account.used()),
-                    resource_type: of.resource_type,
+                    used: known.copied().unwrap_or_default(),
+                    resource_type: of.resource_type.clone(),
                     limit: of.limit,
                     gauge: of.reset_period.is_never(),
                 });

@@ -17,11 +17,11 @@ mod metrics;
 mod overrides;
 mod posting;
 mod rates;
-pub(crate) mod recording;
+mod recording;
 mod reserving;
 mod settling;
 mod spending;
-pub(crate) mod tally;
+mod tally;
 mod tenant_data;
 mod usage;
 
@@ -56,11 +56,11 @@ pub(crate) use metrics::{Month, PlatformTotals};
 pub(crate) use overrides::Overrides;
 pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
-pub(crate) use recording::{Recorded, Told};
+pub(crate) use recording::Recorded;
 pub(crate) use reserving::{Reserved, Used, Wish};
 use tally::Tally;
 pub use tenant_data::TENANT_TABLES;
-pub(crate) use usage::{AskedSeries, Forecast, Part, Present, ResourceUse, Series};
+pub(crate) use usage::{AskedSeries, Forecast, Present, ResourceUse, Series};
 
 /// Name of this service.
 pub(crate) const OWN: &str = "quota";

@@ -16,6 +16,7 @@ use super::spending::{Demand, Trying};
 use crate::domain::account::AccountId;
 use crate::domain::decision::Standing;
 use crate::domain::entry::{Accounts, Amount, Change, Entry, Kind, Line, Part, Posted};
+use crate::domain::usage_event::{Event, Told};
 use crate::error::Error;
 use crate::store::{accounts, series, usage};
 
@@ -25,22 +26,6 @@ const LATE_DAYS: i64 = 35;
 const AHEAD_MINUTES: i64 = 5;
 /// Most windows of one limit that the events of a request lie in.
 const MOST_WINDOWS: usize = 200;
-
-/// One event, as it was told.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    /// Its place in the request.
-    pub(crate) place: usize,
-    /// Where it is from: in the tenant, its ids are those of one source.
-    pub(crate) source: String,
-    pub(crate) id: String,
-    pub(crate) digest: Vec<u8>,
-    pub(crate) resource_type: String,
-    pub(crate) amount: i64,
-    /// Now, where it isn't said.
-    pub(crate) occurred_at: Option<Timestamp>,
-    pub(crate) description: String,
-}
 
 /// What became of events.
 #[derive(Debug, Default)]
@@ -62,16 +47,6 @@ impl Recorded {
 struct Group {
     resource_type: String,
     accounts: Vec<AccountId>,
-}
-
-/// An event that is to be taken down.
-#[derive(Debug)]
-pub(crate) struct Event<'a> {
-    pub(crate) told: &'a Told,
-    pub(crate) usage_id: Uuid,
-    pub(crate) occurred_at: Timestamp,
-    /// Which group it is of.
-    group: usize,
 }
 
 /// The windows of a resource type that were looked up, limit by limit.

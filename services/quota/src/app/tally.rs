@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tenantry_core::{TenantId, UsageId};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::App;
+use crate::domain::usage_event::Sum;
 use crate::error::Error;
 use crate::store::{accounts, series, usage};
 
@@ -26,15 +26,6 @@ type OfTenant = Vec<(Box<str>, i64)>;
 /// What was admitted and isn't written yet. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally(Arc<Mutex<HashMap<TenantId, OfTenant>>>);
-
-/// What one tenant's requests of one resource type add up to. It is written once for its id.
-#[derive(Clone, Debug)]
-pub(crate) struct Sum {
-    pub(crate) id: Uuid,
-    pub(crate) tenant: TenantId,
-    pub(crate) resource_type: Box<str>,
-    pub(crate) amount: i64,
-}
 
 impl Tally {
     /// Adds what was admitted.

@@ -83,20 +83,7 @@ impl App {
                 .get(&(tenant, hold.id))
                 .is_some_and(|status| ending.is_of(*status))
             {
-                // By itself in each of them, as one may have gone with its tenant.
-                for line in &entry.lines {
-                    for part in &line.parts {
-                        let lines = vec![Line {
-                            parts: vec![part.clone()],
-                            ..line.clone()
-                        }];
-                        let entry = Entry {
-                            lines,
-                            ..entry.clone()
-                        };
-                        accounts.post(&entry, now);
-                    }
-                }
+                accounts.post(entry, now);
                 reservations::end(tx.conn(), tenant, &ending, now).await?;
             }
         }

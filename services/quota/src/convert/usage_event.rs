@@ -15,8 +15,9 @@ use tenantry_rpc::convert::instant;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
 use super::{amount, text};
-use crate::app::{Correction, Recorded, Told};
+use crate::app::{Correction, Recorded};
 use crate::domain::limit;
+use crate::domain::usage_event::Told;
 use crate::error::Error;
 
 /// Most events of a request.

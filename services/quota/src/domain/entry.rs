@@ -199,22 +199,19 @@ impl Accounts {
         let mut after = Vec::new();
         let mut counted = Vec::with_capacity(entry.lines.len());
         for (place, line) in entry.lines.iter().enumerate() {
-            let Some(own) = line
-                .parts
-                .first()
-                .and_then(|part| self.accounts.get(&part.account))
-            else {
-                return Posted::Ended;
-            };
+            let own = line.parts.first();
+            let own = own.and_then(|part| self.accounts.get(&part.account));
             let mut amount = match line.amount {
                 Amount::By(amount) => amount,
-                Amount::To(value) => value.saturating_sub(own.used()),
+                Amount::To(value) => value.saturating_sub(own.map_or(0, Account::used)),
             };
+            // Where the tenant's own account is gone nothing of it is changed.
+            let mut counted_own = 0;
             let mut standings = Vec::with_capacity(line.parts.len());
             for (nth, part) in line.parts.iter().enumerate() {
                 let Some(mut account) = self.accounts.get(&part.account).cloned() else {
-                    // A pool that it counted in may have gone with its tenant.
-                    if nth > 0 && part.change == Change::Amend {
+                    // What it counted in may have gone, a pool with its tenant.
+                    if part.change == Change::Amend {
                         continue;
                     }
                     return Posted::Ended;
@@ -241,6 +238,7 @@ impl Accounts {
                 }
                 if nth == 0 {
                     amount = changed;
+                    counted_own = changed;
                 }
                 after.push((account, standing.usage));
                 standings.push(standing);
@@ -250,7 +248,7 @@ impl Accounts {
             };
             counted.push(Counted {
                 resource_type: line.resource_type.clone(),
-                amount,
+                amount: counted_own,
                 standing,
             });
         }

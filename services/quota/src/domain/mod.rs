@@ -11,4 +11,5 @@ pub(crate) mod limit;
 pub(crate) mod period;
 pub(crate) mod reservation;
 pub(crate) mod series;
+pub(crate) mod usage_event;
 pub(crate) mod usage_log;

@@ -1,29 +1,23 @@
 //! What was used.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt as _, stream};
 use tenantry_core::Permission;
 use tenantry_core::filter::Filter;
 use tenantry_core::page::PageTokens;
-use tenantry_proto::google::api::HttpBody;
 use tenantry_proto::quota::v1 as wire;
 use tenantry_proto::quota::v1::usage_service_server::UsageService;
-use tenantry_rpc::{answer, open, status};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tenantry_rpc::export::{Parts, on_the_wire};
+use tenantry_rpc::{answer, open};
 use tonic::{Request, Response, Status};
 
-use crate::app::{App, Part};
+use crate::app::App;
 use crate::convert;
 use crate::convert::usage;
 use crate::domain::export::CONTENT_TYPE;
 
 #[derive(Debug)]
 pub(crate) struct Usages(pub(crate) Arc<App>);
-
-type Parts = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl UsageService for Usages {
@@ -65,7 +59,7 @@ impl UsageService for Usages {
             let tenant = tenant.await?;
             let filter = Filter::parse(&message.filter)?;
             let parts = self.0.export_usage(ctx, &tenant, filter).await?;
-            Ok(on_the_wire(parts))
+            Ok(on_the_wire(parts, CONTENT_TYPE))
         })
         .await
     }
@@ -119,16 +113,4 @@ impl UsageService for Usages {
         })
         .await
     }
-}
-
-/// An export on the wire. One that broke off says so in its last record, for REST, and then by a status, for gRPC.
-fn on_the_wire(parts: mpsc::Receiver<Part>) -> Parts {
-    Box::pin(ReceiverStream::new(parts).flat_map(|part| {
-        let body = HttpBody {
-            content_type: CONTENT_TYPE.to_owned(),
-            data: part.bytes.into(),
-        };
-        let broken_off = part.broken_off.map(|refusal| Err(status(refusal)));
-        stream::iter([Some(Ok(body)), broken_off].into_iter().flatten())
-    }))
 }

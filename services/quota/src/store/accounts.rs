@@ -340,21 +340,24 @@ pub(crate) async fn sweep(conn: &mut PgConnection, limit: i64) -> Result<u64, Er
     Ok(gone.execute(conn).await?.rows_affected())
 }
 
-/// The newest account of each of these tenants' resource types and reset periods, in the order in which they are asked for.
+/// The newest account of each of these tenants' resource types and reset periods, of those that have one.
 #[tracing::instrument(name = "accounts.newest_of", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
 pub(crate) async fn newest_of(
     conn: &mut PgConnection,
     asked: &[(TenantId, &str, ResetPeriod)],
-) -> Result<Vec<Option<Account>>, Error> {
+) -> Result<Vec<Account>, Error> {
     let tenants: Vec<_> = asked.iter().map(|(tenant, ..)| tenant.uuid()).collect();
     let types: Vec<_> = asked.iter().map(|(_, name, _)| *name).collect();
     let periods: Vec<_> = asked.iter().map(|(.., period)| period.word()).collect();
-    let rows = sqlx::query!(
-        r#"SELECT place AS "place!", a.window_start AS "window_start: PgTime", a.window_end AS "window_end: PgTime", a.root_id, a."limit",
-                  a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed, a.told_percent, a.told_refusal
-           FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, resource_type, reset_period, place),
-           LATERAL (SELECT one.window_start, one.window_end, one.root_id, one."limit", one.superseded, one.settled, one.opening, one.fast,
-                           one.granted, one.committed, one.told_percent, one.told_refusal FROM accounts AS one
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
+                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted,
+                  a.committed, a.told_percent, a.told_refusal
+           FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, resource_type, reset_period),
+           LATERAL (SELECT one.tenant_id, one.resource_type, one.reset_period, one.window_start, one.window_end, one.root_id, one."limit",
+                           one.superseded, one.settled, one.opening, one.fast, one.granted, one.committed, one.told_percent,
+                           one.told_refusal FROM accounts AS one
                     WHERE one.tenant_id = asked.tenant_id AND one.resource_type = asked.resource_type
                       AND one.reset_period = asked.reset_period
                     ORDER BY one.window_start DESC LIMIT 1) AS a"#,
@@ -364,37 +367,5 @@ pub(crate) async fn newest_of(
     )
     .fetch_all(conn)
     .await?;
-    let mut newest = vec![None; asked.len()];
-    for row in rows {
-        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
-        let (Some(account), Some((tenant, name, period))) =
-            (newest.get_mut(place), asked.get(place))
-        else {
-            continue;
-        };
-        let start = row.window_start.into();
-        *account = Some(Account {
-            id: AccountId {
-                tenant: *tenant,
-                resource_type: (*name).to_owned(),
-                reset_period: *period,
-                start,
-            },
-            window: Window {
-                start,
-                end: row.window_end.map(Into::into),
-            },
-            root: row.root_id.into(),
-            limit: row.limit,
-            superseded: row.superseded,
-            settled: row.settled,
-            opening: row.opening,
-            fast: row.fast,
-            granted: row.granted,
-            committed: row.committed,
-            told_percent: row.told_percent,
-            told_refusal: row.told_refusal,
-        });
-    }
-    Ok(newest)
+    rows.into_iter().map(Account::try_from).collect()
 }

@@ -10,9 +10,8 @@ use tenantry_store::Error;
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
-use crate::app::recording;
-use crate::app::tally::Sum;
 use crate::domain::entry::{Counted, Entry, Key, Kind};
+use crate::domain::usage_event::{Event, Sum};
 
 /// What is kept of a line, to answer whoever tells of it again.
 #[derive(Clone, Debug)]
@@ -115,7 +114,7 @@ impl<'a> Columns<'a> {
 pub(crate) async fn record(
     conn: &mut PgConnection,
     tenant: TenantId,
-    events: &[recording::Event<'_>],
+    events: &[Event<'_>],
     now: Timestamp,
 ) -> Result<Vec<Uuid>, Error> {
     let told = || events.iter().map(|event| event.told);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tenantry_core::{Permission, Reason, TenantId};
-use tenantry_proto::internal::data::v1::PurgeRequest;
 use tenantry_proto::internal::quota::v1::{ConfirmRequest, HoldRequest, ReleaseRequest};
 use tenantry_proto::quota::v1::{
     CancelReservationRequest, GetReservationRequest, OverrideLimitRequest,
@@ -205,7 +204,7 @@ async fn of_several_as_many_are_held_as_the_limits_have_and_of_the_pools_above_t
             .unwrap();
     assert_eq!(pooled, 13);
     // A tenant that ends takes its own out of the pool.
-    purge(&world, one).await;
+    world.purge(one).await;
     let pooled: i64 =
         sqlx::query_scalar("SELECT sum(settled)::bigint FROM accounts WHERE tenant_id = $1")
             .bind(parent.uuid())
@@ -214,16 +213,6 @@ async fn of_several_as_many_are_held_as_the_limits_have_and_of_the_pools_above_t
             .unwrap();
     assert_eq!(pooled, 4);
     hold(&world, two, &[item()], LONG_MS).await.unwrap();
-}
-
-async fn purge(world: &World, tenant: TenantId) {
-    let request = PurgeRequest {
-        tenant_id: tenant.to_string(),
-        request_id: "purge".to_owned(),
-    };
-    let registry = Claims::of_service("registry", "quota");
-    let mut data = world.data(&registry);
-    while !data.purge(request.clone()).await.unwrap().into_inner().done {}
 }
 
 #[tokio::test]
@@ -313,7 +302,7 @@ async fn what_is_malformed_is_refused_and_a_purged_tenant_keeps_no_word() {
         assert_eq!(reason(&refused), Reason::InvalidArgument);
     }
     hold(&world, tenant, &[item()], LONG_MS).await.unwrap();
-    purge(&world, tenant).await;
+    world.purge(tenant).await;
     // Told late: nothing is to be counted, and nothing is kept.
     confirm(&world, tenant, &[item()]).await;
     release(&world, tenant, &[item()]).await;

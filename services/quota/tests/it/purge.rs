@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::AssertSqlSafe;
 use tenantry_core::TenantId;
-use tenantry_proto::internal::data::v1::{CountRequest, PurgeRequest};
+use tenantry_proto::internal::data::v1::CountRequest;
 use tenantry_quota::TENANT_TABLES;
 use tenantry_rpc::assertion::Claims;
 
@@ -93,16 +93,12 @@ async fn a_purge_leaves_nothing_and_lets_nothing_in_also_of_those_who_just_use()
         (2, 1)
     );
     assert!(counted("usage_records") >= 50);
-    let request = PurgeRequest {
-        tenant_id: tenant.to_string(),
-        request_id: "purge".to_owned(),
-    };
-    while !data.purge(request.clone()).await.unwrap().into_inner().done {}
+    world.purge(tenant).await;
     println!("{} uses beside the purge", user.await.unwrap());
     assert!(world.consume(tenant, 1).await.is_err());
     assert_eq!(held(&world, tenant).await, []);
     // It may be asked again, and others are left alone.
-    assert!(data.purge(request).await.unwrap().into_inner().done);
+    world.purge(tenant).await;
     assert_eq!(crate::exactness::usage(&world, neighbour).await, 3);
     let last: String = sqlx::query_scalar(
         "SELECT action FROM outbox WHERE tenant_id = $1 ORDER BY n DESC LIMIT 1",

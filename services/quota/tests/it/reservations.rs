@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
+use tenantry_proto::internal::registry::v1::TenantEntry;
 use tenantry_proto::quota::v1::{
     CancelReservationRequest, CommitReservationRequest, CreateReservationRequest,
-    GetReservationRequest, Reservation,
+    GetReservationRequest, OverrideLimitRequest, Reservation,
 };
 use tenantry_testkit::wait::until;
 use tonic::Status;
 
 use crate::several::{resources, usage};
-use crate::support::{Reservations, World, decided, reason, using};
+use crate::support::{Reservations, World, decided, reason, to, using};
 
 /// Longest wait for what happens by itself.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -307,4 +308,51 @@ async fn never_more_is_held_at_once_than_the_limit_whatever_redis_loses() {
     assert_eq!(crate::exactness::used(&world, tenant).await, 0);
     // All of it can be used again.
     world.consume(tenant, 5).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reservation_ends_also_when_the_pool_that_it_counted_in_is_gone() {
+    let world = World::start().await;
+    let parent = world.registry.add("reseller", "basic", None);
+    let child = world.registry.add("child", "basic", Some(parent));
+    let pool = OverrideLimitRequest {
+        shared: true,
+        reset_period: "hour".to_owned(),
+        ..to(parent, "api_calls", 100)
+    };
+    world.set_by(pool).await.unwrap();
+    let mut here = world.reservations(&world.program(child));
+    let [one, two] = [
+        reserve(&mut here, wish(5, "one")).await.unwrap(),
+        reserve(&mut here, wish(7, "two")).await.unwrap(),
+    ];
+    assert_eq!(usage(&world, parent, "api_calls").await, 12);
+    let moved = |tenant: &mut TenantEntry| tenant.parent_id = String::new();
+    world.registry.change(child, moved).unwrap();
+    world.purge(parent).await;
+    assert_eq!(cancel(&mut here, &one).await.unwrap().status, "cancelled");
+    let committed = commit(&mut here, &two, Some(3), "").await.unwrap();
+    assert_eq!(committed.standings[0].usage, 3);
+    assert_eq!(crate::exactness::used(&world, child).await, 3);
+}
+
+#[tokio::test]
+async fn what_is_ended_in_the_past_makes_no_sum_that_nobody_can_write() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let mut here = world.reservations(&world.program(tenant));
+    let held = CreateReservationRequest {
+        resource_type: "devices".to_owned(),
+        amount: Some((1 << 53) - 1),
+        ..Default::default()
+    };
+    let held = reserve(&mut here, held).await.unwrap();
+    // As far down as a sum can be.
+    sqlx::query("UPDATE usage_series SET amount = -9223372036854775807 WHERE tenant_id = $1")
+        .bind(tenant.uuid())
+        .execute(&mut world.owner().await)
+        .await
+        .unwrap();
+    assert_eq!(cancel(&mut here, &held).await.unwrap().status, "cancelled");
+    assert_eq!(usage(&world, tenant, "devices").await, 0);
 }

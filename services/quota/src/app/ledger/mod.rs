@@ -333,10 +333,6 @@ impl Ledger {
         accounts: &mut Accounts,
         (further, mut events): (impl Iterator<Item = TenantId>, Vec<(TenantId, Event)>),
     ) -> Result<Vec<TenantId>, Error> {
-        for account in accounts.overgranted() {
-            self.end(account).await?;
-            accounts::save(tx.conn(), account).await?;
-        }
         accounts::save_used(tx.conn(), accounts.changed()).await?;
         events.extend(alerts::events(accounts.alerts()));
         if !events.is_empty() {
@@ -346,10 +342,18 @@ impl Ledger {
         let tenants: BTreeSet<_> = counted.chain(further).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
         let open = usage::open_tenants(tx.conn(), &tenants).await?;
-        Ok(tenants
-            .into_iter()
-            .filter(|tenant| !open.contains(tenant))
-            .collect())
+        if open.len() < tenants.len() {
+            return Ok(tenants
+                .into_iter()
+                .filter(|tenant| !open.contains(tenant))
+                .collect());
+        }
+        // What a counter was spent is known once: it is asked when nothing else can undo this.
+        for account in accounts.overgranted() {
+            self.end(account).await?;
+            accounts::save(tx.conn(), account).await?;
+        }
+        Ok(Vec::new())
     }
 
     /// Has counters spend again what their accounts have committed no longer. Where one can't be told it is given up with its opening:

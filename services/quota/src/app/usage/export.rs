@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use metrics::counter;
 use tenantry_core::filter::Filter;
-use tenantry_core::{Refusal, RequestContext, TenantId, page};
-use tenantry_rpc::tenant_stream::{END_WITHIN, Stop, TenantStream};
+use tenantry_core::{RequestContext, TenantId, page};
+use tenantry_rpc::export::{Client, PART_BYTES, Part, parts};
+use tenantry_rpc::tenant_stream::{Stop, TenantStream};
 use tenantry_rpc::tenants::TenantEntry;
 use tokio::sync::mpsc;
 
@@ -14,19 +15,6 @@ use crate::domain::export::{COMPLETE, Writer};
 use crate::domain::usage_log::Query;
 use crate::error::Error;
 use crate::store::usage_list;
-
-/// A part is handed on once it has grown this large, and at the end of what was read.
-const PART_BYTES: usize = 256 * 1024;
-/// Most parts that wait for a slow client.
-const WAITING: usize = 2;
-
-/// Some whole records of an export.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) bytes: Vec<u8>,
-    /// Why the export breaks off behind them, where it does.
-    pub(crate) broken_off: Option<Refusal>,
-}
 
 impl App {
     /// Begins an export of a tenant's log.
@@ -37,7 +25,7 @@ impl App {
         filter: Option<Filter>,
     ) -> Result<mpsc::Receiver<Part>, Error> {
         let open = self.streams.open(ctx, tenant, &self.export_slots).await?;
-        let (sender, receiver) = mpsc::channel(WAITING);
+        let (client, receiver) = parts();
         let mut export = Export {
             app: Arc::clone(self),
             tenant: tenant.id,
@@ -48,7 +36,7 @@ impl App {
                 limit: page::MAX_SIZE,
             },
             writer: Writer::begin(),
-            sender,
+            client,
             all: false,
         };
         // The first lines too: a filter that can't be used is refused, and not told at the end.
@@ -65,7 +53,7 @@ struct Export {
     /// What is read next.
     query: Query,
     writer: Writer,
-    sender: mpsc::Sender<Part>,
+    client: Client,
     /// Whether all was read.
     all: bool,
 }
@@ -81,12 +69,7 @@ impl Export {
             .as_ref()
             .map_or(COMPLETE, |why| why.reason.word());
         self.writer.end(reason);
-        let last = Part {
-            bytes: self.writer.take(),
-            broken_off,
-        };
-        // A client that doesn't read isn't waited for.
-        let _ = tokio::time::timeout(END_WITHIN, self.sender.send(last)).await;
+        self.client.end(self.writer.take(), broken_off).await;
         counter!("tenantry_quota_usage_exports_total").increment(1);
     }
 
@@ -99,7 +82,7 @@ impl Export {
             if self.all {
                 return Ok(());
             }
-            if self.sender.is_closed() {
+            if self.client.is_gone() {
                 return Err(Stop::ClientGone);
             }
             self.read().await?;
@@ -119,13 +102,9 @@ impl Export {
         Ok(())
     }
 
-    /// Hands on what was written. Where it is cancelled as it waits for a place, the last part has it.
+    /// Hands on what was written.
     async fn hand_on(&mut self) -> Result<(), Stop> {
-        let place = self.sender.reserve().await.map_err(|_| Stop::ClientGone)?;
-        place.send(Part {
-            bytes: self.writer.take(),
-            broken_off: None,
-        });
-        Ok(())
+        let writer = &mut self.writer;
+        self.client.hand_on(|| writer.take()).await
     }
 }

@@ -6,7 +6,6 @@ mod logs;
 mod present;
 mod series;
 
-pub(crate) use export::Part;
 pub(crate) use forecast::Forecast;
 pub(crate) use present::{Present, ResourceUse};
 pub(crate) use series::{AskedSeries, Series};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Permission, Reason, TenantId};
+use tenantry_proto::internal::data::v1::PurgeRequest;
 use tenantry_proto::quota::v1::{
     ConsumeQuotaRequest, OverrideLimitRequest, Quota as WireQuota, QuotaDecision,
 };
@@ -202,6 +203,16 @@ impl World {
             .override_limit(request)
             .await
             .map(tonic::Response::into_inner)
+    }
+
+    /// Has what there is of a tenant removed, as registry does.
+    pub(crate) async fn purge(&self, tenant: TenantId) {
+        let request = PurgeRequest {
+            tenant_id: tenant.to_string(),
+            request_id: "purge".to_owned(),
+        };
+        let mut data = self.data(&Claims::of_service("registry", "quota"));
+        while !data.purge(request.clone()).await.unwrap().into_inner().done {}
     }
 
     /// A connection that sees every row.
