@@ -6,6 +6,7 @@ mod across;
 mod begin;
 pub mod error;
 pub mod feed;
+pub mod filter;
 pub mod migrate;
 mod outbox;
 pub mod pool;

@@ -131,12 +131,12 @@ impl Leases {
         }
     }
 
-    /// What is left of the tenant's lease, which counts as used in Redis.
-    pub(super) fn left(&self, tenant: TenantId, resource_type: &str) -> i64 {
+    /// What is left of the tenant's lease and counts as used in what Redis answered to a call that was sent then.
+    pub(super) fn left_in(&self, sent: Instant, tenant: TenantId, resource_type: &str) -> i64 {
         let shard = self.shard(tenant).read();
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
         let lease = shard.get(&tenant).and_then(|of| find(of, resource_type));
-        lease.map_or(0, |lease| lease.left())
+        lease.map_or(0, |lease| lease.left_in(sent))
     }
 
     /// Notes a request that was counted in Redis, of these accounts; where such requests come often, a lease is taken.
@@ -302,10 +302,7 @@ impl Leases {
             of_tenant.push(Arc::clone(&lease));
             return lease;
         };
-        // What is left of it counted as used when this one was taken.
-        let held = held.without(former.close());
-        former.end_early();
-        *former = Arc::new(Lease::new(resource_type, held));
+        *former = Arc::new(Lease::new(resource_type, held.in_place_of(former)));
         Arc::clone(former)
     }
 

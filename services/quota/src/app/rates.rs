@@ -3,6 +3,7 @@
 use tenantry_core::{Permissions, RequestContext, TenantId};
 use tenantry_counter::How;
 use tenantry_rpc::tenants::TenantEntry;
+use tokio::time::Instant;
 
 use super::bounds::Bound;
 use super::consuming::Mode;
@@ -63,13 +64,14 @@ impl App {
                 amount: hits,
                 bounds,
             }];
+            let sent = Instant::now();
             let tried = self.spend(&demands, How::Fast).await?;
             if let Some(decided) = trying.decided(tried).await? {
                 break decided.map(|spending| {
                     self.tally.add(tenant.id, resource_type, hits);
                     let opens = spending.opens.iter().map(|(_, open)| open);
                     self.leases.note(tenant.id, resource_type, opens);
-                    let left = self.leases.left(tenant.id, resource_type);
+                    let left = self.leases.left_in(sent, tenant.id, resource_type);
                     let parts = spending.parts(0);
                     let standing =
                         binding(parts.filter_map(|(open, counter)| Some(open.standing(counter?))));

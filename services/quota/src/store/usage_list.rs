@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
-use tenantry_core::filter::{Filter, Op, Term, refuse};
+use sqlx::{FromRow, PgConnection, Row as _};
+use tenantry_core::filter::{Filter, Term, refuse};
 use tenantry_core::{Refusal, TenantId};
+use tenantry_store::filter::{Sql, push_equality, push_filter, push_time};
 use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
@@ -13,12 +14,8 @@ use crate::domain::entry::Kind;
 use crate::domain::usage_log::{LogLine, Place, Query};
 use crate::error::Error;
 
-type Sql = QueryBuilder<Postgres>;
-
 /// Most lines that are looked at for a page: a filter that few fit costs no more.
 pub(crate) const LOOKED_AT: i64 = 50_000;
-/// The start of the common era: Postgres ends a few millennia before it.
-const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 const COLUMNS: &str = "usage_id, line, resource_type, amount, kind, principal, description, occurred_at, recorded_at, request_id, refers_to";
 /// As the index `usage_log_time` has them.
@@ -57,7 +54,7 @@ pub(crate) async fn page(
     sql.push(") AS u");
     if let Some(filter) = &query.filter {
         sql.push(" WHERE ");
-        push_filter(&mut sql, filter)?;
+        push_filter(&mut sql, filter, push_term)?;
     }
     // One more than the page has, which tells whether there is another.
     sql.push(NEWEST_FIRST)
@@ -109,7 +106,7 @@ async fn looked_to(
     let mut sql = Sql::new(
         "SELECT recorded_at, usage_id, line, count(*) OVER () AS seen, count(*) FILTER (WHERE ",
     );
-    push_filter(&mut sql, filter)?;
+    push_filter(&mut sql, filter, push_term)?;
     sql.push(") OVER () AS fit FROM (");
     push_looked_at(&mut sql, tenant, query.after);
     sql.push(") AS u ORDER BY recorded_at, usage_id, line LIMIT 1");
@@ -130,81 +127,19 @@ async fn looked_to(
     }))
 }
 
-fn push_filter(sql: &mut Sql, filter: &Filter) -> Result<(), Refusal> {
-    match filter {
-        Filter::All(parts) => push_joined(sql, parts, " AND "),
-        Filter::Any(parts) => push_joined(sql, parts, " OR "),
-        Filter::Not(part) => {
-            sql.push("NOT ");
-            push_filter(sql, part)
-        }
-        Filter::Term(term) => push_term(sql, term),
-    }
-}
-
-fn push_joined(sql: &mut Sql, parts: &[Filter], word: &str) -> Result<(), Refusal> {
-    sql.push("(");
-    for (i, part) in parts.iter().enumerate() {
-        if i > 0 {
-            sql.push(word);
-        }
-        push_filter(sql, part)?;
-    }
-    sql.push(")");
-    Ok(())
-}
-
 fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
-    if term.value.contains('\0') {
-        return Err(refuse("it has a NUL character, which nothing stored has"));
-    }
     match term.field.as_str() {
-        "resource_type" => push_equality(sql, "resource_type", term),
-        "principal" => push_equality(sql, "principal", term),
+        "resource_type" => push_equality(sql, "resource_type", term, term.value.clone()),
+        "principal" => push_equality(sql, "principal", term, term.value.clone()),
         "kind" => {
             let word = Value::String(term.value.clone());
             if serde_json::from_value::<Kind>(word).is_err() {
                 return Err(refuse(format!("there is no kind `{}`", term.value)));
             }
-            push_equality(sql, "kind", term)
+            push_equality(sql, "kind", term, term.value.clone())
         }
         "occurred_at" => push_time(sql, "occurred_at", term),
         "recorded_at" => push_time(sql, "recorded_at", term),
         field => Err(refuse(format!("there is no field `{field}`"))),
     }
-}
-
-fn push_equality(sql: &mut Sql, column: &'static str, term: &Term) -> Result<(), Refusal> {
-    let op = match term.op {
-        Op::Eq | Op::Has => " = ",
-        Op::Ne => " <> ",
-        Op::Lt | Op::Le | Op::Gt | Op::Ge => {
-            return Err(refuse(format!("`{column}` is compared with = or !=")));
-        }
-    };
-    sql.push(column).push(op).push_bind(term.value.clone());
-    Ok(())
-}
-
-fn push_time(sql: &mut Sql, column: &'static str, term: &Term) -> Result<(), Refusal> {
-    let day = || -> Option<Timestamp> {
-        let date: jiff::civil::Date = term.value.parse().ok()?;
-        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-    };
-    let parsed = term.value.parse().ok().or_else(day);
-    let at = parsed.filter(|at| *at >= EARLIEST).ok_or_else(|| {
-        refuse(format!(
-            "`{column}` is compared with a time, as \"2026-01-31T12:00:00Z\" or 2026-01-31"
-        ))
-    })?;
-    let op = term
-        .op
-        .sql()
-        .ok_or_else(|| refuse(format!("`{column}` has no parts to search with `:`")))?;
-    sql.push(column)
-        .push(" ")
-        .push(op)
-        .push(" ")
-        .push_bind(PgTime(at));
-    Ok(())
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::join_all;
 use tenantry_core::TenantId;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tenantry_proto::quota::v1::ConsumeQuotaRequest;
 
 use crate::rates::one_of;
-use crate::support::{World, decided, using};
+use crate::support::{World, at_once, decided, using};
 
 /// How often each threshold was told of a tenant's limit on a resource type.
 pub(crate) async fn told(
@@ -43,20 +42,11 @@ async fn each_threshold_is_told_once_however_many_callers_cross_it() {
     let tenant = world.limited(200).await;
     world.set(tenant, "devices", 60, "never").await;
     for resource_type in ["api_calls", "devices"] {
-        let calls = (0..32_usize).map(|caller| {
-            let replica = if caller.is_multiple_of(2) {
-                &*world
-            } else {
-                &other
-            };
+        let calls = at_once(&[&*world, &other], 32, |_, replica| {
             let mut quotas = replica.quotas(&world.program(tenant));
-            tokio::spawn(async move {
-                while decided(&mut quotas, using(resource_type, 1)).await.is_ok() {}
-            })
+            async move { while decided(&mut quotas, using(resource_type, 1)).await.is_ok() {} }
         });
-        for call in join_all(calls.collect::<Vec<_>>()).await {
-            call.unwrap();
-        }
+        calls.await;
         assert_eq!(told(&world, tenant, resource_type).await, once(ALL));
     }
     let facts: serde_json::Value = sqlx::query_scalar(
@@ -78,25 +68,18 @@ async fn requests_tell_each_threshold_once_too() {
     let world = World::start().await;
     let other = world.replica().await;
     let tenant = world.limited(1_000).await;
-    let calls = (0..32_usize).map(|caller| {
-        let replica = if caller.is_multiple_of(2) {
-            &*world
-        } else {
-            &other
-        };
+    let calls = at_once(&[&*world, &other], 32, |_, replica| {
         let mut rates = replica.rates();
-        tokio::spawn(async move {
+        async move {
             loop {
                 let answer = rates.should_rate_limit(one_of(tenant)).await.unwrap();
                 if answer.get_ref().overall_code != i32::from(Code::Ok) {
                     return;
                 }
             }
-        })
+        }
     });
-    for call in join_all(calls.collect::<Vec<_>>()).await {
-        call.unwrap();
-    }
+    calls.await;
     assert_eq!(told(&world, tenant, "api_calls").await, once(ALL));
 }
 

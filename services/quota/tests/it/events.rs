@@ -17,7 +17,7 @@ use tenantry_testkit::caller::operator;
 use tonic::{Request, Status};
 
 use crate::several::usage;
-use crate::support::{UsageEvents, World, decided, reason, using};
+use crate::support::{UsageEvents, World, at_once, decided, reason, using};
 
 /// A client's pause before it tells again what nobody answered: nothing is awaited by it.
 const TELLS_AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -85,22 +85,16 @@ async fn each_event_counts_once_however_often_and_by_whomever_it_is_told() {
     let told: Vec<_> = (0..300_i64)
         .map(|n| event(&format!("event-{n}"), n))
         .collect();
-    let calls = (0..8_usize).map(|caller| {
-        let replica = if caller.is_multiple_of(2) {
-            &*world
-        } else {
-            &other
-        };
+    let calls = at_once(&[&*world, &other], 8, |caller, replica| {
         let mut events = replica.usage_events(&world.program(tenant));
         let mut told = told.clone();
         // In whatever order, and twice in one request.
         told.rotate_left(caller * 31);
         told.push(told[0].clone());
-        tokio::spawn(async move { record(&mut events, told).await.unwrap() })
+        async move { record(&mut events, told).await.unwrap() }
     });
     let (mut recorded, mut repeated) = (0, 0);
-    for call in join_all(calls.collect::<Vec<_>>()).await {
-        let call = call.unwrap();
+    for call in calls.await {
         assert_eq!(call.refused, []);
         recorded += call.recorded;
         repeated += call.repeated;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
 use tenantry_proto::quota::v1::{
     ConsumeQuotaRequest, OverrideLimitRequest, QuotaDecision, ReleaseQuotaRequest, SetGaugeRequest,
@@ -11,7 +10,7 @@ use tenantry_proto::quota::v1::{
 use tonic::Status;
 
 use crate::several::usage;
-use crate::support::{Quotas, World, decided, reason, to, using};
+use crate::support::{Quotas, World, at_once, decided, reason, to, using};
 
 async fn release(
     quotas: &mut Quotas,
@@ -94,15 +93,10 @@ async fn never_more_are_there_at_once_than_the_limit_however_many_come_and_go() 
     let tenant = world.tenant();
     world.set(tenant, "devices", 3, "never").await;
     let (inside, most) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
-    let calls = (0..16_usize).map(|caller| {
-        let replica = if caller.is_multiple_of(2) {
-            &*world
-        } else {
-            &other
-        };
+    let calls = at_once(&[&*world, &other], 16, |_, replica| {
         let mut quotas = replica.quotas(&world.program(tenant));
         let (inside, most) = (Arc::clone(&inside), Arc::clone(&most));
-        tokio::spawn(async move {
+        async move {
             let mut came = 0;
             while came < 20 {
                 if decided(&mut quotas, using("devices", 1)).await.is_err() {
@@ -115,11 +109,9 @@ async fn never_more_are_there_at_once_than_the_limit_however_many_come_and_go() 
                 inside.fetch_sub(1, Ordering::SeqCst);
                 release(&mut quotas, "devices", 1, "").await.unwrap();
             }
-        })
+        }
     });
-    for call in join_all(calls.collect::<Vec<_>>()).await {
-        call.unwrap();
-    }
+    calls.await;
     let most = most.load(Ordering::SeqCst);
     println!("{most} of 3 at once at most");
     assert!((1..=3).contains(&most));

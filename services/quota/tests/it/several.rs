@@ -1,6 +1,5 @@
 //! Several resource types in one decision, the modes of a use, and many uses at once.
 
-use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tenantry_proto::quota::v1::{
@@ -9,7 +8,7 @@ use tenantry_proto::quota::v1::{
 use tonic_types::StatusExt as _;
 
 use crate::rates::one_of;
-use crate::support::{Replica, World, decided, reason, using};
+use crate::support::{Replica, World, at_once, decided, reason, using};
 
 /// A request to use so much of each of these.
 pub(crate) fn of(amounts: &[(&str, i64)]) -> ConsumeQuotaRequest {
@@ -61,24 +60,18 @@ async fn several_resource_types_are_used_all_or_none_however_many_callers_there_
     let other = world.replica().await;
     let tenant = world.limited(1_000).await;
     world.set(tenant, "alerts", 30, "day").await;
-    let calls = (0..64_usize).map(|caller| {
-        let replica = if caller.is_multiple_of(2) {
-            &*world
-        } else {
-            &other
-        };
+    let calls = at_once(&[&*world, &other], 64, |_, replica| {
         let mut quotas = replica.quotas(&world.program(tenant));
-        tokio::spawn(async move {
+        async move {
             let mut used = 0;
             let all = of(&[("api_calls", 3), ("users", 0), ("alerts", 1)]);
             while decided(&mut quotas, all.clone()).await.is_ok() {
                 used += 1;
             }
             used
-        })
+        }
     });
-    let used = join_all(calls.collect::<Vec<_>>()).await;
-    let used: i64 = used.into_iter().map(Result::unwrap).sum();
+    let used: i64 = calls.await.into_iter().sum();
     assert_eq!(used, 30);
     assert_eq!(usage(&world, tenant, "alerts").await, 30);
     // Nothing was used of what another limit refused.
@@ -131,14 +124,9 @@ async fn best_effort_uses_what_there_is_and_exactly_that() {
     let world = World::start().await;
     let other = world.replica().await;
     let tenant = world.limited(1_000).await;
-    let calls = (0..32_usize).map(|caller| {
-        let replica = if caller.is_multiple_of(2) {
-            &*world
-        } else {
-            &other
-        };
+    let calls = at_once(&[&*world, &other], 32, |_, replica| {
         let mut quotas = replica.quotas(&world.program(tenant));
-        tokio::spawn(async move {
+        async move {
             let mut used = 0;
             loop {
                 let some = decided(&mut quotas, in_mode("best_effort", 7)).await;
@@ -147,10 +135,9 @@ async fn best_effort_uses_what_there_is_and_exactly_that() {
                     amount => used += amount,
                 }
             }
-        })
+        }
     });
-    let used = join_all(calls.collect::<Vec<_>>()).await;
-    let used: i64 = used.into_iter().map(Result::unwrap).sum();
+    let used: i64 = calls.await.into_iter().sum();
     assert_eq!(used, 1_000);
     assert_eq!(crate::exactness::used(&world, tenant).await, 1_000);
     // Sent again it is what it was, though there is more by now.

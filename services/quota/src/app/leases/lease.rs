@@ -66,9 +66,13 @@ impl Held {
         })
     }
 
-    /// The same, once so much of what was counted as used is known not to be.
-    pub(super) fn without(mut self, left: i64) -> Self {
-        self.standing = self.standing.without(left);
+    /// The same, in the place of another one, which ends: of what this one counted as used, the other's rest isn't.
+    pub(super) fn in_place_of(mut self, former: &Lease) -> Self {
+        let rest = former.close();
+        former.end_early();
+        if former.since <= self.began {
+            self.standing = self.standing.without(rest);
+        }
         self
     }
 }
@@ -94,6 +98,8 @@ pub(super) fn ends(
 pub(super) struct Lease {
     resource_type: Box<str>,
     held: Held,
+    /// Since when it is in place: whatever is asked of Redis from then on counts all of it as used.
+    since: Instant,
     left: AtomicI64,
     low: AtomicU8,
     /// Tells that nothing is left, or that another one is in its place.
@@ -121,6 +127,7 @@ impl Lease {
             resource_type,
             left: AtomicI64::new(held.amount),
             held,
+            since: Instant::now(),
             low: AtomicU8::new(ENOUGH),
             early: Notify::new(),
             next: Notify::new(),
@@ -236,6 +243,11 @@ impl Lease {
     /// What is left of it; nothing once it is closed.
     pub(super) fn left(&self) -> i64 {
         self.left.load(Ordering::Relaxed).max(0)
+    }
+
+    /// What is left of it and counts as used in what Redis answered to a call that was sent then.
+    pub(super) fn left_in(&self, sent: Instant) -> i64 {
+        if self.since <= sent { self.left() } else { 0 }
     }
 
     fn is_spent(&self) -> bool {
@@ -365,6 +377,30 @@ mod tests {
         assert!(admit(&slow, began(&slow), 4).is_some());
         assert_eq!(admit(&slow, later, 1), None);
         assert_eq!(slow.next(later), None);
+    }
+
+    #[test]
+    fn what_was_answered_before_it_was_in_place_counts_none_of_it() {
+        let former = lease(10);
+        assert!(usage(former.admit(former.since, 4)).is_some());
+        let before = former.since - Duration::from_nanos(1);
+        assert_eq!(
+            (former.left_in(before), former.left_in(former.since)),
+            (0, 6)
+        );
+        let in_place_of = |former: &Lease, began| {
+            let held = Held {
+                began,
+                ..lease(20).held
+            };
+            Lease::new("api_calls".into(), held.in_place_of(former))
+        };
+        // Two were taken at the same time: the later one counts nothing of the one that came first.
+        let other = in_place_of(&former, before);
+        assert_eq!(other.held.standing.usage, 400);
+        assert_eq!(former.left_in(former.since), 0);
+        let next = in_place_of(&other, other.since);
+        assert_eq!(next.held.standing.usage, 380);
     }
 
     #[tokio::test]

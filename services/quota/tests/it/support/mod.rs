@@ -10,4 +10,4 @@ pub(crate) use logged::{Logged, log, used};
 pub(crate) use owner::Owner;
 pub(crate) use process::Process;
 pub(crate) use replica::{Quotas, Rates, Replica, Reservations, UsageEvents};
-pub(crate) use world::{Kind, World, decided, reason, to, using};
+pub(crate) use world::{Kind, World, at_once, decided, reason, to, using};

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use futures::future::join_all;
 use sqlx::{Connection as _, PgConnection};
 use tenantry_core::{Permission, Reason, TenantId};
 use tenantry_proto::internal::data::v1::PurgeRequest;
@@ -262,6 +263,22 @@ pub(crate) async fn decided(
             },
         }
     }
+}
+
+/// Has so many call at once, in turn over these replicas; what each came to.
+pub(crate) fn at_once<T, F, C>(
+    replicas: &[&Replica],
+    callers: usize,
+    call: C,
+) -> impl Future<Output = Vec<T>> + use<T, F, C>
+where
+    C: Fn(usize, &Replica) -> F,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let calls = (0..callers).map(|n| tokio::spawn(call(n, replicas[n % replicas.len()])));
+    let calls = join_all(calls.collect::<Vec<_>>());
+    async { calls.await.into_iter().map(Result::unwrap).collect() }
 }
 
 /// A request to use so much.

@@ -1,16 +1,11 @@
 //! Filters of lists, as SQL: which fields there are, and what each can be compared with.
 
-use jiff::Timestamp;
 use tenantry_core::filter::{Filter, Op, Term, refuse};
 use tenantry_core::{Refusal, TenantId, TenantStatus};
-use tenantry_store::time::PgTime;
+use tenantry_store::filter::{Sql, push_equality, push_time};
 
-use super::Sql;
 use super::search::push_text_has;
 use crate::domain::search;
-
-/// The start of the common era: no tenant is older, and Postgres ends a few millennia before it.
-const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// Whether nothing passes the filter but what the index of texts finds.
 pub(super) fn seeks_text(filter: &Filter) -> bool {
@@ -26,37 +21,8 @@ pub(super) fn seeks_text(filter: &Filter) -> bool {
     }
 }
 
-pub(super) fn push_filter(sql: &mut Sql, filter: &Filter) -> Result<(), Refusal> {
-    match filter {
-        Filter::All(parts) => push_joined(sql, parts, " AND "),
-        Filter::Any(parts) => push_joined(sql, parts, " OR "),
-        Filter::Not(part) => {
-            // A comparison with an absent value is neither true nor false; its negation is true.
-            sql.push("coalesce(NOT ");
-            push_filter(sql, part)?;
-            sql.push(", true)");
-            Ok(())
-        }
-        Filter::Term(term) => push_term(sql, term),
-    }
-}
-
-fn push_joined(sql: &mut Sql, parts: &[Filter], word: &str) -> Result<(), Refusal> {
-    sql.push("(");
-    for (i, part) in parts.iter().enumerate() {
-        if i > 0 {
-            sql.push(word);
-        }
-        push_filter(sql, part)?;
-    }
-    sql.push(")");
-    Ok(())
-}
-
-fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
-    if term.field.contains('\0') || term.value.contains('\0') {
-        return Err(refuse("it has a NUL character, which nothing stored has"));
-    }
+/// Adds one comparison.
+pub(super) fn push_term(sql: &mut Sql, term: &Term) -> Result<(), Refusal> {
     match term.field.as_str() {
         "name" => push_named(sql, "t.name", term),
         "slug" => push_named(sql, "t.slug", term),
@@ -109,17 +75,6 @@ fn push_text(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn push_equality(sql: &mut Sql, column: &str, term: &Term, value: String) -> Result<(), Refusal> {
-    match term.op {
-        Op::Eq | Op::Has => sql.push(column).push(" = ").push_bind(value),
-        Op::Ne => sql.push(column).push(" <> ").push_bind(value),
-        Op::Lt | Op::Le | Op::Gt | Op::Ge => {
-            return Err(refuse(format!("`{}` is compared with = or !=", term.field)));
-        }
-    };
-    Ok(())
-}
-
 fn push_id(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
     let id: TenantId = term
         .value
@@ -133,30 +88,6 @@ fn push_id(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
         }
     };
     sql.push(column).push(op).push_bind(id.uuid());
-    Ok(())
-}
-
-fn push_time(sql: &mut Sql, column: &str, term: &Term) -> Result<(), Refusal> {
-    let day = || -> Option<Timestamp> {
-        let date: jiff::civil::Date = term.value.parse().ok()?;
-        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-    };
-    let parsed = term.value.parse().ok().or_else(day);
-    let at = parsed.filter(|at| *at >= EARLIEST).ok_or_else(|| {
-        refuse(format!(
-            "`{}` is compared with a time, as \"2026-01-31T12:00:00Z\" or 2026-01-31",
-            term.field
-        ))
-    })?;
-    let op = term
-        .op
-        .sql()
-        .ok_or_else(|| refuse(format!("`{}` has no parts to search with `:`", term.field)))?;
-    sql.push(column)
-        .push(" ")
-        .push(op)
-        .push(" ")
-        .push_bind(PgTime(at));
     Ok(())
 }
 

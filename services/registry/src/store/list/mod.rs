@@ -6,17 +6,16 @@ mod search;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::PgConnection;
 use tenantry_core::{Refusal, TenantId};
+use tenantry_store::filter::{Sql, push_filter};
 use tenantry_store::time::PgTime;
 
-use self::filter::push_filter;
+use self::filter::push_term;
 use super::row::{COLUMNS, tenants};
 use crate::domain::list::{Order, Query, Reach, SortKey, SortValue};
 use crate::domain::tenant::{MAX_LEVELS, Tenant};
 use crate::error::Error;
-
-type Sql = QueryBuilder<Postgres>;
 
 /// A page of tenants, on the platform's connection: the reach in the query is what the caller may see.
 #[tracing::instrument(name = "tenants.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
@@ -89,7 +88,7 @@ fn push_wanted(sql: &mut Sql, query: &Query) -> Result<(), Refusal> {
     }
     if let Some(filter) = &query.filter {
         sql.push(" AND ");
-        push_filter(sql, filter)?;
+        push_filter(sql, filter, push_term)?;
     }
     Ok(())
 }
