@@ -7,6 +7,7 @@ pub mod context;
 pub mod event;
 pub mod filter;
 pub mod ids;
+pub mod limit_policy;
 pub mod network;
 pub mod page;
 pub mod permission;
@@ -25,6 +26,7 @@ pub use ids::{
     PlanId, ProjectId, ReservationId, RoleId, SeatId, ServiceAccountId, SessionId, TenantId,
     TenantImportId, UsageAlertId, UsageId, UserId,
 };
+pub use limit_policy::{Enforcement, LimitPolicy, OnFailure, Rate, RatePeriod};
 pub use network::{network, site};
 pub use permission::{Permission, Permissions};
 pub use refusal::{Kind, Reason, Refusal};

@@ -8,6 +8,9 @@
 --   d  spent durably: what was admitted here is used once the ledger has it
 --   l:<id>  a lease, `<amount>:<until when, in ms>`: of f it is what one replica admits by itself, and may still give back
 --
+-- A rate is a hash of its own, one for each tenant and resource whose limit has one: how much of its burst was used up (l), and when
+-- that was (t, in us). It drains steadily (ITU-T I.371, Annex A: the continuous-state leaky bucket).
+--
 -- What is left is g - f - d. A lease is spent before anyone is admitted for it, so whatever becomes of its holder, nothing is
 -- admitted twice; a holder that is gone by the time that its lease is noted for has lost what was left of it.
 --
@@ -71,17 +74,35 @@ local function leases(key, now)
     return number, amount, over
 end
 
+local function now_us()
+    local time = redis.call('TIME')
+    return time[1] * 1000000 + time[2]
+end
+
+-- How much of a rate's burst is used up, where so much is free again in so many us.
+local function level(key, now, amount, per)
+    local fields = redis.call('HMGET', key, 'l', 't')
+    if not fields[1] then
+        return 0
+    end
+    local free = math.max(now - tonumber(fields[2]), 0) * amount / per
+    return math.max(tonumber(fields[1]) - free, 0)
+end
+
 -- Spends from all counters, or from none.
--- Arguments: 'f' or 'd', then of each counter its opening, the amount, and the window's start and end in ms (0 for none).
+-- Arguments: 'f' or 'd', and how many counters there are; then of each counter its opening, the amount, and the window's start and end
+-- in ms (0 for none); then of each rate, whose keys come behind the counters', what it is asked for, how much is free again in how
+-- many us, and its burst.
 -- Answers 'spent' or, where one has too little left, 'short', with the counters as they are now; 'lost' with the number of one
--- that isn't of its opening; or 'outside' with the time, which isn't in one of the windows.
+-- that isn't of its opening; 'outside' with the time, which isn't in one of the windows; or 'early' with the number of a rate that
+-- isn't kept, in how many us it would be (0 for never), and how much it has now.
 local function spend(keys, args)
-    local how, now = args[1], now_ms()
+    local how, number, now = args[1], tonumber(args[2]), now_ms()
     local field = how == 'f' and 2 or 3
     -- A counter that comes twice is one: what it is asked for is added up.
     local counters, asked, short = {}, {}, false
-    for i, key in ipairs(keys) do
-        local at = 4 * i - 2
+    for i = 1, number do
+        local key, at = keys[i], 4 * i - 1
         local amount = tonumber(args[at + 1])
         if is_outside(now, args[at + 2], args[at + 3]) then
             return { 'outside', now }
@@ -98,8 +119,25 @@ local function spend(keys, args)
     if short then
         return { 'short', unpack(counters) }
     end
-    for i, key in ipairs(keys) do
-        local amount = args[4 * i - 1]
+    local levels, us = {}, #keys > number and now_us()
+    for i = number + 1, #keys do
+        local at = 4 * i - 1
+        local amount, free, per, burst = tonumber(args[at]), tonumber(args[at + 1]), tonumber(args[at + 2]), tonumber(args[at + 3])
+        local used = level(keys[i], us, free, per)
+        if used + amount > burst then
+            local wait = amount > burst and 0 or math.max(math.ceil((used + amount - burst) * per / free), 1)
+            return { 'early', i - number, wait, math.max(math.floor(burst - used), 0) }
+        end
+        levels[i] = used + amount
+    end
+    for i = number + 1, #keys do
+        local at = 4 * i - 1
+        redis.call('HSET', keys[i], 'l', levels[i], 't', us)
+        -- Once it is empty it is as good as gone.
+        redis.call('PEXPIRE', keys[i], math.ceil(levels[i] * tonumber(args[at + 2]) / tonumber(args[at + 1]) / 1000) + 1000)
+    end
+    for i = 1, number do
+        local key, amount = keys[i], args[4 * i]
         redis.call('HINCRBY', key, how, amount)
         counters[i][field] = counters[i][field] + tonumber(amount)
     end

@@ -27,6 +27,13 @@ impl CounterKey {
         ))
     }
 
+    /// The rate of the same tenant's resource, in whatever window.
+    pub(crate) fn rate(&self) -> Self {
+        let mut parts = self.0.rsplitn(3, ':');
+        let resource = parts.nth(2).unwrap_or_default();
+        Self(format!("{resource}:rate"))
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -52,5 +59,8 @@ mod tests {
         let expected = format!("tenantry:{{{root}}}:{child}:api_calls:day:1700000000");
         assert_eq!(key("day").as_str(), expected);
         assert_ne!(key("day"), key("month"));
+        assert_eq!(key("day").rate(), key("month").rate());
+        let expected = format!("tenantry:{{{root}}}:{child}:api_calls:rate");
+        assert_eq!(key("day").rate().as_str(), expected);
     }
 }

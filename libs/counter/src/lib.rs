@@ -12,7 +12,7 @@ mod reply;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-pub use tenantry_core::Window;
+pub use tenantry_core::{Rate, RatePeriod, Window};
 
 pub use connection::Counters;
 use connection::{Call, Function};
@@ -84,22 +84,40 @@ pub struct Spend<'a> {
     pub amount: i64,
     /// The window that the counter is of.
     pub window: Window,
+    /// How fast it may be spent, in any window.
+    pub rate: Option<Rate>,
 }
 
 impl Counters {
-    /// Spends from all these counters, which are of one tree, or from none of them.
+    /// Spends from all these counters, which are of one tree, or from none of them. What is given back isn't given back to a rate.
     ///
     /// # Errors
     /// [`Error::Amount`]; or Redis doesn't answer, and what was perhaps spent stays so until the counter is closed.
     pub async fn spend(&self, how: How, spends: &[Spend<'_>]) -> Result<Spent, Error> {
-        let mut call =
-            Call::new(Function::Spend, spends.iter().map(|spend| spend.key)).arg(how.field());
+        let rated = spends.iter().enumerate();
+        let rated: Vec<_> = rated
+            .filter_map(|(place, spend)| Some((place, spend.amount, spend.rate?)))
+            .collect();
+        let rates: Vec<_> = rated
+            .iter()
+            .map(|(place, ..)| spends[*place].key.rate())
+            .collect();
+        let counters = spends.iter().map(|spend| spend.key);
+        let keys: Vec<_> = counters.chain(&rates).collect();
+        let mut call = Call::new(Function::Spend, keys.into_iter())
+            .arg(how.field())
+            .arg(spends.len());
         for spend in spends {
             call = call.arg(spend.opening.as_str()).arg(checked(spend.amount)?);
             call = call.arg(spend.window.start.as_millisecond());
             call = call.arg(end_ms(spend.window));
         }
-        Ok(reply::spent(self.ask(&call).await?)?)
+        for (_, amount, rate) in &rated {
+            call = call.arg(*amount).arg(checked(rate.amount)?);
+            call = call.arg(rate.per_us()).arg(checked(rate.burst)?);
+        }
+        let places = |nth: usize| rated.get(nth).map(|(place, ..)| *place);
+        Ok(reply::spent(self.ask(&call).await?, places)?)
     }
 
     /// Gives back amounts that were spent durably and aren't used after all. Where no answer comes it isn't to be repeated: it might

@@ -1,5 +1,7 @@
 //! What the functions answer.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
@@ -53,6 +55,15 @@ pub enum Spent {
     Lost(usize),
     /// Nothing was: the time, by Redis's clock, isn't in one of the windows.
     Outside(Timestamp),
+    /// Nothing was: the rate of the counter of this place in the call isn't kept.
+    Early {
+        /// The place.
+        place: usize,
+        /// When it would be kept; never, where more is asked for than may be spent at once.
+        wait: Option<Duration>,
+        /// What may be spent now.
+        left: i64,
+    },
 }
 
 /// What became of a lease that was asked for.
@@ -111,13 +122,24 @@ pub struct Look {
     pub counters: Vec<Option<Counter>>,
 }
 
-pub(crate) fn spent(value: Value) -> Result<Spent, RedisError> {
+/// `rated` tells the place of the counter whose rate is the nth.
+pub(crate) fn spent(
+    value: Value,
+    rated: impl Fn(usize) -> Option<usize>,
+) -> Result<Spent, RedisError> {
     let mut parts = Parts::of(value)?;
     match parts.word()?.as_str() {
         "spent" => Ok(Spent::Done(parts.known()?)),
         "short" => Ok(Spent::Short(parts.known()?)),
         "lost" => Ok(Spent::Lost(parts.next::<usize>()?.saturating_sub(1))),
         "outside" => Ok(Spent::Outside(parts.time()?)),
+        "early" => Ok(Spent::Early {
+            place: rated(parts.next::<usize>()?.saturating_sub(1)).ok_or_else(unexpected)?,
+            wait: Some(parts.next()?)
+                .filter(|us| *us > 0)
+                .map(Duration::from_micros),
+            left: parts.next()?,
+        }),
         _ => Err(unexpected()),
     }
 }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod convert;
 pub mod export;
 pub mod keys;
+pub mod limit_policy;
 pub mod places;
 pub mod revocations;
 pub mod stack;

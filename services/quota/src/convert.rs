@@ -13,6 +13,7 @@ use tenantry_core::request_id::RequestKey;
 use tenantry_core::{Permission, Refusal, RequestContext};
 use tenantry_proto::quota::v1 as wire;
 use tenantry_rpc::convert::{instant, timestamp};
+use tenantry_rpc::limit_policy;
 
 use crate::app::{Consumed, Consumption, Mode, NewOverride, Quota, tightest};
 use crate::domain::entry::Counted;
@@ -34,6 +35,7 @@ pub(crate) fn quota(ctx: &RequestContext, quota: Quota) -> wire::Quota {
         standing,
         source,
         shared,
+        policy,
         set,
     } = quota;
     let manages =
@@ -47,6 +49,8 @@ pub(crate) fn quota(ctx: &RequestContext, quota: Quota) -> wire::Quota {
         reset_at: standing.reset_at.map(timestamp),
         source: source.unwrap_or_default(),
         shared,
+        policy: limit_policy::to_wire(&policy),
+        overage: standing.overage(),
         r#override: set.map(|set| wire::LimitOverride {
             id: set.id.to_string(),
             reason: if manages { set.reason } else { String::new() },
@@ -77,6 +81,7 @@ pub(crate) fn decision(consumed: Consumed) -> wire::QuotaDecision {
         decision.remaining = line.remaining;
         decision.reset_at = line.reset_at;
         decision.limit_tenant_id = line.limit_tenant_id;
+        decision.overage = line.overage;
     }
     if consumed.counted.len() > 1 {
         decision.resources = consumed.counted.into_iter().map(standing).collect();
@@ -94,6 +99,7 @@ pub(crate) fn standing(counted: Counted) -> wire::ResourceStanding {
         remaining: standing.remaining(),
         reset_at: standing.reset_at.map(timestamp),
         limit_tenant_id: standing.tenant.to_string(),
+        overage: standing.overage(),
     }
 }
 
@@ -291,6 +297,10 @@ pub(crate) fn new_override(message: wire::OverrideLimitRequest) -> Result<NewOve
             wrong.take("reset_period", word.parse().map_err(|_| why))
         }
     };
+    let policy = message.policy.as_ref().map(|policy| {
+        let at = ("policy", period.is_some_and(ResetPeriod::is_never));
+        limit_policy::from_wire(policy, at, &mut wrong)
+    });
     let reason = message.reason.trim();
     if reason.is_empty() {
         wrong.add(
@@ -312,6 +322,7 @@ pub(crate) fn new_override(message: wire::OverrideLimitRequest) -> Result<NewOve
         limit: limit.unwrap_or_default(),
         reset_period: period,
         shared: message.shared,
+        policy,
         expires_at: expires_at?,
         force: message.force,
     })

@@ -1,6 +1,6 @@
 //! What quota refuses, and which reason each refusal has.
 
-use tenantry_core::{Reason, Refusal, clock};
+use tenantry_core::{Rate, Reason, Refusal, clock};
 use tenantry_rpc::tenant_stream::Stop;
 
 use crate::domain::decision::Standing;
@@ -20,18 +20,18 @@ pub(crate) enum Error {
     QuotaExceeded {
         resource_type: String,
         amount: i64,
-        standing: Standing,
+        standing: Box<Standing>,
     },
     #[error("more is used than the limit would be")]
     LimitBelowUsage {
         resource_type: String,
-        standing: Standing,
+        standing: Box<Standing>,
     },
     #[error("less is used than is given back")]
     ReleaseBeyondUsage {
         resource_type: String,
         amount: i64,
-        standing: Standing,
+        standing: Box<Standing>,
     },
     #[error("no gauge")]
     NotAGauge {
@@ -52,6 +52,18 @@ pub(crate) enum Error {
     Counter(#[from] tenantry_counter::Error),
     #[error(transparent)]
     Store(#[from] tenantry_store::Error),
+}
+
+impl Error {
+    /// Whether it is that nobody could be asked.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Counter(error) => !matches!(error, tenantry_counter::Error::Amount(_)),
+            Self::Store(error) => matches!(error, tenantry_store::Error::Unavailable(_)),
+            Self::Refused(refusal) => refusal.reason == Reason::Unavailable,
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -80,7 +92,7 @@ impl From<Error> for Refusal {
                 resource_type,
                 amount,
                 standing,
-            } => quota_exceeded(&resource_type, amount, standing),
+            } => quota_exceeded(&resource_type, amount, *standing),
             Error::LimitBelowUsage {
                 resource_type,
                 standing,
@@ -93,7 +105,7 @@ impl From<Error> for Refusal {
                         standing.usage
                     ),
                 );
-                facts(refusal, &resource_type, standing)
+                facts(refusal, &resource_type, *standing)
             }
             Error::ReleaseBeyondUsage {
                 resource_type,
@@ -107,7 +119,7 @@ impl From<Error> for Refusal {
                         standing.usage
                     ),
                 );
-                facts(refusal, &resource_type, standing)
+                facts(refusal, &resource_type, *standing)
             }
             Error::NotAGauge {
                 resource_type,
@@ -160,6 +172,9 @@ impl From<Error> for Refusal {
 }
 
 fn quota_exceeded(resource_type: &str, amount: i64, standing: Standing) -> Refusal {
+    if let Some(rate) = standing.rate {
+        return rate_exceeded((resource_type, amount), rate, standing);
+    }
     let Some(limit) = standing.limit else {
         let most = format!(
             "{resource_type} is counted up to {}: no more fits.",
@@ -168,7 +183,11 @@ fn quota_exceeded(resource_type: &str, amount: i64, standing: Standing) -> Refus
         let refusal = Refusal::new(Reason::QuotaExceeded, most);
         return facts(refusal, resource_type, standing);
     };
-    let remaining = standing.remaining().unwrap_or_default();
+    let admitted = standing.admitted().unwrap_or_default();
+    let beyond = match standing.beyond {
+        0 => String::new(),
+        beyond => format!(" and the {beyond} beyond it that are admitted"),
+    };
     let (until, retry_after_ms) = match standing.reset_at {
         Some(at) => {
             let left_ms = at.duration_since(clock::now()).as_millis().max(1);
@@ -182,11 +201,40 @@ fn quota_exceeded(resource_type: &str, amount: i64, standing: Standing) -> Refus
     let mut refusal = Refusal::new(
         Reason::QuotaExceeded,
         format!(
-            "{amount} more of {resource_type} would pass the limit of {limit}: {remaining} may still be used.{until}"
+            "{amount} more of {resource_type} would pass the limit of {limit}{beyond}: {admitted} may still be used.{until}"
         ),
     );
     refusal.retry_after_ms = retry_after_ms;
     facts(refusal, resource_type, standing)
+}
+
+fn rate_exceeded((resource_type, amount): (&str, i64), rate: Rate, standing: Standing) -> Refusal {
+    let Rate {
+        amount: of,
+        per,
+        burst,
+    } = rate;
+    let kept = format!(
+        "{resource_type} may be used up at {of} in each {}, and {burst} at once after a rest",
+        per.word()
+    );
+    let (message, retry_after_ms) = match standing.reset_at {
+        Some(at) => {
+            let left_ms = at.duration_since(clock::now()).as_millis().max(1);
+            let left_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+            let message =
+                format!("{amount} more would be too fast: {kept}. Wait {left_ms} ms, or use less.");
+            (message, Some(left_ms))
+        }
+        None => (
+            format!("{amount} at once are never admitted: {kept}. Use less at a time."),
+            None,
+        ),
+    };
+    let mut refusal = Refusal::new(Reason::QuotaExceeded, message);
+    refusal.retry_after_ms = retry_after_ms;
+    let rate = format!("{of}/{}", per.word());
+    facts(refusal, resource_type, standing).with("rate", rate)
 }
 
 /// How the limit stands, for programs.

@@ -7,4 +7,5 @@ mod leases;
 mod losses;
 mod model;
 mod openings;
+mod rates;
 mod spending;

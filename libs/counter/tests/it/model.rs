@@ -87,6 +87,7 @@ impl Ledger {
             Spent::Lost(_) => self.reopen().await,
             Spent::Short(_) => {}
             Spent::Outside(now) => panic!("{now} is in this hour"),
+            Spent::Early { .. } => panic!("it has no rate"),
         }
         false
     }

@@ -119,6 +119,7 @@ impl Open {
             opening: &self.opening,
             amount,
             window: self.window,
+            rate: None,
         }
     }
 

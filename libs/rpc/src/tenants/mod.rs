@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use tenantry_core::context::Target;
 use tenantry_core::tenant::{Admission, Caller, MethodKind, project_or_default};
-use tenantry_core::{Permission, Refusal, RequestContext, TenantId, TenantRef, TenantStatus};
+use tenantry_core::{
+    LimitPolicy, Permission, Refusal, RequestContext, TenantId, TenantRef, TenantStatus,
+};
 use tenantry_proto::methods;
 
 pub use follower::Follower;
@@ -73,6 +75,8 @@ pub struct PlanLimit {
     pub limit: i64,
     /// Over which window: `month`, `day`, `hour`, `minute` or `never`.
     pub reset_period: String,
+    /// How it is kept.
+    pub policy: LimitPolicy,
 }
 
 /// Most ancestors that a walk visits.

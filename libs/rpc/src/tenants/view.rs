@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tenantry_core::{TenantId, TenantRef};
+use tenantry_core::refusal::Violations;
+use tenantry_core::{LimitPolicy, TenantId, TenantRef};
 use tenantry_proto::internal::registry::v1 as wire;
-use tenantry_proto::registry::v1::Plan;
+use tenantry_proto::registry::v1::{self as registry, Plan};
 
 use super::{MAX_LEVELS, PlanLimit, RequestedLimit, TenantEntry};
+use crate::limit_policy;
 
 /// Age of a view that was never complete.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -189,6 +191,7 @@ impl View {
             resource_type: limit.resource_type.clone(),
             limit: limit.limit,
             reset_period: limit.reset_period.clone(),
+            policy: policy(limit),
         });
         let plan = PlanEntry {
             retention_days: plan.retention_days,
@@ -290,6 +293,15 @@ impl Tables {
 pub(super) fn entry(wire: wire::TenantEntry) -> Option<TenantEntry> {
     let id = wire.id.parse().ok()?;
     Tables::default().entry(id, wire)
+}
+
+/// How a limit is kept. What a newer fleet says of that and isn't known here is as if it weren't said.
+fn policy(limit: &registry::PlanLimit) -> LimitPolicy {
+    let said = limit.policy.as_ref().map(|policy| {
+        let at = ("policy", limit.reset_period == "never");
+        limit_policy::from_wire(policy, at, &mut Violations::new())
+    });
+    said.unwrap_or_default()
 }
 
 #[cfg(test)]

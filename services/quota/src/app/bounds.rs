@@ -2,12 +2,12 @@
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use tenantry_core::refusal::Refusal;
-use tenantry_core::{Reason, TenantId};
+use tenantry_core::{Rate, Reason, TenantId};
 use tenantry_rpc::tenants::TenantEntry;
 
 use super::App;
 use crate::domain::limit::{
-    Known, Limit, LimitOverride, OfPlan, RESOURCE_TYPES, Requested, is_within, unbounded_period,
+    Cap, Known, Limit, LimitOverride, OfPlan, RESOURCE_TYPES, Requested, unbounded_period,
 };
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
@@ -31,6 +31,16 @@ impl Bound {
     /// Over which window it is counted.
     pub(crate) fn reset_period(&self) -> ResetPeriod {
         self.period_of(self.limit)
+    }
+
+    /// How much it admits.
+    pub(crate) fn cap(&self) -> Option<Cap> {
+        self.limit.map(|limit| limit.cap())
+    }
+
+    /// How fast it may be used up.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        self.limit.and_then(|limit| limit.policy.kept_rate())
     }
 
     fn period_of(&self, limit: Option<Limit>) -> ResetPeriod {
@@ -110,8 +120,9 @@ impl App {
         }
         let base = self.known(tenant, resource_type)?.holds();
         // Those above gave no more than the plan of that time: on a smaller one that holds no longer.
-        let set = set.filter(|set| is_within((set.limit, set.reset_period), base));
-        Ok(set.map(LimitOverride::limit).or(base))
+        let set = set.map(LimitOverride::limit);
+        let set = set.filter(|set| base.is_some_and(|base| set.is_within(&base)));
+        Ok(set.or(base))
     }
 
     /// What is known of the tenant's limit apart from overrides. A plan that isn't known yet is none without limits.
@@ -128,6 +139,7 @@ impl App {
             limit: limit.limit,
             // A word of a newer fleet bounds as what resets least.
             reset_period: limit.reset_period.parse().unwrap_or(ResetPeriod::Never),
+            policy: limit.policy,
         });
         let requested = tenant
             .requested_limits

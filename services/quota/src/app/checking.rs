@@ -54,9 +54,11 @@ impl App {
         Ok(Standing {
             tenant: bound.tenant.id,
             limit: bound.limit.map(|limit| limit.limit),
+            beyond: bound.cap().map_or(0, |cap| cap.beyond),
             usage,
             reset_period: bound.reset_period(),
             reset_at: window.end,
+            rate: None,
         })
     }
 

@@ -70,8 +70,8 @@ impl App {
             let line = posting.entry.lines.get_mut(refused.demand);
             match line.map(|line| &mut line.amount) {
                 Some(Amount::By(amount)) if consumption.mode == Mode::BestEffort && *amount > 0 => {
-                    let remaining = refused.standing.remaining().unwrap_or_default();
-                    *amount = remaining.min(*amount - 1);
+                    let admitted = refused.standing.admitted().unwrap_or_default();
+                    *amount = admitted.min(*amount - 1);
                 }
                 _ => return Err(exceeded(&posting, refused)),
             }

@@ -7,6 +7,7 @@
 
 mod demand;
 mod lease;
+mod span;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -69,6 +70,17 @@ struct Shared {
     out: Arc<Semaphore>,
 }
 
+/// How a limit may be leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leasing {
+    /// Not at all: how fast it is used up is looked at for each request.
+    Never,
+    /// For a moment.
+    Short,
+    /// And for as long as Redis doesn't answer.
+    Lasting,
+}
+
 /// What is to be leased.
 #[derive(Debug)]
 struct Want {
@@ -77,6 +89,8 @@ struct Want {
     /// What it is spent of.
     opens: Vec<Arc<Open>>,
     amount: i64,
+    /// Whether it is admitted from for as long as Redis doesn't answer.
+    lasting: bool,
 }
 
 impl Leases {
@@ -145,11 +159,13 @@ impl Leases {
         tenant: TenantId,
         resource_type: &str,
         opens: impl Iterator<Item = &'a Arc<Open>> + Clone,
+        leasing: Leasing,
     ) {
-        if !self.shared.taken {
+        if !self.shared.taken || leasing == Leasing::Never {
             return;
         }
-        let limits = opens.clone().filter_map(|open| open.limit);
+        let limits = opens.clone().filter_map(|open| open.cap);
+        let limits = limits.map(|cap| cap.limit);
         let most = limits.min().unwrap_or_default() / SHARE;
         if most < LEAST {
             return;
@@ -162,6 +178,7 @@ impl Leases {
             resource_type: resource_type.into(),
             opens: opens.cloned().collect(),
             amount: amount.min(most),
+            lasting: leasing == Leasing::Lasting,
         };
         if let Ok(place) = Arc::clone(&self.shared.out).try_acquire_owned() {
             let leases = self.clone();
@@ -200,6 +217,13 @@ impl Leases {
         };
         let lease = self.put(want.tenant, want.resource_type.clone(), held);
         self.until_end(&lease).await;
+        while want.lasting
+            && !self.shared.tasks.token().is_cancelled()
+            && lease.prolong()
+            && self.is_unanswered(&want.opens).await
+        {
+            self.until_end(&lease).await;
+        }
         if lease.is_spent_early() {
             // Nobody is to wait for it in Redis; here it is still the one behind which the next comes.
             self.give_back(&want.opens, lease.id(), lease.close()).await;
@@ -222,6 +246,13 @@ impl Leases {
             () = self.shared.tasks.cancelled() => {}
             () = lease.ended() => {}
         }
+    }
+
+    /// Whether Redis doesn't answer.
+    async fn is_unanswered(&self, opens: &[Arc<Open>]) -> bool {
+        let counters = opens.iter().filter_map(|open| open.counter.as_ref());
+        let counters: Vec<_> = counters.map(|(key, opening)| (key, opening)).collect();
+        self.shared.counters.look(&counters).await.is_err()
     }
 
     async fn take(&self, want: &Want) -> Option<Held> {
@@ -252,7 +283,7 @@ impl Leases {
                 } else {
                     LIVES_FOR
                 };
-                let span = lease::ends((sent, lives), now, windows);
+                let span = span::span((sent, lives), now, windows);
                 let held = Held::new(&id, amount, counted, span);
                 if held.is_none() {
                     // Granted more than the limit has: what is asked next has the ledger end that.

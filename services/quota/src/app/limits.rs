@@ -5,15 +5,18 @@ use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_core::event::Event;
+use tenantry_core::refusal::Violations;
 use tenantry_core::request_id::RequestKey;
-use tenantry_core::{LimitOverrideId, Permission, Refusal, RequestContext, TenantId, clock};
+use tenantry_core::{
+    LimitOverrideId, LimitPolicy, Permission, Refusal, RequestContext, TenantId, clock,
+};
 use tenantry_rpc::tenants::TenantEntry;
 use tenantry_store::TenantTx;
 
 use super::App;
 use super::bounds::Bound;
 use crate::domain::decision::Standing;
-use crate::domain::limit::{Limit, LimitOverride, Source, is_within, unbounded_period};
+use crate::domain::limit::{Limit, LimitOverride, Source, unbounded_period};
 use crate::domain::period::ResetPeriod;
 use crate::error::Error;
 use crate::store::{accounts, overrides};
@@ -33,6 +36,8 @@ pub(crate) struct Quota {
     pub(crate) standing: Standing,
     pub(crate) source: Option<String>,
     pub(crate) shared: bool,
+    #[serde(default)]
+    pub(crate) policy: LimitPolicy,
     pub(crate) set: Option<LimitOverride>,
 }
 
@@ -44,6 +49,8 @@ pub(crate) struct NewOverride {
     /// That of the plan where none is given.
     pub(crate) reset_period: Option<ResetPeriod>,
     pub(crate) shared: bool,
+    /// That of the plan where none is given.
+    pub(crate) policy: Option<LimitPolicy>,
     pub(crate) reason: String,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) force: bool,
@@ -128,19 +135,26 @@ impl App {
                 "must be given where the plan has no limit on the resource type: month, day, hour, minute or never",
             )
         })?;
-        may_change(ctx, before.as_ref(), is_within((new.limit, period), base))?;
+        let policy = new.policy.or(base.map(|base| base.policy));
+        let policy = policy.unwrap_or_default();
+        let mut wrong = Violations::new();
+        policy.check("policy", period.is_never(), &mut wrong);
+        wrong.check()?;
         let set = LimitOverride {
             id: LimitOverrideId::new(),
             resource_type: new.resource_type,
             limit: new.limit,
             reset_period: period,
             shared: new.shared,
+            policy,
             reason: new.reason,
             expires_at: new.expires_at.map(clock::as_stored),
             created_at: after(now, before.as_ref()),
             created_by: ctx.principal.clone(),
             by_operator: ctx.allows(Permission::PlatformTenantsManage),
         };
+        let within_plan = base.is_some_and(|base| set.limit().is_within(&base));
+        may_change(ctx, before.as_ref(), within_plan)?;
         overrides::put(tx.conn(), tenant.id, &set).await?;
         let change = Change {
             tenant,
@@ -231,7 +245,7 @@ impl App {
         if !change.force && standing.is_exceeded() {
             return Err(Error::LimitBelowUsage {
                 resource_type: change.resource_type.to_owned(),
-                standing,
+                standing: Box::new(standing),
             });
         }
         let mut current = None;
@@ -239,7 +253,7 @@ impl App {
             self.ledger.end(&mut account).await?;
             account.superseded = account.id.reset_period != period;
             if !account.superseded {
-                account.set_limit(change.limit.map(|limit| limit.limit));
+                account.set_cap(bound.cap());
                 current = Some(account.clone());
             }
             accounts::save(tx.conn(), &account).await?;
@@ -283,6 +297,7 @@ fn quota(
         standing,
         source: bound.limit.map(|limit| limit.source.word().to_owned()),
         shared: bound.limit.is_some_and(|limit| limit.shared),
+        policy: bound.limit.map(|limit| limit.policy).unwrap_or_default(),
         set: set.filter(|_| {
             bound
                 .limit
@@ -311,7 +326,7 @@ fn may_change(
     let why = if before.is_some_and(|before| before.by_operator) {
         "An operator set this limit"
     } else if !within_plan {
-        "That is more than the plan has"
+        "That allows more than the plan does"
     } else {
         return Ok(());
     };

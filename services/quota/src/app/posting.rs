@@ -11,9 +11,8 @@ use super::App;
 use super::bounds::Bound;
 use super::committing::{Commission, Outcome};
 use super::spending::{Demand, Refused, Spending, Tried, Trying};
-use crate::domain::decision::Standing;
 use crate::domain::entry::{Amount, Change, Counted, Entry, Kind, Line, Part, Posted};
-use crate::domain::limit;
+use crate::domain::limit::{self, Cap};
 use crate::domain::reservation::{Held, NewReservation, Reserving};
 use crate::error::Error;
 use crate::store::usage::{self, Kept};
@@ -71,11 +70,11 @@ impl<'a> Posting<'a> {
     }
 
     /// How it is counted in the account of a bound.
-    fn change(&self, opening: Option<&str>, limit: Option<i64>, pool: bool) -> Change {
+    fn change(&self, opening: Option<&str>, cap: Option<Cap>, pool: bool) -> Change {
         match self.entry.kind {
             Kind::Used | Kind::Reserved => Change::Use {
                 opening: opening.map(str::to_owned),
-                limit,
+                cap,
             },
             Kind::Released if !pool => Change::Release,
             Kind::Adjusted | Kind::Released | Kind::Set => Change::Adjust,
@@ -188,7 +187,7 @@ impl App {
                 return Err(Error::ReleaseBeyondUsage {
                     resource_type,
                     amount: amount.saturating_neg(),
-                    standing,
+                    standing: Box::new(standing),
                 });
             }
             Outcome::NotHeld(status) => return Err(Error::ReservationNotHeld(status)),
@@ -246,7 +245,7 @@ pub(super) fn exceeded(posting: &Posting<'_>, refused: Refused) -> Error {
     Error::QuotaExceeded {
         resource_type,
         amount,
-        standing: refused.standing,
+        standing: Box::new(refused.standing),
     }
 }
 
@@ -264,7 +263,7 @@ fn lines(posting: &Posting<'_>, spending: &Spending) -> Vec<Line> {
         let parts = spending.parts(place).enumerate();
         let parts = parts.map(|(nth, (open, counter))| Part {
             account: open.id.clone(),
-            change: posting.change(open.opening(), open.limit, nth > 0),
+            change: posting.change(open.opening(), open.cap, nth > 0),
             fast: counter.map_or(0, |counter| counter.fast),
         });
         Line {
@@ -306,6 +305,5 @@ pub(super) fn same(entry: &Entry, kept: Vec<Kept>) -> Result<Receipt, Error> {
 
 /// The line of several that binds most.
 pub(crate) fn tightest(counted: &[Counted]) -> Option<&Counted> {
-    let remaining = |line: &&Counted| Standing::remaining(&line.standing).unwrap_or(i64::MAX);
-    counted.iter().min_by_key(remaining)
+    counted.iter().min_by_key(|line| line.standing.room())
 }

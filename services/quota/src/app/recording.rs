@@ -292,10 +292,10 @@ fn unfit(entry: &Entry, line: usize, standing: Standing) -> Error {
     Error::QuotaExceeded {
         resource_type,
         amount,
-        standing: Standing {
+        standing: Box::new(Standing {
             limit: None,
             ..standing
-        },
+        }),
     }
 }
 

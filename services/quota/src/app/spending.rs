@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenantry_core::{Refusal, TenantId};
+use tenantry_core::{Refusal, TenantId, clock};
 use tenantry_counter::{Counter, How, Spent};
 use tokio::time::Instant;
 
@@ -185,7 +185,7 @@ impl App {
         }
         let spends = opens.iter();
         let spends: Vec<_> = spends
-            .filter_map(|(wanted, open)| open.spend(wanted.amount))
+            .filter_map(|(wanted, open)| open.spend(wanted.amount, wanted.bound.rate()))
             .collect();
         if spends.is_empty() {
             return Ok(Tried::Done(spending(&opens, Vec::new())));
@@ -238,6 +238,14 @@ impl App {
                 Ok(wanted.not_open(self.ask(*wanted, ask).await?))
             }
             Spent::Outside(now) => self.follow_time(&opens, now).await,
+            Spent::Early { place, wait, left } => {
+                let Some((wanted, open)) = counted.get(place) else {
+                    return Ok(Tried::Again);
+                };
+                let wait = wait.and_then(|wait| clock::now().checked_add(wait).ok());
+                let standing = open.standing_of_rate(wanted.bound.rate(), left, wait);
+                Ok(Tried::Full(wanted.refused(standing)))
+            }
         }
     }
 
@@ -293,7 +301,7 @@ impl App {
     pub(super) async fn give_back(&self, spending: &Spending) -> Result<(), Error> {
         let spends = spending.opens.iter().zip(&spending.amounts);
         let spends: Vec<_> = spends
-            .filter_map(|((_, open), amount)| open.spend(*amount))
+            .filter_map(|((_, open), amount)| open.spend(*amount, None))
             .collect();
         if spends.is_empty() {
             return Ok(());

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::service::rate_limit::Asked;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_SECOND: i64 = 1_000_000;
 /// Of a refusal.
 const MOST_HEADERS: usize = 7;
 
@@ -64,6 +65,9 @@ pub(crate) fn add(response: &mut RateLimitResponse, asked: Asked<'_>, rated: &Ra
         response.overall_code = Code::OverLimit.into();
     }
     let Some(standing) = rated.standing else {
+        if !rated.admitted {
+            refuse(response, asked, unknown(asked.resource_type), Some(1));
+        }
         return;
     };
     if rated.admitted {
@@ -76,9 +80,25 @@ pub(crate) fn add(response: &mut RateLimitResponse, asked: Asked<'_>, rated: &Ra
     let refusal = Refusal::from(Error::QuotaExceeded {
         resource_type: asked.resource_type.to_owned(),
         amount: asked.hits,
-        standing,
+        standing: Box::new(standing),
     });
     let retry_after = standing.reset_at.map(seconds_until);
+    refuse(response, asked, refusal, retry_after);
+}
+
+/// That nobody could be asked, and the limit's policy then refuses.
+fn unknown(resource_type: &str) -> Refusal {
+    Refusal::overloaded(format!(
+        "The limit on {resource_type} can't be looked at now, and it says to refuse requests then. Try again in a second."
+    ))
+}
+
+fn refuse(
+    response: &mut RateLimitResponse,
+    asked: Asked<'_>,
+    refusal: Refusal,
+    retry_after: Option<i64>,
+) {
     if asked.rest {
         response.raw_body = tenantry_rpc::status::json(&refusal).into_bytes();
     } else {
@@ -102,12 +122,22 @@ fn headers(resource_type: &str, standing: Standing) -> Vec<HeaderValue> {
     let (Some(limit), Some(remaining)) = (standing.limit, standing.remaining()) else {
         return Vec::new();
     };
-    let mut policy = format!("\"{resource_type}\";q={limit}");
-    if let Some(seconds) = window_seconds(standing.reset_period) {
+    let (name, quota, window) = match standing.rate {
+        Some(rate) => {
+            let seconds = rate.per_us() / MICROS_PER_SECOND;
+            (format!("{resource_type}_rate"), rate.amount, Some(seconds))
+        }
+        None => {
+            let seconds = window_seconds(standing.reset_period);
+            (resource_type.to_owned(), limit, seconds)
+        }
+    };
+    let mut policy = format!("\"{name}\";q={quota}");
+    if let Some(seconds) = window {
         // A text takes all that is written.
         let _ = write!(policy, ";w={seconds}");
     }
-    let mut now = format!("\"{resource_type}\";r={remaining}");
+    let mut now = format!("\"{name}\";r={remaining}");
     let mut headers = Vec::with_capacity(MOST_HEADERS);
     headers.push(header("x-ratelimit-limit", limit.to_string()));
     headers.push(header("x-ratelimit-remaining", remaining.to_string()));

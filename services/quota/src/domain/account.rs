@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenantry_core::{TenantId, Window};
 
-use super::limit::MAX_AMOUNT;
+use super::decision::Standing;
+use super::limit::{Cap, MAX_AMOUNT};
 use super::period::ResetPeriod;
 
 /// Which account.
@@ -28,8 +29,8 @@ pub(crate) struct Account {
     pub(crate) window: Window,
     /// The tenant at the top of the tree.
     pub(crate) root: TenantId,
-    /// Most that is admitted; none where nothing bounds it.
-    pub(crate) limit: Option<i64>,
+    /// The limit, and how much it admits; none where nothing bounds it.
+    pub(crate) cap: Option<Cap>,
     /// Whether it binds nobody any more: the limit is counted over another period now.
     pub(crate) superseded: bool,
     /// Used in openings that have ended, and of what is counted here alone.
@@ -84,7 +85,7 @@ impl Account {
             id,
             window,
             root,
-            limit: None,
+            cap: None,
             superseded: false,
             settled: 0,
             opening: None,
@@ -103,7 +104,7 @@ impl Account {
 
     /// Whether what it admits is spent from a counter in Redis.
     pub(crate) fn is_spent_in_redis(&self) -> bool {
-        self.limit.is_some() && self.id.reset_period != ResetPeriod::Never
+        self.cap.is_some() && self.id.reset_period != ResetPeriod::Never
     }
 
     /// What the ledger knows to be used.
@@ -116,10 +117,23 @@ impl Account {
         self.used().saturating_add(fast)
     }
 
-    /// Whether more is granted than the limit has.
+    /// How its limit stands where so much is used.
+    pub(crate) fn standing(&self, usage: i64) -> Standing {
+        Standing {
+            tenant: self.id.tenant,
+            limit: self.cap.map(|cap| cap.limit),
+            beyond: self.cap.map_or(0, |cap| cap.beyond),
+            usage,
+            reset_period: self.id.reset_period,
+            reset_at: self.window.end,
+            rate: None,
+        }
+    }
+
+    /// Whether more is granted than the limit admits.
     pub(crate) fn is_overgranted(&self) -> bool {
-        self.limit.is_some_and(|limit| {
-            self.granted > 0 && self.settled.saturating_add(self.granted) > limit
+        self.cap.is_some_and(|cap| {
+            self.granted > 0 && self.settled.saturating_add(self.granted) > cap.most()
         })
     }
 
@@ -145,8 +159,8 @@ impl Account {
 
     /// What may still be granted.
     fn grantable(&self) -> i64 {
-        let within_limit = self.limit.map_or(MAX_AMOUNT, |limit| {
-            limit
+        let within_limit = self.cap.map_or(MAX_AMOUNT, |cap| {
+            cap.most()
                 .saturating_sub(self.settled)
                 .saturating_sub(self.granted)
         });
@@ -168,15 +182,15 @@ impl Account {
         Granting::Granted
     }
 
-    /// Commits what was spent of its opening, or settles what has none; `limit` is the one that it was decided by. What is counted
+    /// Commits what was spent of its opening, or settles what has none; `cap` is the one that it was decided by. What is counted
     /// here alone knows its window by the time that it is.
     pub(crate) fn commit(
         &mut self,
-        (opening, limit): (Option<&str>, Option<i64>),
+        (opening, cap): (Option<&str>, Option<Cap>),
         amount: i64,
         now: Timestamp,
     ) -> Committing {
-        let same = self.opening.as_deref() == opening && self.limit == limit && !self.superseded;
+        let same = self.opening.as_deref() == opening && self.cap == cap && !self.superseded;
         if !same || self.is_spent_in_redis() != opening.is_some() {
             return Committing::Ended;
         }
@@ -188,7 +202,8 @@ impl Account {
             return Committing::Ended;
         }
         // What was granted is within the limit, unless something was counted beyond it meanwhile.
-        if amount > 0 && amount > self.limit.unwrap_or(i64::MAX).saturating_sub(self.used()) {
+        let most = self.cap.map_or(i64::MAX, Cap::most);
+        if amount > 0 && amount > most.saturating_sub(self.used()) {
             return Committing::Full;
         }
         match opening {
@@ -219,6 +234,7 @@ mod tests {
     use super::*;
 
     fn account(period: ResetPeriod, limit: Option<i64>) -> Account {
+        let cap = limit.map(Cap::hard);
         let id = AccountId {
             tenant: TenantId::new(),
             resource_type: "api_calls".to_owned(),
@@ -230,7 +246,7 @@ mod tests {
             end: None,
         };
         Account {
-            limit,
+            cap,
             ..Account::new(id, window, TenantId::new())
         }
     }
@@ -252,7 +268,7 @@ mod tests {
         assert_eq!(account.grant(2, 4), Granting::Full);
         assert_eq!(account.grant(1, 4), Granting::Granted);
         assert_eq!((account.granted, account.is_overgranted()), (10, false));
-        account.limit = Some(9);
+        account.cap = Some(Cap::hard(9));
         assert_eq!(account.grant(1, 1), Granting::Full);
         assert_eq!(account.grant(0, 1), Granting::Granted);
         assert_eq!(account.granted, 10);
@@ -293,7 +309,7 @@ mod tests {
 
     /// Commits by the limit that the account has.
     fn commit(account: &mut Account, opening: Option<&str>, amount: i64) -> Committing {
-        account.commit((opening, account.limit), amount, Timestamp::UNIX_EPOCH)
+        account.commit((opening, account.cap), amount, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -307,7 +323,7 @@ mod tests {
         assert_eq!(commit(&mut free, None, i64::MAX), Committing::Done);
         assert_eq!(commit(&mut free, None, 1), Committing::Full);
         // Bounded meanwhile: it is to be spent from a counter.
-        free.limit = Some(9);
+        free.cap = Some(Cap::hard(9));
         assert_eq!(commit(&mut free, None, 0), Committing::Ended);
     }
 
@@ -315,10 +331,16 @@ mod tests {
     fn nothing_commits_by_another_limit_behind_the_window_or_where_the_account_binds_nobody() {
         let now = Timestamp::UNIX_EPOCH;
         let mut gauge = account(ResetPeriod::Never, Some(3));
-        assert_eq!(gauge.commit((None, Some(9)), 1, now), Committing::Ended);
+        assert_eq!(
+            gauge.commit((None, Some(Cap::hard(9))), 1, now),
+            Committing::Ended
+        );
         assert_eq!(gauge.commit((None, None), 1, now), Committing::Ended);
         gauge.superseded = true;
-        assert_eq!(gauge.commit((None, Some(3)), 1, now), Committing::Ended);
+        assert_eq!(
+            gauge.commit((None, Some(Cap::hard(3))), 1, now),
+            Committing::Ended
+        );
         let mut free = account(ResetPeriod::Month, None);
         free.window.end = Some(now);
         assert_eq!(free.commit((None, None), 1, now), Committing::Ended);

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use super::account::Account;
+use super::limit::Cap;
 
-/// Of how much of a limit is told, in percent.
+/// Of how much of a limit is told, in percent; of all of it where more than that is admitted.
 const PERCENTS: [i16; 2] = [80, 95];
+const WHOLE: i16 = 100;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Alert {
                 Threshold::Refused => "refused".to_owned(),
             },
             "resource_type": account.id.resource_type,
-            "limit": account.limit,
+            "limit": account.cap.map(|cap| cap.limit),
             "usage": self.usage,
             "reset_period": account.id.reset_period,
             "window_start": account.window.start,
@@ -56,16 +58,22 @@ fn reached_at(limit: i64, percent: i16) -> i64 {
     i64::try_from((exact + 99) / 100).unwrap_or(i64::MAX)
 }
 
+/// Of how much of a limit is told, in percent.
+fn percents(cap: Cap) -> impl DoubleEndedIterator<Item = i16> {
+    let whole = (cap.beyond > 0).then_some(WHOLE);
+    PERCENTS.into_iter().chain(whole)
+}
+
 impl Account {
     /// What is to be told now that so much is used: it is noted as told.
     pub(crate) fn reach(&mut self, usage: i64) -> Vec<Alert> {
-        let Some(limit) = self.limit.filter(|limit| *limit > 0) else {
+        let Some(cap) = self.cap.filter(|cap| cap.limit > 0) else {
             return Vec::new();
         };
         let told = self.told_percent;
-        let reached = PERCENTS.into_iter().filter(|percent| *percent > told);
+        let reached = percents(cap).filter(|percent| *percent > told);
         let reached: Vec<_> = reached
-            .filter(|percent| usage >= reached_at(limit, *percent))
+            .filter(|percent| usage >= reached_at(cap.limit, *percent))
             .collect();
         let Some(last) = reached.last() else {
             return Vec::new();
@@ -93,34 +101,34 @@ impl Account {
     }
 
     /// Has this limit hold. What was told of a lower one is told anew.
-    pub(crate) fn set_limit(&mut self, limit: Option<i64>) {
-        let raised = match (self.limit, limit) {
-            (Some(before), Some(after)) => after > before,
+    pub(crate) fn set_cap(&mut self, cap: Option<Cap>) {
+        let before = std::mem::replace(&mut self.cap, cap);
+        let raised = |of: fn(Cap) -> i64| match (before, cap) {
+            (Some(before), Some(after)) => of(after) > of(before),
             (Some(_), None) => true,
             (None, _) => false,
         };
-        self.limit = limit;
-        if !raised {
+        if raised(Cap::most) {
+            self.told_refusal = false;
+        }
+        if !raised(|cap| cap.limit) {
             return;
         }
-        self.told_refusal = false;
         let used = self.used();
-        let holds = limit.filter(|limit| *limit > 0).and_then(|limit| {
-            let mut percents = PERCENTS.into_iter().rev();
-            percents.find(|percent| used >= reached_at(limit, *percent))
+        let holds = cap.filter(|cap| cap.limit > 0).and_then(|cap| {
+            let mut percents = percents(cap).rev();
+            percents.find(|percent| used >= reached_at(cap.limit, *percent))
         });
         self.told_percent = self.told_percent.min(holds.unwrap_or(0));
     }
 
     /// How much may be granted before something is to be told: whoever then asks for more tells it.
     pub(crate) fn until_told(&self) -> i64 {
-        let Some(limit) = self.limit else {
+        let Some(cap) = self.cap else {
             return i64::MAX;
         };
         let granted = self.settled.saturating_add(self.granted);
-        let next = PERCENTS
-            .into_iter()
-            .map(|percent| reached_at(limit, percent));
+        let next = percents(cap).map(|percent| reached_at(cap.limit, percent));
         next.filter(|at| *at > granted)
             .map(|at| at - granted)
             .min()
@@ -138,6 +146,7 @@ mod tests {
     use super::*;
 
     fn account(limit: Option<i64>) -> Account {
+        let cap = limit.map(Cap::hard);
         let start = Timestamp::UNIX_EPOCH;
         let id = AccountId {
             tenant: TenantId::new(),
@@ -147,7 +156,7 @@ mod tests {
         };
         let window = Window { start, end: None };
         Account {
-            limit,
+            cap,
             ..Account::new(id, window, TenantId::new())
         }
     }
@@ -200,15 +209,35 @@ mod tests {
         account.settled = 96;
         account.reach(96);
         account.refuse(96);
-        account.set_limit(Some(90));
+        account.set_cap(Some(Cap::hard(90)));
         assert_eq!((account.told_percent, account.told_refusal), (95, true));
-        account.set_limit(Some(118));
+        account.set_cap(Some(Cap::hard(118)));
         assert_eq!((account.told_percent, account.told_refusal), (80, false));
         assert_eq!(told(&account.reach(113)), [Threshold::Percent(95)]);
-        account.set_limit(Some(1_000));
+        account.set_cap(Some(Cap::hard(1_000)));
         assert_eq!(told(&account.reach(800)), [Threshold::Percent(80)]);
-        account.set_limit(None);
+        account.set_cap(None);
         assert_eq!(account.told_percent, 0);
+    }
+
+    #[test]
+    fn of_a_soft_limit_it_is_told_too_that_all_of_it_is_used() {
+        let mut account = account(Some(100));
+        account.cap = Some(Cap {
+            limit: 100,
+            beyond: 10,
+        });
+        account.granted = 95;
+        assert_eq!(account.until_told(), 5);
+        account.reach(99);
+        assert_eq!(told(&account.reach(100)), [Threshold::Percent(100)]);
+        assert_eq!(account.reach(110), []);
+        account.refuse(110);
+        account.set_cap(Some(Cap {
+            limit: 100,
+            beyond: 20,
+        }));
+        assert_eq!((account.told_percent, account.told_refusal), (100, false));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::account::{Account, AccountId, Committing};
 use super::alert::Alert;
 use super::decision::{Standing, binding};
+use super::limit::Cap;
 
 /// By what an entry is known: the tenant, who told of it, and their id of the request.
 pub(crate) type Key = (TenantId, String, String);
@@ -115,7 +116,7 @@ pub(crate) enum Change {
         /// The opening that it was spent of; none where it counts in the ledger alone.
         opening: Option<String>,
         /// The limit that it was decided by.
-        limit: Option<i64>,
+        cap: Option<Cap>,
     },
     /// In the present window, whatever the limit is.
     Adjust,
@@ -217,14 +218,8 @@ impl Accounts {
                     return Posted::Ended;
                 };
                 let (changed, committing) = change(&mut account, &part.change, amount, now);
-                let standing = Standing {
-                    tenant: account.id.tenant,
-                    limit: account.limit,
-                    // What others have spent and not committed isn't used.
-                    usage: account.used_with(part.fast),
-                    reset_period: account.id.reset_period,
-                    reset_at: account.window.end,
-                };
+                // What others have spent and not committed isn't used.
+                let standing = account.standing(account.used_with(part.fast));
                 match committing {
                     Committing::Done => {}
                     Committing::Ended => return Posted::Ended,
@@ -287,8 +282,8 @@ fn change(
     now: Timestamp,
 ) -> (i64, Committing) {
     match change {
-        Change::Use { opening, limit } => {
-            let decided_by = (opening.as_deref(), *limit);
+        Change::Use { opening, cap } => {
+            let decided_by = (opening.as_deref(), *cap);
             (amount, account.commit(decided_by, amount, now))
         }
         Change::Adjust | Change::Release if !account.is_current(now) => (0, Committing::Ended),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tenantry_core::{LimitOverrideId, Principal};
+use tenantry_core::{LimitOverrideId, LimitPolicy, Principal};
 
 use super::period::ResetPeriod;
 
@@ -62,6 +62,47 @@ pub(crate) struct Limit {
     pub(crate) source: Source,
     /// Whether what the tenants below use counts too.
     pub(crate) shared: bool,
+    /// How it is kept.
+    pub(crate) policy: LimitPolicy,
+}
+
+/// How much a limit admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cap {
+    /// The limit.
+    pub(crate) limit: i64,
+    /// How much beyond it is admitted.
+    pub(crate) beyond: i64,
+}
+
+impl Cap {
+    /// A hard limit.
+    #[cfg(test)]
+    pub(crate) const fn hard(limit: i64) -> Self {
+        Self { limit, beyond: 0 }
+    }
+
+    /// Most that is admitted.
+    pub(crate) const fn most(self) -> i64 {
+        self.limit.saturating_add(self.beyond)
+    }
+}
+
+impl Limit {
+    /// How much it admits.
+    pub(crate) fn cap(&self) -> Cap {
+        Cap {
+            limit: self.limit,
+            beyond: self.policy.beyond(),
+        }
+    }
+
+    /// Whether it allows nothing that another one doesn't: it is of the same window, and no more.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.reset_period == other.reset_period
+            && self.limit <= other.limit
+            && self.policy.is_within(&other.policy)
+    }
 }
 
 /// Where a limit is from.
@@ -88,6 +129,7 @@ impl Source {
 pub(crate) struct OfPlan {
     pub(crate) limit: i64,
     pub(crate) reset_period: ResetPeriod,
+    pub(crate) policy: LimitPolicy,
 }
 
 /// A limit that the tenant was created with.
@@ -105,6 +147,9 @@ pub(crate) struct LimitOverride {
     pub(crate) limit: i64,
     pub(crate) reset_period: ResetPeriod,
     pub(crate) shared: bool,
+    /// One that was recorded before limits had policies is a plain one.
+    #[serde(default)]
+    pub(crate) policy: LimitPolicy,
     pub(crate) reason: String,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
@@ -121,6 +166,7 @@ impl LimitOverride {
             reset_period: self.reset_period,
             source: Source::Override,
             shared: self.shared,
+            policy: self.policy,
         }
     }
 }
@@ -141,6 +187,7 @@ impl Known {
             reset_period: plan.reset_period,
             source: Source::Plan,
             shared: false,
+            policy: plan.policy,
         });
         let requested = self.requested.map(|requested| Limit {
             limit: requested.limit,
@@ -148,6 +195,7 @@ impl Known {
             reset_period: plan.map_or(ResetPeriod::Never, |plan| plan.reset_period),
             source: Source::Tenant,
             shared: false,
+            policy: plan.map_or_else(LimitPolicy::default, |plan| plan.policy),
         });
         let granted = self
             .requested
@@ -159,11 +207,6 @@ impl Known {
             (plan, requested) => requested.or(plan),
         }
     }
-}
-
-/// Whether a limit is within another: of the same window, and no more.
-pub(crate) fn is_within(new: (i64, ResetPeriod), base: Option<Limit>) -> bool {
-    base.is_some_and(|base| base.reset_period == new.1 && new.0 <= base.limit)
 }
 
 /// The name of a resource type, if it is of the form that one has.
@@ -187,6 +230,12 @@ mod tests {
     const PLAN: OfPlan = OfPlan {
         limit: 10,
         reset_period: ResetPeriod::Month,
+        policy: LimitPolicy {
+            enforcement: tenantry_core::Enforcement::Hard,
+            overage: None,
+            on_failure: tenantry_core::OnFailure::Gateway,
+            rate: None,
+        },
     };
 
     fn requested(limit: i64, granted_by_operator: bool) -> Option<Requested> {

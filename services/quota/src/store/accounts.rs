@@ -9,6 +9,7 @@ use tenantry_store::time::PgTime;
 use uuid::Uuid;
 
 use crate::domain::account::{Account, AccountId};
+use crate::domain::limit::Cap;
 use crate::domain::period::ResetPeriod;
 
 struct Row {
@@ -19,6 +20,7 @@ struct Row {
     window_end: Option<PgTime>,
     root_id: Uuid,
     limit: Option<i64>,
+    beyond: i64,
     superseded: bool,
     settled: i64,
     opening: Option<String>,
@@ -46,7 +48,10 @@ impl TryFrom<Row> for Account {
                 end: row.window_end.map(Into::into),
             },
             root: row.root_id.into(),
-            limit: row.limit,
+            cap: row.limit.map(|limit| Cap {
+                limit,
+                beyond: row.beyond,
+            }),
             superseded: row.superseded,
             settled: row.settled,
             opening: row.opening,
@@ -77,7 +82,7 @@ pub(crate) async fn lock_last(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
+                  root_id, "limit", beyond, superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start <= $4
            ORDER BY window_start DESC LIMIT 1 FOR UPDATE"#,
         tenant.uuid(),
@@ -100,7 +105,7 @@ pub(crate) async fn newest(
         Row,
         r#"SELECT DISTINCT ON (resource_type, reset_period)
                   tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
+                  root_id, "limit", beyond, superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 ORDER BY resource_type, reset_period, window_start DESC"#,
         tenant.uuid(),
     )
@@ -118,7 +123,7 @@ pub(crate) async fn lock_open(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
+                  root_id, "limit", beyond, superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND opening IS NOT NULL
            ORDER BY resource_type, reset_period, window_start FOR UPDATE"#,
         tenant.uuid(),
@@ -160,7 +165,7 @@ pub(crate) async fn find_newest(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, resource_type, reset_period, window_start AS "window_start: PgTime", window_end AS "window_end: PgTime",
-                  root_id, "limit", superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
+                  root_id, "limit", beyond, superseded, settled, opening, fast, granted, committed, told_percent, told_refusal
            FROM accounts WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3
            ORDER BY window_start DESC LIMIT 1"#,
         tenant.uuid(),
@@ -177,8 +182,8 @@ pub(crate) async fn find_newest(
 pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result<bool, Error> {
     let done = sqlx::query!(
         r#"INSERT INTO accounts (tenant_id, resource_type, reset_period, window_start, window_end, root_id, "limit", settled,
-                                 opening, fast, granted, committed, superseded)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                 opening, fast, granted, committed, superseded, beyond)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
            ON CONFLICT DO NOTHING"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
@@ -186,13 +191,14 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
         PgTime(account.id.start) as PgTime,
         account.window.end.map(PgTime) as Option<PgTime>,
         account.root.uuid(),
-        account.limit,
+        account.cap.map(|cap| cap.limit),
         account.settled,
         account.opening,
         account.fast,
         account.granted,
         account.committed,
         account.superseded,
+        account.cap.map_or(0, |cap| cap.beyond),
     )
     .execute(conn)
     .await?;
@@ -204,14 +210,14 @@ pub(crate) async fn insert(conn: &mut PgConnection, account: &Account) -> Result
 pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(), Error> {
     sqlx::query!(
         r#"UPDATE accounts SET root_id = $5, "limit" = $6, settled = $7, opening = $8, fast = $9, granted = $10, committed = $11, superseded = $12,
-                               told_percent = $13, told_refusal = $14
+                               told_percent = $13, told_refusal = $14, beyond = $15
            WHERE tenant_id = $1 AND resource_type = $2 AND reset_period = $3 AND window_start = $4"#,
         account.id.tenant.uuid(),
         account.id.resource_type,
         account.id.reset_period.word(),
         PgTime(account.id.start) as PgTime,
         account.root.uuid(),
-        account.limit,
+        account.cap.map(|cap| cap.limit),
         account.settled,
         account.opening,
         account.fast,
@@ -220,6 +226,7 @@ pub(crate) async fn save(conn: &mut PgConnection, account: &Account) -> Result<(
         account.superseded,
         account.told_percent,
         account.told_refusal,
+        account.cap.map_or(0, |cap| cap.beyond),
     )
     .execute(conn)
     .await?;
@@ -259,7 +266,7 @@ pub(crate) async fn lock(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
-                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed,
+                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.beyond, a.superseded, a.settled, a.opening, a.fast, a.granted, a.committed,
                   a.told_percent, a.told_refusal
            FROM accounts AS a
            JOIN unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS asked (tenant_id, resource_type, reset_period, window_start)
@@ -352,10 +359,10 @@ pub(crate) async fn newest_of(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.tenant_id, a.resource_type, a.reset_period, a.window_start AS "window_start: PgTime",
-                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.superseded, a.settled, a.opening, a.fast, a.granted,
+                  a.window_end AS "window_end: PgTime", a.root_id, a."limit", a.beyond, a.superseded, a.settled, a.opening, a.fast, a.granted,
                   a.committed, a.told_percent, a.told_refusal
            FROM unnest($1::uuid[], $2::text[], $3::text[]) AS asked (tenant_id, resource_type, reset_period),
-           LATERAL (SELECT one.tenant_id, one.resource_type, one.reset_period, one.window_start, one.window_end, one.root_id, one."limit",
+           LATERAL (SELECT one.tenant_id, one.resource_type, one.reset_period, one.window_start, one.window_end, one.root_id, one."limit", one.beyond,
                            one.superseded, one.settled, one.opening, one.fast, one.granted, one.committed, one.told_percent,
                            one.told_refusal FROM accounts AS one
                     WHERE one.tenant_id = asked.tenant_id AND one.resource_type = asked.resource_type

@@ -14,6 +14,7 @@ struct Row {
     limit: i64,
     reset_period: String,
     shared: bool,
+    policy: Value,
     reason: String,
     expires_at: Option<PgTime>,
     created_at: PgTime,
@@ -31,6 +32,7 @@ impl TryFrom<Row> for LimitOverride {
             limit: row.limit,
             reset_period: serde_json::from_value(Value::String(row.reset_period))?,
             shared: row.shared,
+            policy: serde_json::from_value(row.policy)?,
             reason: row.reason,
             expires_at: row.expires_at.map(Into::into),
             created_at: row.created_at.into(),
@@ -49,7 +51,7 @@ pub(crate) async fn find(
 ) -> Result<Option<LimitOverride>, Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT override_id, resource_type, "limit", reset_period, shared, reason, expires_at AS "expires_at: PgTime",
+        r#"SELECT override_id, resource_type, "limit", reset_period, shared, policy, reason, expires_at AS "expires_at: PgTime",
                   created_at AS "created_at: PgTime", created_by, by_operator
            FROM limit_overrides WHERE tenant_id = $1 AND resource_type = $2"#,
         tenant.uuid(),
@@ -84,7 +86,7 @@ pub(crate) async fn of(
 ) -> Result<Vec<LimitOverride>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT override_id, resource_type, "limit", reset_period, shared, reason, expires_at AS "expires_at: PgTime",
+        r#"SELECT override_id, resource_type, "limit", reset_period, shared, policy, reason, expires_at AS "expires_at: PgTime",
                   created_at AS "created_at: PgTime", created_by, by_operator
            FROM limit_overrides WHERE tenant_id = $1"#,
         tenant.uuid(),
@@ -102,7 +104,7 @@ pub(crate) async fn page(
     limit: i64,
 ) -> Result<Vec<(TenantId, LimitOverride)>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT tenant_id, override_id, resource_type, "limit", reset_period, shared, reason, expires_at AS "expires_at: PgTime",
+        r#"SELECT tenant_id, override_id, resource_type, "limit", reset_period, shared, policy, reason, expires_at AS "expires_at: PgTime",
                   created_at AS "created_at: PgTime", created_by, by_operator
            FROM limit_overrides WHERE (tenant_id, resource_type) > ($1, $2) ORDER BY tenant_id, resource_type LIMIT $3"#,
         tenant.uuid(),
@@ -118,6 +120,7 @@ pub(crate) async fn page(
             limit: row.limit,
             reset_period: row.reset_period,
             shared: row.shared,
+            policy: row.policy,
             reason: row.reason,
             expires_at: row.expires_at,
             created_at: row.created_at,
@@ -138,12 +141,13 @@ pub(crate) async fn put(
 ) -> Result<(), Error> {
     sqlx::query!(
         r#"INSERT INTO limit_overrides (tenant_id, resource_type, override_id, "limit", reset_period, shared, reason, expires_at,
-                                        created_at, created_by, by_operator)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                        created_at, created_by, by_operator, policy)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
            ON CONFLICT (tenant_id, resource_type) DO UPDATE
                SET override_id = excluded.override_id, "limit" = excluded."limit", reset_period = excluded.reset_period,
                    shared = excluded.shared, reason = excluded.reason, expires_at = excluded.expires_at,
-                   created_at = excluded.created_at, created_by = excluded.created_by, by_operator = excluded.by_operator"#,
+                   created_at = excluded.created_at, created_by = excluded.created_by, by_operator = excluded.by_operator,
+                   policy = excluded.policy"#,
         tenant.uuid(),
         set.resource_type,
         set.id.uuid(),
@@ -155,6 +159,7 @@ pub(crate) async fn put(
         PgTime(set.created_at) as PgTime,
         serde_json::to_value(&set.created_by)?,
         set.by_operator,
+        serde_json::to_value(set.policy)?,
     )
     .execute(conn)
     .await?;

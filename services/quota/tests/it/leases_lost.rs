@@ -93,7 +93,7 @@ impl Load {
 }
 
 /// The name of the tenant's only counter.
-async fn counter(redis: &Redis, tenant: TenantId) -> String {
+pub(crate) async fn counter(redis: &Redis, tenant: TenantId) -> String {
     let mut connection = redis.connect().await.unwrap();
     let pattern = format!("tenantry:*:{tenant}:*");
     let keys: Vec<String> = connection.keys(pattern).await.unwrap();

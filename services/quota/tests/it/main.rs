@@ -14,6 +14,7 @@ mod limits;
 mod losses;
 mod metrics;
 mod overrides;
+mod policies;
 mod pools;
 mod purge;
 mod rates;

@@ -28,7 +28,7 @@ pub(crate) fn resources(amounts: &[(&str, i64)]) -> Vec<ResourceAmount> {
     amounts.collect()
 }
 
-fn in_mode(mode: &str, amount: i64) -> ConsumeQuotaRequest {
+pub(crate) fn in_mode(mode: &str, amount: i64) -> ConsumeQuotaRequest {
     ConsumeQuotaRequest {
         mode: mode.to_owned(),
         ..using("api_calls", amount)

@@ -1,8 +1,10 @@
 //! Plans between the contract's messages and the domain.
 
-use tenantry_core::{Refusal, TenantId, TenantStatus};
+use tenantry_core::refusal::Violations;
+use tenantry_core::{LimitPolicy, Refusal, TenantId, TenantStatus};
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::convert::timestamp;
+use tenantry_rpc::limit_policy;
 
 use super::mask;
 use crate::app::Preview;
@@ -39,6 +41,7 @@ fn limit(limit: Limit) -> wire::PlanLimit {
         resource_type: limit.resource_type,
         limit: limit.limit,
         reset_period: limit.reset_period,
+        policy: limit_policy::to_wire(&limit.policy),
     }
 }
 
@@ -73,7 +76,7 @@ pub(crate) fn new_plan(message: wire::CreatePlanRequest) -> Result<Definition, R
         },
         key: message.key,
         aliases: message.aliases,
-        limits: limits(message.limits),
+        limits: limits(message.limits)?,
         default_features: message.default_features,
         available_features: message.available_features,
         retention_days: message.retention_days,
@@ -108,7 +111,7 @@ pub(crate) fn plan_patch(mut message: wire::UpdatePlanRequest) -> Result<Patch, 
     Ok(Patch {
         aliases: list(&mask, "aliases", message.aliases),
         name: mask.pick("name", message.name),
-        limits: list(&mask, "limits", limits(message.limits)),
+        limits: list(&mask, "limits", limits(message.limits)?),
         default_features: list(&mask, "default_features", message.default_features),
         available_features: list(&mask, "available_features", message.available_features),
         retention_days: mask.pick("retention_days", message.retention_days),
@@ -126,15 +129,24 @@ pub(crate) fn plan_patch(mut message: wire::UpdatePlanRequest) -> Result<Patch, 
     })
 }
 
-fn limits(limits: Vec<wire::PlanLimit>) -> Vec<Limit> {
-    limits
-        .into_iter()
-        .map(|limit| Limit {
+fn limits(limits: Vec<wire::PlanLimit>) -> Result<Vec<Limit>, Refusal> {
+    let mut wrong = Violations::new();
+    let limits = limits.into_iter().enumerate().map(|(i, limit)| {
+        let at = format!("limits[{i}].policy");
+        let at = (at.as_str(), limit.reset_period == "never");
+        let policy = limit.policy.as_ref();
+        Limit {
+            policy: policy.map_or_else(LimitPolicy::default, |policy| {
+                limit_policy::from_wire(policy, at, &mut wrong)
+            }),
             resource_type: limit.resource_type,
             limit: limit.limit,
             reset_period: limit.reset_period,
-        })
-        .collect()
+        }
+    });
+    let limits = limits.collect();
+    wrong.check()?;
+    Ok(limits)
 }
 
 fn after_trial(after: wire::AfterTrial) -> Result<AfterTrial, Refusal> {

@@ -1,15 +1,14 @@
 //! One lease, as its holder has it.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tenantry_core::Window;
 use tenantry_counter::{Counter, LeaseId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::span::Span;
 use super::{LIVES_FOR, OFTEN};
 use crate::app::ledger::Open;
 use crate::domain::decision::{Standing, binding};
@@ -18,8 +17,9 @@ use crate::domain::decision::{Standing, binding};
 const LOW: u32 = 4;
 /// What `left` is of a lease that is closed.
 const CLOSED: i64 = -1;
-/// Redis tells its time in whole milliseconds: it may be so much later.
-const TOLD_WITHIN: Duration = Duration::from_millis(1);
+
+/// For how long a lease is prolonged: longer than an answer of Redis is waited for, of which it depends whether it goes on.
+const LIVES_ON: Duration = Duration::from_secs(2);
 
 /// Longest wait for the next lease, which is a call or two away: behind it a request is counted by itself.
 const NEXT_WITHIN: Duration = Duration::from_millis(50);
@@ -35,8 +35,7 @@ const LAST: u8 = 3;
 pub(super) struct Held {
     id: LeaseId,
     amount: i64,
-    began: Instant,
-    ends: Instant,
+    span: Span,
     /// How the limit that binds stood, without the lease.
     standing: Standing,
 }
@@ -48,7 +47,7 @@ impl Held {
         id: &LeaseId,
         amount: i64,
         counted: impl Iterator<Item = (&'a Arc<Open>, &'a Counter)>,
-        (began, ends): (Instant, Instant),
+        span: Span,
     ) -> Option<Self> {
         let mut standings = Vec::new();
         for (open, counter) in counted {
@@ -60,8 +59,7 @@ impl Held {
         Some(Self {
             id: id.clone(),
             amount,
-            began,
-            ends,
+            span,
             standing: binding(standings)?,
         })
     }
@@ -70,27 +68,11 @@ impl Held {
     pub(super) fn in_place_of(mut self, former: &Lease) -> Self {
         let rest = former.close();
         former.end_early();
-        if former.since <= self.began {
+        if former.since <= self.span.began {
             self.standing = self.standing.without(rest);
         }
         self
     }
-}
-
-/// From when until when a lease is admitted from that was asked for at `sent`, lives so long, and was taken when it was `now` by
-/// Redis's clock: no longer than the shortest of its windows. It counts from before the call was sent, so it is over before Redis's
-/// clock says so.
-pub(super) fn ends(
-    (sent, lives): (Instant, Duration),
-    now: Timestamp,
-    windows: impl Iterator<Item = Window>,
-) -> (Instant, Instant) {
-    let left = windows.filter_map(|window| {
-        let left = window.end?.duration_since(now);
-        let left = Duration::try_from(left).unwrap_or_default();
-        Some(left.saturating_sub(TOLD_WITHIN))
-    });
-    (sent, sent + left.min().unwrap_or(lives).min(lives))
 }
 
 /// A lease that is admitted from.
@@ -102,6 +84,8 @@ pub(super) struct Lease {
     since: Instant,
     left: AtomicI64,
     low: AtomicU8,
+    /// How long it lives, in milliseconds from its beginning, where it was prolonged.
+    prolonged_ms: AtomicU64,
     /// Tells that nothing is left, or that another one is in its place.
     early: Notify,
     /// Tells that the next lease came, or won't.
@@ -129,6 +113,7 @@ impl Lease {
             held,
             since: Instant::now(),
             low: AtomicU8::new(ENOUGH),
+            prolonged_ms: AtomicU64::new(0),
             early: Notify::new(),
             next: Notify::new(),
             rest: OnceLock::new(),
@@ -146,7 +131,7 @@ impl Lease {
     /// Admits a request, where as much is left in its time. The first one that finds it low isn't: it has the next lease taken,
     /// while others are still admitted from this one.
     pub(super) fn admit(&self, now: Instant, hits: i64) -> Admission {
-        let over = now >= self.held.ends;
+        let over = now >= self.ends();
         if !over && self.is_low(now) && self.turn(ENOUGH, SEEN_LOW) {
             return Admission::No;
         }
@@ -179,11 +164,37 @@ impl Lease {
         if self.is_spent() {
             return Some(self.held.amount.saturating_mul(2));
         }
-        let lived_ms = now.duration_since(self.held.began).as_millis().max(1);
+        let lived_ms = now.duration_since(self.held.span.began).as_millis().max(1);
         let pace = i128::from(spent) * LIVES_FOR.as_millis() as i128 / lived_ms as i128;
         // A little more, so that a steady pace finds enough.
         let next = i64::try_from(pace + pace / 4).unwrap_or(i64::MAX);
         (next >= OFTEN).then_some(next)
+    }
+
+    /// When its time is over.
+    fn ends(&self) -> Instant {
+        let Span { began, ends, most } = self.held.span;
+        match self.prolonged_ms.load(Ordering::Relaxed) {
+            0 => ends,
+            lives_ms => (began + Duration::from_millis(lives_ms)).min(most),
+        }
+    }
+
+    /// Has it live on for a while, unless it is over for good: nothing is left of it, it is closed, its window ends, or another one is
+    /// in its place.
+    pub(super) fn prolong(&self) -> bool {
+        self.prolong_at(Instant::now())
+    }
+
+    fn prolong_at(&self, now: Instant) -> bool {
+        let Span { began, most, .. } = self.held.span;
+        let goes_on = self.left() > 0 && !self.is_last() && now < most;
+        if goes_on {
+            let lives = (now + LIVES_ON).duration_since(began).as_millis();
+            let lives_ms = u64::try_from(lives).unwrap_or(u64::MAX);
+            self.prolonged_ms.store(lives_ms, Ordering::Relaxed);
+        }
+        goes_on
     }
 
     /// Ends it before its time: another one is in its place.
@@ -218,7 +229,7 @@ impl Lease {
     /// Waits for its end, or until nothing is left of it.
     pub(super) async fn ended(&self) {
         tokio::select! {
-            () = tokio::time::sleep_until(self.held.ends) => {}
+            () = tokio::time::sleep_until(self.ends()) => {}
             () = self.early.notified() => {}
         }
     }
@@ -226,7 +237,7 @@ impl Lease {
     /// Whether nothing is left of it, while its time isn't over and nothing is in its place.
     pub(super) fn is_spent_early(&self) -> bool {
         let left = self.left.load(Ordering::Relaxed);
-        left == 0 && self.rest.get().is_none() && Instant::now() < self.held.ends
+        left == 0 && self.rest.get().is_none() && Instant::now() < self.ends()
     }
 
     /// Has nothing more admitted from it from now on; what is left of it.
@@ -255,8 +266,8 @@ impl Lease {
     }
 
     fn is_low(&self, now: Instant) -> bool {
-        let lives = self.held.ends.duration_since(self.held.began);
-        self.is_spent() || now + lives / LOW >= self.held.ends
+        let lives = self.held.span.ends.duration_since(self.held.span.began);
+        self.is_spent() || now + lives / LOW >= self.ends()
     }
 
     /// Whether it was so, and is that from now on.
@@ -272,7 +283,6 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use jiff::ToSpan as _;
     use tenantry_core::TenantId;
 
     use super::*;
@@ -283,17 +293,22 @@ mod tests {
         let standing = Standing {
             tenant: TenantId::new(),
             limit: Some(1_000),
+            beyond: 0,
             usage: 400,
             reset_period: ResetPeriod::Hour,
             reset_at: None,
+            rate: None,
         };
-        let ends = began + LIVES_FOR;
+        let span = Span {
+            began,
+            ends: began + LIVES_FOR,
+            most: began + LIVES_FOR + LIVES_ON * 3 / 2,
+        };
         let id = LeaseId::new();
         let held = Held {
             id,
             amount,
-            began,
-            ends,
+            span,
             standing,
         };
         Lease::new("api_calls".into(), held)
@@ -310,7 +325,7 @@ mod tests {
     #[test]
     fn nothing_is_admitted_behind_its_end_its_amount_or_once_it_is_closed() {
         let lease = lease(10);
-        let (began, ends) = (lease.held.began, lease.held.ends);
+        let Span { began, ends, .. } = lease.held.span;
         let just_before = ends - Duration::from_nanos(1);
         let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
         assert_eq!(admit(&lease, began, 4), Some(404));
@@ -330,28 +345,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_before_redis_says_that_its_window_is() {
-        let sent = Instant::now();
-        let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let till = |ms: i64| Window {
-            start: now - 1.hour(),
-            end: Some(now + ms.milliseconds()),
-        };
-        let lives_ms = |windows: &[Window]| {
-            let (_, ends) = ends((sent, LIVES_FOR), now, windows.iter().copied());
-            ends.duration_since(sent).as_millis()
-        };
-        assert_eq!(lives_ms(&[till(3_600_000)]), LIVES_FOR.as_millis());
-        assert_eq!(lives_ms(&[till(501)]), 500);
-        assert_eq!(lives_ms(&[till(500)]), 499);
-        assert_eq!(lives_ms(&[till(3_600_000), till(40)]), 39);
-        assert_eq!(lives_ms(&[till(1)]), 0);
-        assert_eq!(lives_ms(&[till(-5)]), 0);
-    }
-
-    #[test]
     fn the_next_one_is_asked_for_once_and_is_as_large_as_this_one_was_worth() {
-        let began = |lease: &Lease| lease.held.began;
+        let began = |lease: &Lease| lease.held.span.began;
         let admit = |lease: &Lease, at, hits| usage(lease.admit(at, hits));
         // Spent before its time.
         let fast = lease(100);
@@ -389,10 +384,9 @@ mod tests {
             (0, 6)
         );
         let in_place_of = |former: &Lease, began| {
-            let held = Held {
-                began,
-                ..lease(20).held
-            };
+            let held = lease(20).held;
+            let span = Span { began, ..held.span };
+            let held = Held { span, ..held };
             Lease::new("api_calls".into(), held.in_place_of(former))
         };
         // Two were taken at the same time: the later one counts nothing of the one that came first.
@@ -403,10 +397,24 @@ mod tests {
         assert_eq!(next.held.standing.usage, 380);
     }
 
+    #[test]
+    fn one_that_is_prolonged_is_admitted_from_until_its_window_ends() {
+        let lease = lease(10);
+        let Span { began, ends, most } = lease.held.span;
+        let admits = |at| usage(lease.admit(at, 1)).is_some();
+        assert!(admits(began) && !admits(ends));
+        assert!(lease.prolong_at(ends) && admits(ends));
+        assert!(!admits(ends + LIVES_ON));
+        assert!(lease.prolong_at(ends + LIVES_ON) && admits(ends + LIVES_ON));
+        assert!(!lease.prolong_at(most) && !admits(most));
+        lease.close();
+        assert!(!admits(began));
+    }
+
     #[tokio::test]
     async fn one_that_is_spent_before_its_time_ends_at_once() {
         let lease = lease(8);
-        let began = lease.held.began;
+        let began = lease.held.span.began;
         assert!(usage(lease.admit(began, 7)).is_some());
         assert!(!lease.is_spent_early());
         assert_eq!(
@@ -417,7 +425,7 @@ mod tests {
         assert!(usage(lease.admit(began, 1)).is_some());
         lease.ended().await;
         assert!(lease.is_spent_early());
-        assert!(Instant::now() < lease.held.ends);
+        assert!(Instant::now() < lease.ends());
         assert_eq!((lease.close(), lease.spent()), (0, 8));
         assert!(!lease.is_spent_early());
     }

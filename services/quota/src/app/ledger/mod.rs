@@ -189,9 +189,8 @@ impl Ledger {
             accounts::find_newest(tx.conn(), bound.tenant.id, &seen.id.resource_type, period);
         let account = account.await?;
         drop(tx);
-        let limit = bound.limit.map(|limit| limit.limit);
         let same = account.filter(|account| {
-            seen.is_of(account) && account.limit == limit && account.granted <= counter.granted
+            seen.is_of(account) && account.cap == bound.cap() && account.granted <= counter.granted
         });
         match same {
             Some(account)
@@ -231,7 +230,7 @@ impl Ledger {
         if !bound.is_of_same_kind(limit) {
             return Ok(Found::Stale);
         }
-        account.set_limit(limit.map(|limit| limit.limit));
+        account.set_cap(limit.map(|limit| limit.cap()));
         account.superseded = false;
         let lost = ask.lost && ask.seen.as_ref().is_some_and(|seen| seen.is_of(&account));
         if lost
@@ -368,6 +367,7 @@ impl Ledger {
                 opening: &Opening::noted(opening),
                 amount,
                 window: account.window,
+                rate: None,
             };
             if let Err(error) = self.counters.give_back(&[spend]).await {
                 tracing::info!(error = %error, "counters weren't told what they may spend again");
@@ -384,13 +384,7 @@ impl Ledger {
         amount: i64,
         pace: &mut Pace,
     ) -> Result<Found, Error> {
-        let mut standing = Standing {
-            tenant: account.id.tenant,
-            limit: account.limit,
-            usage: account.used(),
-            reset_period: account.id.reset_period,
-            reset_at: account.window.end,
-        };
+        let mut standing = account.standing(account.used());
         let (mut leased, mut uncommitted) = (0, true);
         if let Some(opening) = &account.opening {
             let (key, opening) = (counter_key(account), Opening::noted(opening.clone()));
@@ -434,7 +428,7 @@ impl Ledger {
 
 /// Grants what the counter needs; nothing where another replica has granted more since.
 fn grant(account: &mut Account, ask: &Ask, pace: &mut Pace) -> Granting {
-    let Some(limit) = account.limit.filter(|_| account.opening.is_some()) else {
+    let Some(cap) = account.cap.filter(|_| account.opening.is_some()) else {
         return Granting::Granted;
     };
     let same = ask.seen.as_ref().is_some_and(|seen| seen.is_of(account));
@@ -449,7 +443,7 @@ fn grant(account: &mut Account, ask: &Ask, pace: &mut Pace) -> Granting {
     if needed <= 0 && account.granted > 0 {
         return Granting::Granted;
     }
-    account.grant(needed, pace.next(limit))
+    account.grant(needed, pace.next(cap.limit))
 }
 
 /// The name of an account's counter.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use tenantry_core::{TenantId, Window, clock};
+use tenantry_core::{Rate, TenantId, Window, clock};
 use tenantry_counter::{Counter, CounterKey, How, LeaseOf, Opening, Spend};
 use tokio::sync::Mutex;
 
@@ -13,6 +13,7 @@ use super::counter_key;
 use crate::app::bounds::Bound;
 use crate::domain::account::{Account, AccountId};
 use crate::domain::decision::Standing;
+use crate::domain::limit::Cap;
 
 /// How long what was found to be used up is believed to be so.
 const FULL_FOR: Duration = Duration::from_millis(200);
@@ -31,7 +32,7 @@ pub(crate) struct Open {
     pub(crate) id: AccountId,
     pub(crate) window: Window,
     pub(crate) root: TenantId,
-    pub(crate) limit: Option<i64>,
+    pub(crate) cap: Option<Cap>,
     settled: i64,
     fast: bool,
     /// The counter; none for what is counted in the ledger alone.
@@ -47,7 +48,7 @@ impl Open {
         Self {
             window: account.window,
             root: account.root,
-            limit: account.limit,
+            cap: account.cap,
             settled: account.settled,
             fast: account.fast,
             counter,
@@ -65,14 +66,15 @@ impl Open {
         self.counter.as_ref().map(|(_, opening)| opening.as_str())
     }
 
-    /// What is to be spent of its counter.
-    pub(crate) fn spend(&self, amount: i64) -> Option<Spend<'_>> {
+    /// What is to be spent of its counter, no faster than that.
+    pub(crate) fn spend(&self, amount: i64, rate: Option<Rate>) -> Option<Spend<'_>> {
         let (key, opening) = self.counter.as_ref()?;
         Some(Spend {
             key,
             opening,
             amount,
             window: self.window,
+            rate,
         })
     }
 
@@ -82,7 +84,7 @@ impl Open {
         Some(LeaseOf {
             key,
             opening,
-            limit: self.limit? - self.settled,
+            limit: self.cap?.most().saturating_sub(self.settled),
             window: self.window,
         })
     }
@@ -92,17 +94,38 @@ impl Open {
         let spent = counter.fast.saturating_add(counter.durable);
         Standing {
             tenant: self.id.tenant,
-            limit: self.limit,
+            limit: self.cap.map(|cap| cap.limit),
+            beyond: self.cap.map_or(0, |cap| cap.beyond),
             usage: self.settled.saturating_add(spent),
             reset_period: self.id.reset_period,
             reset_at: self.window.end,
+            rate: None,
         }
     }
 
-    /// Whether the counter was granted more than the limit has: the limit was lowered meanwhile.
+    /// How the rate of the limit stands, of which so much may be used now, and as much as was asked for from then on.
+    pub(crate) fn standing_of_rate(
+        &self,
+        rate: Option<Rate>,
+        left: i64,
+        from: Option<Timestamp>,
+    ) -> Standing {
+        let burst = rate.map_or(0, |rate| rate.burst);
+        Standing {
+            tenant: self.id.tenant,
+            limit: Some(burst),
+            beyond: 0,
+            usage: burst.saturating_sub(left),
+            reset_period: self.id.reset_period,
+            reset_at: from,
+            rate,
+        }
+    }
+
+    /// Whether the counter was granted more than the limit admits: the limit was lowered meanwhile.
     pub(crate) fn is_overgranted(&self, counter: &Counter) -> bool {
-        self.limit
-            .is_some_and(|limit| self.settled.saturating_add(counter.granted) > limit)
+        self.cap
+            .is_some_and(|cap| self.settled.saturating_add(counter.granted) > cap.most())
     }
 }
 
@@ -169,9 +192,8 @@ impl Slot {
     /// What may be spent from in this way, if that is still of this limit and tree.
     pub(crate) fn known(&self, bound: &Bound, how: How) -> Option<Arc<Open>> {
         let open = self.open.load_full()?;
-        let limit = bound.limit.map(|limit| limit.limit);
         let noted = how == How::Durably || open.fast || open.counter.is_none();
-        (open.limit == limit && open.root == bound.root && noted).then_some(open)
+        (open.cap == bound.cap() && open.root == bound.root && noted).then_some(open)
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -201,7 +223,7 @@ impl Slot {
         let begins_anew = standing.reset_at.is_some_and(|at| at <= clock::now());
         let holds = at.elapsed() < FULL_FOR
             && !begins_anew
-            && standing.limit == bound.limit.map(|limit| limit.limit)
+            && standing.cap() == bound.cap()
             && !standing.admits(amount);
         holds.then_some(standing)
     }

@@ -101,9 +101,11 @@ mod tests {
         let standing = |reset_period, usage| Standing {
             tenant: TenantId::PLATFORM,
             limit: None,
+            beyond: 0,
             usage,
             reset_period,
             reset_at: None,
+            rate: None,
         };
         let cases = [
             (ResetPeriod::Month, 900, (150, 250), Some(50.0)),

@@ -309,6 +309,7 @@ pub(crate) fn plan(key: &str, limits: &[(&str, i64, &str)]) -> Plan {
             resource_type: (*resource_type).to_owned(),
             limit: *limit,
             reset_period: (*period).to_owned(),
+            policy: None,
         });
     Plan {
         key: key.to_owned(),

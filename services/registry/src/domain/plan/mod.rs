@@ -11,9 +11,8 @@ use std::collections::BTreeSet;
 use iso_currency::Currency;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tenantry_core::PlanId;
-use tenantry_core::TenantStatus;
 use tenantry_core::refusal::Violations;
+use tenantry_core::{LimitPolicy, PlanId, TenantStatus};
 
 use super::{etag, field, slug};
 use crate::error::Error;
@@ -58,6 +57,12 @@ pub(crate) struct Limit {
     pub(crate) resource_type: String,
     pub(crate) limit: i64,
     pub(crate) reset_period: String,
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub(crate) policy: LimitPolicy,
+}
+
+fn is_plain(policy: &LimitPolicy) -> bool {
+    *policy == LimitPolicy::default()
 }
 
 /// What becomes of a tenant whose trial of this version ends.
@@ -171,6 +176,9 @@ impl Definition {
             if !RESET_PERIODS.contains(&limit.reset_period.as_str()) {
                 wrong.add(format!("limits[{i}].reset_period"), one_of(RESET_PERIODS));
             }
+            let never_resets = limit.reset_period == "never";
+            let at = format!("limits[{i}].policy");
+            limit.policy.check(&at, never_resets, wrong);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The catalogue file is the one that was asked for, and a definition that contradicts itself is told so.
 
+use tenantry_core::LimitPolicy;
 use tenantry_core::refusal::Violations;
 
 use super::{Catalogue, Definition, Difference, Limit, Patch};
@@ -108,6 +109,7 @@ fn the_catalogue_file_holds_the_plans_that_were_asked_for() {
                 resource_type: resource_type.to_owned(),
                 limit: limit * unit,
                 reset_period: if monthly { "month" } else { "never" }.to_owned(),
+                policy: LimitPolicy::default(),
             };
             assert_eq!(plan.limit(resource_type), Some(&expected), "{key}");
         }

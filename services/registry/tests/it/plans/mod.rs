@@ -21,6 +21,7 @@ fn new_plan(key: &str) -> CreatePlanRequest {
             resource_type: "users".to_owned(),
             limit: 7,
             reset_period: "never".to_owned(),
+            policy: None,
         }],
         default_features: vec!["ai_chat".to_owned()],
         available_features: vec!["ai_chat".to_owned(), "sso".to_owned()],
