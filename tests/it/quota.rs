@@ -11,9 +11,9 @@ use tenantry_testkit::fleet::Fleet;
 use tenantry_testkit::rest::{Answer, Rest};
 use tenantry_testkit::wait::until;
 
-use crate::support::fleet;
 use crate::support::served::{served, shared};
 use crate::support::world::{Party, text};
+use crate::support::{fleet, unique};
 
 const AT_ONCE: usize = 64;
 /// Longest time until every replica knows of a limit that was raised.
@@ -41,6 +41,42 @@ async fn quota(rest: &Rest, tenant: &str, resource_type: &str) -> Result<Value> 
         .into_iter()
         .find(|quota| quota["resource_type"] == resource_type);
     quota.context("a limit of the list")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_is_read_shows_what_it_uses_and_may_use() -> Result<()> {
+    let fleet = fleet().await?;
+    let operator = fleet.operator_rest()?;
+    let slug = unique("figures");
+    let body = json!({"name": "Figures", "slug": slug, "subscription_tier": "free", "max_users": 3, "max_storage_gb": 2});
+    let created = operator.post("/api/v1/tenants", body).await?.ok()?;
+    let path = format!("/api/v1/tenants/{}", text(&created, "id"));
+    let shown = async |expected: Value| {
+        let shown = until("figures", KNOWN_WITHIN, async || {
+            let shown = operator.get(&path).await?.ok()?;
+            let expected = expected.as_object().into_iter().flatten();
+            let is_shown = |(name, value): (&String, &Value)| shown.get(name) == Some(value);
+            Ok(expected.map(is_shown).all(|is| is).then_some(()))
+        });
+        shown.await
+    };
+    let numbers = json!({"max_users": 3, "max_classes": 5, "max_storage_gb": 2,
+                         "current_users": 0, "current_classes": 0, "current_storage_gb": 0});
+    shown(numbers).await?;
+    let bytes = json!({"resource_type": "storage_bytes", "value": 1_500_000_000_i64});
+    let gauge = format!("{path}/gauges/storage_bytes");
+    operator.put(&gauge, bytes).await?.ok()?;
+    let member = json!({"email": format!("{}@example.com", unique("user"))});
+    operator
+        .post(&format!("{path}/users"), member)
+        .await?
+        .ok()?;
+    shown(json!({"current_users": 1, "current_storage_gb": 1.5})).await?;
+    // Of many, nobody asks.
+    let list = format!("/api/v1/tenants?filter=slug%3D%22{slug}%22");
+    let listed = operator.get(&list).await?.ok()?;
+    assert_eq!(listed["tenants"][0].get("current_users"), None, "{listed}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

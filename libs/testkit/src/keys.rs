@@ -184,6 +184,7 @@ const SERVICE_CALLS: [(&str, &[&str]); 4] = [
             "/tenantry.internal.audit.v1.",
             "/tenantry.internal.data.v1.",
             "/tenantry.internal.identity.v1.",
+            "/tenantry.internal.quota.v1.FigureService/",
         ],
     ),
     (

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use sqlx::migrate::Migrator;
 use tenantry_counter::Counters;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+use tenantry_proto::internal::quota::v1::figure_service_server::FigureServiceServer;
 use tenantry_proto::internal::quota::v1::hold_service_server::HoldServiceServer;
 use tenantry_proto::quota::v1::health_service_server::HealthServiceServer;
 use tenantry_proto::quota::v1::limit_service_server::LimitServiceServer;
@@ -92,6 +93,9 @@ impl Service for Quota {
             .add_service(HoldServiceServer::new(service::holds::Holds(Arc::clone(
                 &app,
             ))))
+            .add_service(FigureServiceServer::new(service::figures::Figures(
+                Arc::clone(&app),
+            )))
             .add_service(LimitServiceServer::new(service::limits::Limits(
                 Arc::clone(&app),
             )))

@@ -14,11 +14,12 @@ use tenantry_proto::internal::registry::v1 as internal;
 use tenantry_proto::registry::v1 as wire;
 use tenantry_rpc::convert::{instant, json, proto_struct, timestamp};
 
+use crate::app::Figures;
 use crate::domain::custom_domain::Domain;
 use crate::domain::hold::LegalHold;
 use crate::domain::project::{Project, ProjectPatch};
 use crate::domain::purge::{Part, Report};
-use crate::domain::tenant::{AskedLimits, NewTenant, Patch, Tenant};
+use crate::domain::tenant::{AskedLimits, BYTES_PER_GB, NewTenant, Patch, Tenant};
 
 pub(crate) use imports::{import, import_row};
 pub(crate) use plans::{new_plan, plan, plan_patch, preview};
@@ -58,7 +59,6 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
             .map(|(key, value)| wire::Label { key, value })
             .collect(),
         metadata: Some(proto_struct(&tenant.metadata)),
-        sub_tenants_count: None,
         created_at: Some(timestamp(tenant.created_at)),
         updated_at: Some(timestamp(tenant.updated_at)),
         archived_at: tenant.archived_at.map(timestamp),
@@ -70,7 +70,8 @@ pub(crate) fn tenant(tenant: Tenant) -> wire::Tenant {
         purge_at: tenant.purge_at.map(timestamp),
         suspend_reason: tenant.suspend_reason,
         domains: tenant.domains,
-        purge: None,
+        // Those who show one tenant say the rest.
+        ..wire::Tenant::default()
     }
 }
 
@@ -90,6 +91,24 @@ pub(crate) fn tombstone(tombstone: Tenant) -> internal::TenantEntry {
     internal::TenantEntry {
         status: PURGED.to_owned(),
         ..entry(tombstone)
+    }
+}
+
+/// A tenant with what quota tells of it.
+pub(crate) fn with_figures(tenant: wire::Tenant, figures: Option<Figures>) -> wire::Tenant {
+    let Some(figures) = figures else {
+        return tenant;
+    };
+    let few = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
+    let gb = |bytes: i64| bytes as f64 / BYTES_PER_GB as f64;
+    wire::Tenant {
+        max_users: figures.users.limit.map(few),
+        max_classes: figures.classes.limit.map(few),
+        max_storage_gb: figures.storage_bytes.limit.map(gb),
+        current_users: Some(few(figures.users.usage)),
+        current_classes: Some(few(figures.classes.usage)),
+        current_storage_gb: Some(gb(figures.storage_bytes.usage)),
+        ..tenant
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a tenant's limits stand, without counting anything.
 
-use tenantry_core::Window;
+use tenantry_core::{TenantId, Window};
 use tenantry_counter::{CounterKey, Opening};
 use tenantry_rpc::tenants::TenantEntry;
 
@@ -32,6 +32,31 @@ impl App {
         }
         // The tenant's own is always there.
         binding(standings).ok_or(Error::TenantNotFound)
+    }
+
+    /// How the tenant's own limits stand on these resource types.
+    pub(crate) async fn figures(
+        &self,
+        tenant: TenantId,
+        resource_types: &[String],
+    ) -> Result<Vec<Standing>, Error> {
+        let tenant = self.tenants.get(tenant).await?;
+        let tenant = tenant.ok_or(Error::TenantNotFound)?;
+        let mut tx = self.store.read(tenant.id).await?;
+        let newest = accounts::newest(tx.conn(), tenant.id).await?;
+        let now = accounts::now(tx.conn()).await?;
+        drop(tx);
+        let mut standings = Vec::with_capacity(resource_types.len());
+        for name in resource_types {
+            let set = self.overrides.get(tenant.id, name);
+            let limit = self.holds(&tenant, name, set.as_deref())?;
+            let bound = self.own(&tenant, name, limit);
+            let account = newest.iter().find(|account| {
+                account.id.resource_type == *name && account.id.reset_period == bound.reset_period()
+            });
+            standings.push(self.standing(&bound, account.cloned(), now).await?);
+        }
+        Ok(standings)
     }
 
     /// How a limit stands whose newest account is this.

@@ -1,5 +1,6 @@
 //! Handlers: each authorises, parses, calls one use case, and converts.
 
+pub(crate) mod figures;
 pub(crate) mod health;
 pub(crate) mod holds;
 pub(crate) mod limits;

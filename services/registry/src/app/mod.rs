@@ -7,6 +7,7 @@ mod create;
 mod domain_looks;
 mod domains;
 mod event;
+mod figures;
 mod holds;
 mod import_row;
 mod import_worker;
@@ -41,6 +42,7 @@ use domain_looks::{ASKED_LOOKS_AT_ONCE, ASKED_LOOKS_OF_ONE};
 
 pub(crate) use create::Parent;
 pub(crate) use domains::DomainChange;
+pub(crate) use figures::Figures;
 pub(crate) use imports::NewImport;
 pub(crate) use plans::PlanChange;
 pub(crate) use subscriptions::Preview;

@@ -84,9 +84,9 @@ impl TenantService for Tenants {
             let key = call.request_key(|message| &mut message.request_id)?;
             let new = convert::new_tenant(call.message)?;
             new.check()?;
-            Ok(convert::tenant(
-                self.app.create(ctx, key.as_ref(), parent, new).await?,
-            ))
+            let tenant = self.app.create(ctx, key.as_ref(), parent, new).await?;
+            let figures = self.app.figures(tenant.id).await;
+            Ok(convert::with_figures(convert::tenant(tenant), figures))
         })
         .await
     }
@@ -99,11 +99,12 @@ impl TenantService for Tenants {
             let call = open(request)?;
             let id = target(&self.app, &call.ctx, &call.message.tenant).await?;
             require(&call.ctx, Permission::TenantsRead)?;
-            let (tenant, children) = self.app.get(&call.ctx, id).await?;
+            let (read, figures) = tokio::join!(self.app.get(&call.ctx, id), self.app.figures(id));
+            let (tenant, children) = read?;
             let report = self.app.purge_report(&tenant).await?;
             let mut tenant = convert::tenant_with(tenant, report);
             tenant.sub_tenants_count = Some(i32::try_from(children).unwrap_or(i32::MAX));
-            Ok(tenant)
+            Ok(convert::with_figures(tenant, figures))
         })
         .await
     }

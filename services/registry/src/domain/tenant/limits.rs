@@ -8,7 +8,7 @@ use tenantry_core::{Permission, Reason, Refusal};
 use crate::domain::plan::Definition;
 
 /// Bytes of a gigabyte.
-const BYTES_PER_GB: i64 = 1_000_000_000;
+pub(crate) const BYTES_PER_GB: i64 = 1_000_000_000;
 
 /// Limits as a create names them; none where the plan's is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use super::plan::PlanVersion;
 use super::{etag, field, slug};
 use crate::error::Error;
 
-pub(crate) use limits::{AskedLimits, RequestedLimit};
+pub(crate) use limits::{AskedLimits, BYTES_PER_GB, RequestedLimit};
 pub(crate) use patch::Patch;
 pub(crate) use place::{MAX_CHILDREN, Place};
 pub(crate) use status::{Along, Around, Step};
