@@ -39,6 +39,7 @@ mod seats;
 mod shapes;
 mod sign_up;
 mod slugs;
+mod streams;
 mod support;
 mod suspension;
 mod tails;

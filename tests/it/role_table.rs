@@ -176,6 +176,10 @@ const NEEDS: &[(&str, Option<P>)] = &[
     ("quota.v1.QuotaService/ReleaseQuota", Some(P::UsageRecord)),
     ("quota.v1.QuotaService/SetGauge", Some(P::UsageRecord)),
     (
+        "quota.v1.QuotaService/StreamConsumeQuota",
+        Some(P::UsageRecord),
+    ),
+    (
         "quota.v1.ReservationService/CancelReservation",
         Some(P::UsageRecord),
     ),
@@ -201,6 +205,10 @@ const NEEDS: &[(&str, Option<P>)] = &[
     ),
     (
         "quota.v1.UsageEventService/RecordUsageEvents",
+        Some(P::UsageRecord),
+    ),
+    (
+        "quota.v1.UsageEventService/StreamUsageEvents",
         Some(P::UsageRecord),
     ),
     ("quota.v1.UsageService/ExportUsage", Some(P::UsageRead)),

@@ -102,6 +102,11 @@ fn write_method(
         "        server_streaming: {},",
         method.is_server_streaming()
     )?;
+    writeln!(
+        source,
+        "        client_streaming: {},",
+        method.is_client_streaming()
+    )?;
     writeln!(source, "        bindings: &[")?;
     for Binding {
         method,

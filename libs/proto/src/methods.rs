@@ -27,6 +27,8 @@ pub struct Method {
     pub has_request_id: bool,
     /// Whether it answers with a stream.
     pub server_streaming: bool,
+    /// Whether it is asked by a stream. One that is has no REST binding: a transcoder takes one request and gives its answer.
+    pub client_streaming: bool,
     /// Its REST bindings; none for internal RPCs.
     pub bindings: &'static [Binding],
 }

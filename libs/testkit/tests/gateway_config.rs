@@ -122,6 +122,12 @@ fn every_stream_has_a_route_without_the_timeout_of_single_answers() {
             "{} has no route of its own, or a timeout",
             method.path
         );
+        assert_eq!(
+            route.contains("unbuffered"),
+            method.client_streaming,
+            "{}: what both sides go on saying isn't taken whole, all else is",
+            method.path
+        );
     }
 }
 

@@ -190,20 +190,31 @@ pub(crate) fn uses(
         ));
     }
     let uses = message.uses.into_iter().enumerate();
-    let uses = uses.map(|(place, mut message)| {
-        message.tenant.clear();
-        let request_id = std::mem::take(&mut message.request_id);
-        let id = match (request_id.as_str(), batch) {
-            ("", Some(batch)) => format!("{}/{place}", batch.request_id),
-            (own, _) => own.to_owned(),
-        };
-        let key = RequestKey::new(ctx, &id, None, &message.encode_to_vec());
-        BatchUse {
-            request_id,
-            parsed: key.and_then(|key| Ok((key, consumption(message)?))),
-        }
+    let uses = uses.map(|(place, message)| {
+        let by_place = batch.map(|batch| format!("{}/{place}", batch.request_id));
+        one_use(ctx, by_place.as_deref().unwrap_or_default(), message)
     });
     Ok(uses.collect())
+}
+
+/// One of several uses, which is counted once for its own id, or for this one where it has none.
+pub(crate) fn one_use(
+    ctx: &RequestContext,
+    id: &str,
+    mut message: wire::ConsumeQuotaRequest,
+) -> BatchUse {
+    message.tenant.clear();
+    let request_id = std::mem::take(&mut message.request_id);
+    let id = if request_id.is_empty() {
+        id
+    } else {
+        &request_id
+    };
+    let key = RequestKey::new(ctx, id, None, &message.encode_to_vec());
+    BatchUse {
+        parsed: key.and_then(|key| Ok((key, consumption(message)?))),
+        request_id,
+    }
 }
 
 /// The amounts that are asked for: of one resource type, or of several.

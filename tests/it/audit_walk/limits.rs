@@ -17,12 +17,14 @@ pub(super) const METHODS: &[&str] = &[
     USE,
     "/tenantry.quota.v1.QuotaService/ReleaseQuota",
     "/tenantry.quota.v1.QuotaService/SetGauge",
+    "/tenantry.quota.v1.QuotaService/StreamConsumeQuota",
     "/tenantry.quota.v1.ReservationService/CancelReservation",
     "/tenantry.quota.v1.ReservationService/CommitReservation",
     RESERVE,
     "/tenantry.quota.v1.UsageEventService/CorrectUsage",
     "/tenantry.quota.v1.UsageEventService/RecordCloudEvents",
     "/tenantry.quota.v1.UsageEventService/RecordUsageEvents",
+    "/tenantry.quota.v1.UsageEventService/StreamUsageEvents",
 ];
 
 const USE: &str = "/tenantry.quota.v1.QuotaService/ConsumeQuota";
@@ -118,7 +120,8 @@ fn used(scene: &Scene<'_>, method: &str) -> Value {
     let tenant = &scene.tenant;
     match method {
         "BatchConsumeQuota" => json!({"tenant": tenant, "uses": [{"resourceType": "alerts"}]}),
-        "RecordUsageEvents" => {
+        "StreamConsumeQuota" => json!({"tenant": tenant, "use": {"resourceType": "alerts"}}),
+        "RecordUsageEvents" | "StreamUsageEvents" => {
             json!({"tenant": tenant, "events": [{"id": "one", "resourceType": "alerts"}]})
         }
         "RecordCloudEvents" => {

@@ -34,6 +34,10 @@ pub(super) const ROWS: &[(&str, Class)] = &[
     ),
     ("/tenantry.quota.v1.QuotaService/SetGauge", Class::Tenant),
     (
+        "/tenantry.quota.v1.QuotaService/StreamConsumeQuota",
+        Class::Tenant,
+    ),
+    (
         "/tenantry.quota.v1.ReservationService/CancelReservation",
         Class::Tenant,
     ),
@@ -59,6 +63,10 @@ pub(super) const ROWS: &[(&str, Class)] = &[
     ),
     (
         "/tenantry.quota.v1.UsageEventService/RecordUsageEvents",
+        Class::Tenant,
+    ),
+    (
+        "/tenantry.quota.v1.UsageEventService/StreamUsageEvents",
         Class::Tenant,
     ),
 ];
@@ -156,7 +164,10 @@ pub(super) async fn attempts(
                 ),
             ]
         }
-        "RecordUsageEvents" => everywhere(
+        "StreamConsumeQuota" => everywhere(
+            &|tenant| json!({"tenant": tenant, "use": {"resource_type": "alerts", "amount": "2"}}),
+        ),
+        "RecordUsageEvents" | "StreamUsageEvents" => everywhere(
             &|tenant| json!({"tenant": tenant, "events": [{"id": "one", "resource_type": "alerts"}]}),
         ),
         "RecordCloudEvents" => everywhere(&|tenant| {

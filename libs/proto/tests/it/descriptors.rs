@@ -26,7 +26,7 @@ fn the_public_set_keeps_the_http_bindings() {
     let http = pool
         .get_extension_by_name("google.api.http")
         .expect("google.api.http is imported");
-    for method in methods::gateway() {
+    for method in methods::gateway().filter(|method| !method.bindings.is_empty()) {
         let service = pool
             .get_service_by_name(method.service)
             .expect("the service is public");

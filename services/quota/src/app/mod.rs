@@ -21,6 +21,7 @@ mod recording;
 mod reserving;
 mod settling;
 mod spending;
+mod streaming;
 mod tally;
 mod tenant_data;
 mod usage;
@@ -58,6 +59,7 @@ pub(crate) use posting::tightest;
 pub(crate) use rates::Rated;
 pub(crate) use recording::Recorded;
 pub(crate) use reserving::{Reserved, Used, Wish};
+pub(crate) use streaming::Bounds;
 use tally::Tally;
 pub use tenant_data::TENANT_TABLES;
 pub(crate) use usage::{AskedSeries, Forecast, Present, ResourceUse, Series};
@@ -70,6 +72,9 @@ const INTAKES: u32 = 4;
 /// Most exports that a replica has open, and with one credential: each of them works until it has all.
 const EXPORTS: usize = 16;
 const EXPORTS_OF_ONE: usize = 4;
+/// Streams that a replica has open, and of them with one credential.
+const STREAMS: usize = 1_024;
+const STREAMS_OF_ONE: usize = 64;
 
 /// The use cases and what they need.
 #[derive(Clone, Debug)]
@@ -86,6 +91,7 @@ pub(crate) struct App {
     committer: Committer,
     streams: TenantStreams,
     export_slots: StreamSlots,
+    stream_slots: StreamSlots,
     tasks: Tasks,
     /// Identity, which holds places for members and keys.
     identity: Replicas,
@@ -118,6 +124,7 @@ impl App {
             streams,
             identity,
             export_slots: StreamSlots::new(EXPORTS, EXPORTS_OF_ONE),
+            stream_slots: StreamSlots::new(STREAMS, STREAMS_OF_ONE),
             tasks: tasks.clone(),
             grace: config.freshness_grace(),
         })

@@ -7,5 +7,6 @@ pub(crate) mod limits;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;
 pub(crate) mod reservations;
+mod streams;
 pub(crate) mod usage;
 pub(crate) mod usage_events;

@@ -7,16 +7,52 @@ use tenantry_core::{Permission, Refusal};
 use tenantry_proto::quota::v1 as wire;
 use tenantry_proto::quota::v1::quota_service_server::QuotaService;
 use tenantry_rpc::{answer, open};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use crate::app::App;
+use super::streams::{self, Answers, OfTenant, Whose};
+use crate::app::{App, Bounds};
 use crate::convert;
 
 /// How many uses of a batch are under way at once.
 const BATCH_AT_ONCE: usize = 64;
+/// And what a stream has under way.
+const STREAMED: Bounds = Bounds {
+    at_once: 64,
+    ahead: 1_000,
+};
 
 #[derive(Debug)]
 pub(crate) struct Quotas(pub(crate) Arc<App>);
+
+impl OfTenant for wire::StreamConsumeQuotaRequest {
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+}
+
+/// Decides one use of a stream.
+async fn streamed(
+    whose: Arc<Whose>,
+    message: wire::StreamConsumeQuotaRequest,
+) -> wire::StreamConsumeQuotaResponse {
+    let Whose {
+        app, ctx, tenant, ..
+    } = &*whose;
+    let (sequence, used) = (message.sequence, message.r#use.unwrap_or_default());
+    let same = whose.check(&message.tenant).and(whose.check(&used.tenant));
+    let one = convert::one_use(ctx, "", used);
+    let result = match same.and(one.parsed) {
+        Ok((key, consumption)) => {
+            let used = app.consume(ctx, key.as_ref(), tenant, &consumption);
+            used.await.map_err(Refusal::from)
+        }
+        Err(refusal) => Err(refusal),
+    };
+    wire::StreamConsumeQuotaResponse {
+        sequence,
+        result: Some(convert::result(one.request_id, result)),
+    }
+}
 
 #[tonic::async_trait]
 impl QuotaService for Quotas {
@@ -87,6 +123,15 @@ impl QuotaService for Quotas {
             })
         })
         .await
+    }
+
+    type StreamConsumeQuotaStream = Answers<wire::StreamConsumeQuotaResponse>;
+
+    async fn stream_consume_quota(
+        &self,
+        request: Request<Streaming<wire::StreamConsumeQuotaRequest>>,
+    ) -> Result<Response<Self::StreamConsumeQuotaStream>, Status> {
+        answer(streams::serve(&self.0, request, STREAMED, streamed)).await
     }
 
     async fn release_quota(

@@ -2,17 +2,61 @@
 
 use std::sync::Arc;
 
-use tenantry_core::Permission;
+use tenantry_core::{Permission, Refusal};
 use tenantry_proto::quota::v1 as wire;
 use tenantry_proto::quota::v1::usage_event_service_server::UsageEventService;
 use tenantry_rpc::{answer, open};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use crate::app::App;
+use super::streams::{self, Answers, OfTenant, Whose};
+use crate::app::{App, Bounds};
 use crate::convert::{decision, usage_event as convert};
 
 #[derive(Debug)]
 pub(crate) struct UsageEvents(pub(crate) Arc<App>);
+
+/// What a stream has under way: each batch may be of ten thousand events.
+const STREAMED: Bounds = Bounds {
+    at_once: 4,
+    ahead: 16,
+};
+
+impl OfTenant for wire::StreamUsageEventsRequest {
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+}
+
+/// Takes down one batch of a stream.
+async fn streamed(
+    whose: Arc<Whose>,
+    message: wire::StreamUsageEventsRequest,
+) -> wire::StreamUsageEventsResponse {
+    let Whose {
+        app, ctx, tenant, ..
+    } = &*whose;
+    let recorded = async {
+        whose.check(&message.tenant)?;
+        let events = convert::events(ctx, message.events)?;
+        let recorded = app.record_events(tenant, &events.told).await?;
+        Ok::<_, Refusal>(convert::recorded(events.refused, recorded))
+    };
+    let answer = wire::StreamUsageEventsResponse {
+        sequence: message.sequence,
+        ..Default::default()
+    };
+    match recorded.await {
+        Ok(recorded) => wire::StreamUsageEventsResponse {
+            recorded: Some(recorded),
+            ..answer
+        },
+        Err(refusal) => wire::StreamUsageEventsResponse {
+            reason: refusal.reason.word().to_owned(),
+            message: refusal.message,
+            ..answer
+        },
+    }
+}
 
 #[tonic::async_trait]
 impl UsageEventService for UsageEvents {
@@ -32,6 +76,15 @@ impl UsageEventService for UsageEvents {
             Ok(convert::recorded(events.refused, recorded))
         })
         .await
+    }
+
+    type StreamUsageEventsStream = Answers<wire::StreamUsageEventsResponse>;
+
+    async fn stream_usage_events(
+        &self,
+        request: Request<Streaming<wire::StreamUsageEventsRequest>>,
+    ) -> Result<Response<Self::StreamUsageEventsStream>, Status> {
+        answer(streams::serve(&self.0, request, STREAMED, streamed)).await
     }
 
     async fn record_cloud_events(

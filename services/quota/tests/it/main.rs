@@ -21,6 +21,7 @@ mod rates;
 mod repeated;
 mod reservations;
 mod several;
+mod streams;
 mod support;
 mod usage;
 mod walls;

@@ -7,6 +7,8 @@ use tenantry_proto::internal::quota::v1::figure_service_client::FigureServiceCli
 use tenantry_proto::internal::quota::v1::{Figure, GetFiguresRequest};
 
 use super::App;
+use crate::domain::tenant::Tenant;
+use crate::error::Error;
 
 /// Longest wait for quota.
 const TOLD_WITHIN: Duration = Duration::from_millis(50);
@@ -23,6 +25,28 @@ pub(crate) struct Figures {
 }
 
 impl App {
+    /// The figures of a tenant that was just made, which has used nothing: they are the same whenever that is asked again.
+    pub(crate) async fn first_figures(&self, tenant: &Tenant) -> Result<Figures, Error> {
+        let plan = self.plan(&tenant.project, &tenant.plan, Some(tenant.plan_version));
+        let plan = plan.await?.definition;
+        let figure = |resource_type: &str| {
+            let mut asked = tenant.requested_limits.iter();
+            let asked = asked.find(|limit| limit.resource_type == resource_type);
+            let asked = asked.map(|limit| limit.limit);
+            let planned = plan.limit(resource_type).map(|limit| limit.limit);
+            Figure {
+                resource_type: resource_type.to_owned(),
+                usage: 0,
+                limit: asked.or(planned),
+            }
+        };
+        Ok(Figures {
+            users: figure(USERS),
+            classes: figure(CLASSES),
+            storage_bytes: figure(STORAGE_BYTES),
+        })
+    }
+
     /// The figures of a tenant; none where quota doesn't tell them in time, which fails no read.
     pub(crate) async fn figures(&self, tenant: TenantId) -> Option<Figures> {
         let request = GetFiguresRequest {

@@ -85,8 +85,11 @@ impl TenantService for Tenants {
             let new = convert::new_tenant(call.message)?;
             new.check()?;
             let tenant = self.app.create(ctx, key.as_ref(), parent, new).await?;
-            let figures = self.app.figures(tenant.id).await;
-            Ok(convert::with_figures(convert::tenant(tenant), figures))
+            let figures = self.app.first_figures(&tenant).await?;
+            Ok(convert::with_figures(
+                convert::tenant(tenant),
+                Some(figures),
+            ))
         })
         .await
     }

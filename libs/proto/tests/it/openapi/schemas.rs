@@ -33,6 +33,7 @@ pub(super) fn all(
     let given = reachable(
         gateway_methods(pool)
             .into_iter()
+            .filter(|method| !method.is_client_streaming())
             .map(|method| method.output())
             .filter(|message| message.full_name() != RAW),
     );
