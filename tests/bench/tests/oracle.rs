@@ -148,6 +148,7 @@ fn plan() -> Plan {
             resource_type: "api_calls".to_owned(),
             limit: 1,
             reset_period: "day".to_owned(),
+            policy: None,
         }],
         ..Default::default()
     }
