@@ -11,3 +11,4 @@ pub mod question;
 pub mod rate;
 pub mod raw;
 pub mod side;
+pub mod usage;

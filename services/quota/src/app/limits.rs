@@ -135,8 +135,12 @@ impl App {
                 "must be given where the plan has no limit on the resource type: month, day, hour, minute or never",
             )
         })?;
-        let policy = new.policy.or(base.map(|base| base.policy));
-        let policy = policy.unwrap_or_default();
+        // A limit that never resets has no rate to take over.
+        let of_plan = base.map(|base| LimitPolicy {
+            rate: base.policy.rate.filter(|_| !period.is_never()),
+            ..base.policy
+        });
+        let policy = new.policy.or(of_plan).unwrap_or_default();
         let mut wrong = Violations::new();
         policy.check("policy", period.is_never(), &mut wrong);
         wrong.check()?;

@@ -13,12 +13,10 @@ use tenantry_bench::cores::Cores;
 use tenantry_bench::draw::{Dice, Zipf};
 use tenantry_bench::drive::{Ask, Target};
 use tenantry_bench::rate::{self, SHOULD_RATE_LIMIT};
-use tenantry_bench::{figures, load, side};
-use tenantry_core::{Permission, Permissions, Reason};
+use tenantry_bench::{figures, load, side, usage};
+use tenantry_core::Reason;
 use tenantry_proto::quota::v1::{ConsumeQuotaRequest, QuotaDecision};
-use tenantry_rpc::assertion::{self, Claims, sign};
-use tenantry_rpc::keys::KeyRing;
-use tenantry_testkit::caller;
+use tenantry_rpc::assertion;
 use tenantry_testkit::fleet::{Database, Fleet, FleetConfig};
 use tenantry_testkit::postgres::Durability;
 use tenantry_testkit::probe::Probe;
@@ -262,7 +260,7 @@ impl Side<'_> {
             What::Rate { .. } => return Ok(Arc::clone(&load.asks)),
             What::Use(fleet) => fleet,
         };
-        let assertion = operator(fleet)?;
+        let assertion = usage::operator(fleet)?;
         let tenants = load.tenants.iter().cycle().take(requests);
         Ok(tenants.map(|tenant| using(*tenant, &assertion)).collect())
     }
@@ -300,7 +298,7 @@ impl Side<'_> {
         };
         let assertion = match self.what {
             What::Rate { .. } => None,
-            What::Use(fleet) => Some(operator(fleet)?),
+            What::Use(fleet) => Some(usage::operator(fleet)?),
         };
         let calling = (0..CALLERS).map(|_| {
             let (target, ask, assertion) = (target.clone(), ask.clone(), assertion.clone());
@@ -327,17 +325,6 @@ impl Side<'_> {
         }
         Ok(Some(all))
     }
-}
-
-/// An assertion of an operator who may tell of usage in every tenant.
-fn operator(fleet: &Fleet) -> Result<MetadataValue<Ascii>> {
-    let ring = std::fs::read_to_string(fleet.keys().assertion_ring())?;
-    let ring = KeyRing::parse(&ring).map_err(anyhow::Error::msg)?;
-    let claims = Claims {
-        perms: Permissions::of(&[Permission::PlatformTenantsManage, Permission::UsageRecord]),
-        ..caller::operator()
-    };
-    Ok(sign(&ring, &claims)?.parse()?)
 }
 
 /// A use of one call.
