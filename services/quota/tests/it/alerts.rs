@@ -58,7 +58,7 @@ async fn each_threshold_is_told_once_however_many_callers_cross_it() {
     .unwrap();
     assert_eq!(
         (&facts["limit"], &facts["usage"], &facts["reset_period"]),
-        (&200.into(), &160.into(), &"hour".into()),
+        (&200.into(), &160.into(), &"day".into()),
         "{facts}"
     );
 }
@@ -101,7 +101,7 @@ async fn a_threshold_is_told_when_it_is_crossed_and_anew_when_the_limit_is_raise
     world.consume(tenant, 6).await.unwrap_err();
     assert_eq!(told(&world, tenant, "api_calls").await, once(ALL));
     // 95 of 110 are more than 80 percent, which was told.
-    world.set(tenant, "api_calls", 110, "hour").await;
+    world.set(tenant, "api_calls", 110, "day").await;
     world.consume(tenant, 10).await.unwrap();
     let mut expected = once(ALL);
     expected.insert("95_percent".to_owned(), 2);
@@ -110,7 +110,7 @@ async fn a_threshold_is_told_when_it_is_crossed_and_anew_when_the_limit_is_raise
     expected.insert("refused".to_owned(), 2);
     assert_eq!(told(&world, tenant, "api_calls").await, expected);
     // A lower one tells nothing that was told.
-    world.set(tenant, "api_calls", 106, "hour").await;
+    world.set(tenant, "api_calls", 106, "day").await;
     world.consume(tenant, 1).await.unwrap();
     world.consume(tenant, 1).await.unwrap_err();
     assert_eq!(told(&world, tenant, "api_calls").await, expected);

@@ -7,7 +7,10 @@ use futures::future::join_all;
 use tenantry_core::{Reason, TenantId};
 use tenantry_proto::quota::v1::CheckQuotaRequest;
 use tenantry_rpc::assertion::Claims;
+use tenantry_testkit::environment;
 
+use crate::pools::Whose;
+use crate::rates;
 use crate::support::{Kind, Replica, World, decided, using};
 
 /// Has so many callers use one unit after the other until each is refused; how many units each replica admitted.
@@ -43,20 +46,77 @@ pub(crate) async fn use_up(replicas: &[&Replica], claims: &[Claims], callers: us
         .collect()
 }
 
-async fn grid(world: &World, others: &[Replica], cells: &[(i64, usize)]) {
-    let replicas: Vec<&Replica> = [&**world].into_iter().chain(others).collect();
-    for (limit, callers) in cells {
-        let tenant = world.limited(*limit).await;
-        let claims = [world.program(tenant)];
-        let admitted = use_up(&replicas, &claims, *callers).await;
-        println!(
-            "limit {limit}, {callers} callers, {} replicas: {admitted:?}",
-            replicas.len()
-        );
-        assert_eq!(admitted.iter().sum::<i64>(), *limit);
-        assert_eq!(used(world, tenant).await, *limit);
-        if *limit >= 1_000 {
-            assert!(admitted.iter().all(|count| *count > 0), "{admitted:?}");
+/// How what is asked for is counted.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// Committed to the ledger before it is answered.
+    Durably,
+    /// In Redis.
+    Fast,
+}
+
+/// Has so many callers use a limit up at these replicas.
+async fn cell(
+    world: &World,
+    replicas: &[&Replica],
+    (how, whose): (How, Whose),
+    (limit, callers): (i64, usize),
+) {
+    let tenants = whose.tenants(world, replicas, limit).await;
+    let admitted = match how {
+        How::Durably => {
+            let claims: Vec<_> = tenants
+                .iter()
+                .map(|tenant| world.program(*tenant))
+                .collect();
+            use_up(replicas, &claims, callers).await
+        }
+        How::Fast => rates::use_up(replicas, &tenants, callers).await,
+    };
+    let number = replicas.len();
+    println!(
+        "limit {limit}, {how:?}, {whose:?}, {callers} callers, {number} replicas: {admitted:?}"
+    );
+    assert_eq!(admitted.iter().sum::<i64>(), limit);
+    if matches!((how, whose), (How::Durably, Whose::Own)) {
+        assert_eq!(used(world, tenants[0]).await, limit);
+    }
+    if limit >= 1_000 && callers >= number {
+        assert!(admitted.iter().all(|count| *count > 0), "{admitted:?}");
+    }
+}
+
+/// A limit, how many callers use it up, and at how many replicas.
+type Cell = (i64, usize, usize);
+
+/// These cells, or all of them where the long forms run. No replica leases anything.
+async fn grid(redis: Kind, short: &[Cell]) {
+    let world = World::with(redis).await;
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(world.replica_without_leases().await);
+    }
+    let replicas: Vec<_> = replicas.iter().collect();
+    if !environment::full() {
+        for (limit, callers, number) in short {
+            let replicas = &replicas[..*number];
+            for how in [How::Durably, How::Fast] {
+                cell(&world, replicas, (how, Whose::Own), (*limit, *callers)).await;
+            }
+        }
+        return;
+    }
+    for number in [1, 2, 4] {
+        let replicas = &replicas[..number];
+        for how in [How::Durably, How::Fast] {
+            for whose in Whose::ALL {
+                for limit in [0, 1, 10, 1_000] {
+                    for callers in [1, 16, 64, 256] {
+                        cell(&world, replicas, (how, whose), (limit, callers)).await;
+                    }
+                }
+                cell(&world, replicas, (how, whose), (100_000, 256)).await;
+            }
         }
     }
 }
@@ -99,26 +159,21 @@ pub(crate) async fn usage(world: &World, tenant: TenantId) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_admits_exactly_its_number() {
-    let world = World::start().await;
-    grid(&world, &[], &[(0, 4), (1, 64), (10, 16), (1_000, 256)]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_limit_admits_exactly_its_number_over_replicas() {
-    let world = World::start().await;
-    let others = [
-        world.replica().await,
-        world.replica().await,
-        world.replica().await,
+    let short = [
+        (0, 4, 1),
+        (1, 64, 4),
+        (10, 16, 1),
+        (10, 64, 4),
+        (1_000, 64, 4),
+        (1_000, 256, 1),
     ];
-    grid(&world, &others, &[(1, 64), (10, 64), (1_000, 64)]).await;
+    grid(Kind::alone().await, &short).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_admits_exactly_its_number_in_a_cluster() {
-    let world = World::with(Kind::cluster().await).await;
-    let others = [world.replica().await];
-    grid(&world, &others, &[(1, 64), (10, 64), (1_000, 64)]).await;
+    let short = [(1, 64, 2), (10, 64, 2), (1_000, 64, 2)];
+    grid(Kind::cluster().await, &short).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

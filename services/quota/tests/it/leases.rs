@@ -1,10 +1,11 @@
 //! Requests that replicas admit from leases: exactly the limit, by all of them together.
 
-use tenantry_core::{Reason, TenantId};
+use tenantry_core::Reason;
 use tenantry_proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tenantry_testkit::environment;
 use tenantry_testkit::redis::Redis;
 
+use crate::pools::Whose;
 use crate::rates::{ask, headers, one_of, use_up};
 use crate::support::{Kind, Replica, World, decided, using};
 
@@ -33,20 +34,9 @@ async fn calls_of(redis: &Redis) -> i64 {
     of_functions.unwrap_or_default()
 }
 
-/// Whose limit it is.
-#[derive(Clone, Copy, Debug)]
-enum Whose {
-    Own,
-    /// Two tenants share a pool.
-    Pool,
-}
-
 /// Has so many callers use a limit up at these replicas.
 async fn cell(world: &World, replicas: &[&Replica], whose: Whose, limit: i64, callers: usize) {
-    let tenants = match whose {
-        Whose::Own => vec![world.limited(limit).await],
-        Whose::Pool => pool(world, replicas, limit).await,
-    };
+    let tenants = whose.tenants(world, replicas, limit).await;
     let before = calls(world).await;
     let admitted = use_up(replicas, &tenants, callers).await;
     let calls = calls(world).await - before;
@@ -64,18 +54,6 @@ async fn cell(world: &World, replicas: &[&Replica], whose: Whose, limit: i64, ca
     }
 }
 
-/// Two tenants with a limit of their own that doesn't bind them, below a pool that does, as all these replicas know it.
-async fn pool(world: &World, replicas: &[&Replica], limit: i64) -> Vec<TenantId> {
-    let (parent, children) = crate::pools::pooled(world, limit).await;
-    for child in children {
-        world.set(child, "api_calls", limit + 1_000, "hour").await;
-        for replica in replicas {
-            crate::pools::bounded_by(replica, &world.program(child), parent, limit).await;
-        }
-    }
-    children.to_vec()
-}
-
 async fn grid(redis: Kind, cells: &[(i64, usize, usize)]) {
     let world = World::with(redis).await;
     let most = cells.iter().map(|(_, _, replicas)| *replicas).max();
@@ -85,7 +63,7 @@ async fn grid(redis: Kind, cells: &[(i64, usize, usize)]) {
     }
     let replicas: Vec<&Replica> = [&*world].into_iter().chain(&others).collect();
     for (limit, callers, number) in cells {
-        for whose in [Whose::Own, Whose::Pool] {
+        for whose in Whose::ALL {
             cell(&world, &replicas[..*number], whose, *limit, *callers).await;
         }
     }

@@ -161,7 +161,7 @@ async fn a_limit_that_changes_while_leases_are_out_is_kept_and_a_raised_one_acts
     load.reaches(2_000).await;
     // Each change may lose what each of two replicas had out: at most twice a hundredth of the limit.
     let (lowered, mut lost) = (6_000, 2 * 2 * 20_000 / 100);
-    let set = world.set(tenant, "api_calls", lowered, "hour").await;
+    let set = world.set(tenant, "api_calls", lowered, "day").await;
     println!("lowered to {lowered} when {} were used", set.usage);
     load.reaches(lowered - lost).await;
     load.used_up(&mut world.rates(), tenant).await;
@@ -169,14 +169,14 @@ async fn a_limit_that_changes_while_leases_are_out_is_kept_and_a_raised_one_acts
     assert!((lowered - lost..=lowered).contains(&at_most), "{at_most}");
     let raised = 12_000;
     let at = Instant::now();
-    world.set(tenant, "api_calls", raised, "hour").await;
+    world.set(tenant, "api_calls", raised, "day").await;
     load.reaches(at_most + 100).await;
     println!("100 more {:?} behind a raise to {raised}", at.elapsed());
     assert!(at.elapsed() < AT_ONCE);
     // Below what is used: not one more is spent.
     let set = world
         .set_by(tenantry_proto::quota::v1::OverrideLimitRequest {
-            reset_period: "hour".to_owned(),
+            reset_period: "day".to_owned(),
             force: true,
             ..crate::support::to(tenant, "api_calls", 100)
         })

@@ -127,7 +127,7 @@ async fn a_raised_limit_admits_more_and_a_lowered_one_no_more_on_every_replica_a
         let full = quotas.consume_quota(using("api_calls", 1)).await;
         assert_eq!(reason(&full.unwrap_err()), Reason::QuotaExceeded);
     }
-    world.set(tenant, "api_calls", 100, "hour").await;
+    world.set(tenant, "api_calls", 100, "day").await;
     for quotas in [&mut one, &mut two] {
         let raised = until("raised limit", AT_ONCE, async || {
             Ok(quotas.consume_quota(using("api_calls", 1)).await.ok())
@@ -136,12 +136,12 @@ async fn a_raised_limit_admits_more_and_a_lowered_one_no_more_on_every_replica_a
     }
     // Lower than what is granted, and what is used: what was granted is void.
     let below = world.set_by(OverrideLimitRequest {
-        reset_period: "hour".to_owned(),
+        reset_period: "day".to_owned(),
         ..to(tenant, "api_calls", 4)
     });
     assert_eq!(reason(&below.await.unwrap_err()), Reason::LimitBelowUsage);
     let forced = world.set_by(OverrideLimitRequest {
-        reset_period: "hour".to_owned(),
+        reset_period: "day".to_owned(),
         force: true,
         ..to(tenant, "api_calls", 4)
     });
@@ -223,7 +223,7 @@ async fn a_lowered_limit_binds_at_once_also_those_who_just_spend() {
         });
         at_work.await.unwrap();
         let lowered = world.set_by(OverrideLimitRequest {
-            reset_period: "hour".to_owned(),
+            reset_period: "day".to_owned(),
             force: true,
             ..to(tenant, "api_calls", 10)
         });
@@ -307,7 +307,7 @@ async fn a_refused_limit_ends_nothing_that_was_granted() {
             .await
             .unwrap();
         let refused = world.set_by(OverrideLimitRequest {
-            reset_period: "hour".to_owned(),
+            reset_period: "day".to_owned(),
             ..to(tenant, "api_calls", 0)
         });
         assert_eq!(reason(&refused.await.unwrap_err()), Reason::LimitBelowUsage);

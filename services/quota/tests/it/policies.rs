@@ -59,10 +59,10 @@ fn request(
     }
 }
 
-/// A tenant with this limit on `api_calls` in the hour, kept so.
+/// A tenant with this limit on `api_calls` in the day, kept so.
 async fn kept(world: &World, limit: i64, policy: LimitPolicy) -> TenantId {
     let tenant = world.tenant();
-    let limit = ("api_calls", limit, "hour");
+    let limit = ("api_calls", limit, "day");
     world.set_by(request(tenant, limit, policy)).await.unwrap();
     tenant
 }
@@ -140,7 +140,7 @@ async fn uses_of_a_soft_limit_are_as_many_too_and_say_how_much_is_beyond() {
         refused.message()
     );
     // What is cut off admits nothing more, and what is raised admits the rest.
-    let hard = request(tenant, ("api_calls", 50, "hour"), LimitPolicy::default());
+    let hard = request(tenant, ("api_calls", 50, "day"), LimitPolicy::default());
     let below = world.set_by(hard.clone()).await.unwrap_err();
     assert_eq!(reason(&below), Reason::LimitBelowUsage);
     let forced = OverrideLimitRequest {
@@ -150,7 +150,7 @@ async fn uses_of_a_soft_limit_are_as_many_too_and_say_how_much_is_beyond() {
     world.set_by(forced).await.unwrap();
     let refused = decided(&mut quotas, using("api_calls", 1)).await;
     assert_eq!(refused.unwrap_err(), Reason::QuotaExceeded);
-    let raised = request(tenant, ("api_calls", 50, "hour"), soft(Some(27)));
+    let raised = request(tenant, ("api_calls", 50, "day"), soft(Some(27)));
     let raised = OverrideLimitRequest {
         force: true,
         ..raised
@@ -225,7 +225,7 @@ async fn only_operators_have_a_limit_kept_less_strictly_than_the_plan_says() {
 async fn what_is_wrong_with_a_policy_names_its_field() {
     let world = World::start().await;
     let tenant = world.tenant();
-    let of = |policy| request(tenant, ("api_calls", 10, "hour"), policy);
+    let of = |policy| request(tenant, ("api_calls", 10, "day"), policy);
     let gauge = |policy| request(tenant, ("devices", 10, "never"), policy);
     let firm = LimitPolicy {
         enforcement: "firm".to_owned(),
@@ -319,11 +319,7 @@ async fn who_is_too_fast_is_told_how_long_to_wait_and_then_admitted() {
     // A refusal counts nothing.
     assert_eq!(decision.unwrap().usage, 6);
     // Another limit doesn't fill the burst again.
-    let raised = request(
-        tenant,
-        ("api_calls", 200_000, "hour"),
-        rated(2, "second", 3),
-    );
+    let raised = request(tenant, ("api_calls", 200_000, "day"), rated(2, "second", 3));
     world.set_by(raised).await.unwrap();
     let refused = decided(&mut quotas, using("api_calls", 3)).await;
     assert_eq!(refused.unwrap_err(), Reason::QuotaExceeded);

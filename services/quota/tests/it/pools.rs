@@ -12,12 +12,46 @@ use crate::support::{Replica, World, reason, to};
 /// What is promised between a changed limit and its effect.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// Whose limit it is that callers use up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// A tenant's own.
+    Own,
+    /// Two tenants share a pool.
+    Pool,
+}
+
+impl Whose {
+    pub(crate) const ALL: [Self; 2] = [Self::Own, Self::Pool];
+
+    /// The tenants that use it, as all these replicas know them.
+    pub(crate) async fn tenants(
+        self,
+        world: &World,
+        replicas: &[&Replica],
+        limit: i64,
+    ) -> Vec<TenantId> {
+        if matches!(self, Self::Own) {
+            return vec![world.limited(limit).await];
+        }
+        let (parent, children) = pooled(world, limit).await;
+        for child in children {
+            // Their own limits don't bind them.
+            world.set(child, "api_calls", limit + 1_000, "day").await;
+            for replica in replicas {
+                bounded_by(replica, &world.program(child), parent, limit).await;
+            }
+        }
+        children.to_vec()
+    }
+}
+
 /// A parent with a pool of so much, and two children of it.
 pub(crate) async fn pooled(world: &World, pool: i64) -> (TenantId, [TenantId; 2]) {
     let parent = world.registry.add("reseller", "basic", None);
     let children = ["one", "two"].map(|slug| world.registry.add(slug, "basic", Some(parent)));
     let set = world.set_by(OverrideLimitRequest {
-        reset_period: "hour".to_owned(),
+        reset_period: "day".to_owned(),
         shared: true,
         ..to(parent, "api_calls", pool)
     });
@@ -44,7 +78,7 @@ pub(crate) async fn bounded_by(replica: &Replica, claims: &Claims, parent: Tenan
 async fn a_child_spends_its_own_limit_and_the_pool_together() {
     let world = World::start().await;
     let (parent, [one, two]) = pooled(&world, 10).await;
-    world.set(one, "api_calls", 4, "hour").await;
+    world.set(one, "api_calls", 4, "day").await;
     let answer = world.consume(one, 4).await.unwrap();
     // Its own limit binds.
     assert_eq!((answer.limit, answer.remaining), (Some(4), Some(0)));
@@ -104,7 +138,7 @@ async fn a_pool_ends_with_its_override() {
         reason(&world.consume(one, 1).await.unwrap_err()),
         Reason::QuotaExceeded
     );
-    world.set(parent, "api_calls", 1, "hour").await;
+    world.set(parent, "api_calls", 1, "day").await;
     let freed = until("end of the pool", AT_ONCE, async || {
         Ok(world.consume(one, 1).await.ok())
     });
@@ -116,7 +150,7 @@ async fn a_tenant_that_moves_to_another_tree_takes_what_it_used_along() {
     let world = World::start().await;
     let (_, [one, _]) = pooled(&world, 100).await;
     let (other, _) = pooled(&world, 5).await;
-    world.set(one, "api_calls", 10, "hour").await;
+    world.set(one, "api_calls", 10, "day").await;
     world.consume(one, 4).await.unwrap();
     world
         .registry
@@ -131,7 +165,7 @@ async fn a_tenant_that_moves_to_another_tree_takes_what_it_used_along() {
     assert_eq!((answer.usage, answer.remaining), (5, Some(0)));
     world
         .set_by(OverrideLimitRequest {
-            reset_period: "hour".to_owned(),
+            reset_period: "day".to_owned(),
             shared: true,
             ..to(other, "api_calls", 50)
         })

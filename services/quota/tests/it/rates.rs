@@ -85,29 +85,6 @@ pub(crate) async fn use_up(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_admits_exactly_its_number_of_requests() {
-    let world = World::start().await;
-    let others = [
-        world.replica().await,
-        world.replica().await,
-        world.replica().await,
-    ];
-    let replicas = [&*world, &others[0], &others[1], &others[2]];
-    for (limit, callers, of) in [
-        (0, 4, 1),
-        (1, 64, 4),
-        (10, 64, 2),
-        (1_000, 64, 4),
-        (1_000, 256, 1),
-    ] {
-        let tenant = world.limited(limit).await;
-        let admitted = use_up(&replicas[..of], &[tenant], callers).await;
-        println!("limit {limit}, {callers} callers, {of} replicas, fast: {admitted:?}");
-        assert_eq!(admitted.iter().sum::<i64>(), limit);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn requests_and_uses_share_one_limit_exactly() {
     let world = World::start().await;
     let other = world.replica().await;
@@ -151,9 +128,9 @@ async fn callers_are_told_how_their_limit_stands() {
         (told["x-ratelimit-limit"], told["x-ratelimit-remaining"]),
         ("2", "1")
     );
-    assert_eq!(told["ratelimit-policy"], "\"api_calls\";q=2;w=3600");
+    assert_eq!(told["ratelimit-policy"], "\"api_calls\";q=2;w=86400");
     let reset: i64 = told["x-ratelimit-reset"].parse().unwrap();
-    assert!((1..=3_600).contains(&reset));
+    assert!((1..=86_400).contains(&reset));
     assert_eq!(told["ratelimit"], format!("\"api_calls\";r=1;t={reset}"));
     assert!(!told.contains_key("retry-after"));
     let status = &first.statuses[0];

@@ -97,7 +97,7 @@ async fn a_repetition_is_answered_as_the_first_time_and_another_body_is_refused(
         assert_eq!(reason(&refused), Reason::QuotaExceeded);
     }
     // Nothing is kept of what was refused.
-    world.set(tenant, "api_calls", 6, "hour").await;
+    world.set(tenant, "api_calls", 6, "day").await;
     let admitted = quotas
         .consume_quota(with_id(1, "three"))
         .await

@@ -317,7 +317,7 @@ async fn a_reservation_ends_also_when_the_pool_that_it_counted_in_is_gone() {
     let child = world.registry.add("child", "basic", Some(parent));
     let pool = OverrideLimitRequest {
         shared: true,
-        reset_period: "hour".to_owned(),
+        reset_period: "day".to_owned(),
         ..to(parent, "api_calls", 100)
     };
     world.set_by(pool).await.unwrap();

@@ -149,7 +149,7 @@ async fn best_effort_uses_what_there_is_and_exactly_that() {
     let (mut here, mut there) = (world.quotas(&claims), other.quotas(&claims));
     let first = decided(&mut here, id.clone()).await.unwrap();
     assert_eq!((first.amount, first.remaining), (0, Some(0)));
-    world.set(tenant, "api_calls", 1_005, "hour").await;
+    world.set(tenant, "api_calls", 1_005, "day").await;
     assert_eq!(decided(&mut there, id).await.unwrap(), first);
     let rest = consume(&world, &world, tenant, in_mode("best_effort", 7)).await;
     assert_eq!(rest.unwrap().amount, 5);

@@ -175,10 +175,10 @@ impl World {
         self.registry.add("acme", "basic", None)
     }
 
-    /// A tenant with this limit on `api_calls`, in the hour.
+    /// A tenant with this limit on `api_calls`, in the day: it hardly ever ends while a test runs.
     pub(crate) async fn limited(&self, limit: i64) -> TenantId {
         let tenant = self.tenant();
-        self.set(tenant, "api_calls", limit, "hour").await;
+        self.set(tenant, "api_calls", limit, "day").await;
         tenant
     }
 
