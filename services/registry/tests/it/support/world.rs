@@ -149,7 +149,22 @@ impl World {
 
     pub(crate) async fn create(&self, request: CreateTenantRequest) -> Tenant {
         let mut tenants = self.tenants(&operator());
-        tenants.create_tenant(request).await.unwrap().into_inner()
+        let created = tenants.create_tenant(request).await.unwrap().into_inner();
+        assert_eq!(
+            created.current_users,
+            Some(0),
+            "nothing is used of a new one"
+        );
+        // Later answers have no figures where there is no quota.
+        Tenant {
+            max_users: None,
+            max_classes: None,
+            max_storage_gb: None,
+            current_users: None,
+            current_classes: None,
+            current_storage_gb: None,
+            ..created
+        }
     }
 }
 
